@@ -1,0 +1,24 @@
+// Where a kernel runs. The execution is the first argument of every kernel, as in Thrust: the same call
+// site serves the CPU and the GPU.
+#pragma once
+#include <concepts>
+
+struct CUstream_st;  // what cudaStream_t points to; declared here so that this header needs no CUDA
+
+namespace stepvideo {
+
+/// The CPU, with as many OpenMP threads as OpenMP is set to. Results do not depend on their number.
+struct Host {};
+
+/// One GPU: the current CUDA device. Every launch goes to `stream`; nothing synchronises it.
+struct Device {
+  CUstream_st* stream = nullptr;
+};
+
+inline constexpr Host host{};
+inline constexpr Device device{};
+
+template <class E>
+concept Execution = std::same_as<E, Host> || std::same_as<E, Device>;
+
+}  // namespace stepvideo

@@ -1,0 +1,73 @@
+// How ranks share the work, and the rules of it. Written like core/shape.hpp: one predicate per rule, a
+// concept for the compiler, a require_...() for run time.
+#pragma once
+#include <string>
+
+#include <stepvideo/core/shape.hpp>
+
+namespace stepvideo {
+
+/// Whether heads and tokens must divide evenly, or some ranks may carry one more than others.
+enum class Sharding { even, uneven };
+
+/// Degrees of parallelism; their product is the number of ranks.
+struct Topology {
+  int guidance = 1;  ///< prompt and negative prompt on different ranks: 1 or 2
+  int tensor = 1;    ///< heads and feed-forward columns
+  int ulysses = 1;   ///< tokens, exchanged for heads around attention
+  int ring = 1;      ///< tokens, with keys and values passed round
+  Sharding sharding = Sharding::even;
+
+  constexpr int ranks() const { return guidance * tensor * ulysses * ring; }
+  constexpr int head_shards() const { return tensor * ulysses; }
+  constexpr int token_shards() const { return ulysses * ring; }
+  constexpr bool operator==(const Topology&) const = default;
+};
+// A compiler that reads designated initialisers wrongly as template values would shard along the wrong axis.
+static_assert(Topology{.ulysses = 4}.ulysses == 4 && Topology{.ulysses = 4}.tensor == 1);
+
+constexpr bool degrees_are_positive(Topology gpus) {
+  return (gpus.guidance == 1 || gpus.guidance == 2) && gpus.tensor > 0 && gpus.ulysses > 0 && gpus.ring > 0;
+}
+constexpr bool heads_divide_across_ranks(HeadShape heads, Topology gpus) {
+  return gpus.head_shards() > 0 && heads.count % gpus.head_shards() == 0;
+}
+constexpr bool uneven_heads_cover_ranks(HeadShape heads, Topology gpus) {
+  return gpus.sharding == Sharding::uneven && gpus.head_shards() > 0 && gpus.head_shards() <= heads.count;
+}
+constexpr bool topology_covers_ranks(Topology gpus, int ranks) {
+  return degrees_are_positive(gpus) && gpus.ranks() == ranks;
+}
+
+template <Topology gpus>
+concept DegreesArePositive = degrees_are_positive(gpus);
+/// tensor x ulysses divides the head count.
+template <HeadShape heads, Topology gpus>
+concept HeadsDivideAcrossRanks = heads_divide_across_ranks(heads, gpus);
+/// Heads divide, or uneven shards were asked for and no rank goes without a head.
+template <HeadShape heads, Topology gpus>
+concept HeadsShardAcrossRanks = HeadsDivideAcrossRanks<heads, gpus> || uneven_heads_cover_ranks(heads, gpus);
+/// guidance x tensor x ulysses x ring is the number of ranks.
+template <Topology gpus, int ranks>
+concept TopologyCoversRanks = topology_covers_ranks(gpus, ranks);
+
+inline std::string to_string(Topology gpus) {
+  return "guidance=" + std::to_string(gpus.guidance) + ",tensor=" + std::to_string(gpus.tensor) +
+         ",ulysses=" + std::to_string(gpus.ulysses) + ",ring=" + std::to_string(gpus.ring);
+}
+
+inline void require_heads_shard_across_ranks(HeadShape heads, Topology gpus) {
+  require(heads_divide_across_ranks(heads, gpus) || uneven_heads_cover_ranks(heads, gpus), [&] {
+    return "tensor x ulysses = " + std::to_string(gpus.head_shards()) + " does not divide " +
+           std::to_string(heads.count) +
+           " heads; take a divisor, move ranks to ring or guidance, or ask for uneven shards";
+  });
+}
+inline void require_topology_covers_ranks(Topology gpus, int ranks) {
+  require(topology_covers_ranks(gpus, ranks), [&] {
+    return "the topology " + to_string(gpus) + " makes " + std::to_string(gpus.ranks()) + " ranks and there are " +
+           std::to_string(ranks) + "; guidance is 1 or 2 and the product must be the number of ranks";
+  });
+}
+
+}  // namespace stepvideo

@@ -1,0 +1,26 @@
+// Activations, as small structs that map one float to another.
+#pragma once
+#include <cmath>
+
+namespace stepvideo {
+
+struct Identity {
+  constexpr float operator()(float x) const { return x; }
+};
+/// x / (1 + exp(-x))
+struct Silu {
+  float operator()(float x) const { return x / (1.0f + std::exp(-x)); }
+};
+/// x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), written as x sigmoid(2 u)
+struct GeluTanh {
+  float operator()(float x) const {
+    const float u = 0.797884561f * (x + 0.044715f * x * x * x);
+    return x / (1.0f + std::exp(-2.0f * u));
+  }
+};
+/// x/2 (1 + erf(x / sqrt 2))
+struct GeluErf {
+  float operator()(float x) const { return 0.5f * x * (1.0f + std::erf(0.707106781f * x)); }
+};
+
+}  // namespace stepvideo
