@@ -1,9 +1,10 @@
 // Comparisons in which NaN fails.
 #pragma once
-#include <boost/test/unit_test.hpp>
 #include <cmath>
 #include <limits>
 #include <ranges>
+
+#include <boost/test/unit_test.hpp>
 
 namespace stepvideo::testing {
 
@@ -13,7 +14,8 @@ inline constexpr double fp32_bound = 1e-5, bf16_bound = 1.5e-2;
 /// ||actual - expected|| / ||expected|| in double; infinity when sizes differ or anything is NaN or infinite.
 template <std::ranges::sized_range Actual, std::ranges::sized_range Expected>
 double relative_error(const Actual& actual, const Expected& expected) {
-  if (std::ranges::size(actual) != std::ranges::size(expected)) return std::numeric_limits<double>::infinity();
+  if (std::ranges::ssize(actual) != std::ranges::ssize(expected))
+    return std::numeric_limits<double>::infinity();
   double difference = 0, magnitude = 0;
   auto e = std::ranges::begin(expected);
   for (const auto& a : actual) {
@@ -28,10 +30,9 @@ double relative_error(const Actual& actual, const Expected& expected) {
 }  // namespace stepvideo::testing
 
 /// Fails unless the relative error is within the bound; prints both.
-#define STEPVIDEO_CHECK_CLOSE(actual, expected, bound)                                            \
-  do {                                                                                            \
-    const double stepvideo_error = ::stepvideo::testing::relative_error(actual, expected);        \
-    BOOST_CHECK_MESSAGE(stepvideo_error <= (bound), #actual " differs from " #expected " by "     \
-                                                        << stepvideo_error << ", allowed "        \
-                                                        << (bound));                              \
+#define STEPVIDEO_CHECK_CLOSE(actual, expected, bound)                                                  \
+  do {                                                                                                  \
+    const double stepvideo_error = ::stepvideo::testing::relative_error(actual, expected);              \
+    BOOST_CHECK_MESSAGE(stepvideo_error <= (bound), #actual " differs from " #expected " by "           \
+                                                        << stepvideo_error << ", allowed " << (bound)); \
   } while (false)
