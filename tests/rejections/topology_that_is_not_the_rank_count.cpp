@@ -1,0 +1,9 @@
+// quotes: TopologyCoversRanks
+#include <stepvideo/comm/mesh.hpp>
+using namespace stepvideo;
+#ifdef RULE_KEPT
+constexpr int ranks = 4;
+#else
+constexpr int ranks = 3;
+#endif
+static_assert(Mesh<Topology{.guidance = 2, .ulysses = 2}, ranks>::coordinates(0).ring == 0);

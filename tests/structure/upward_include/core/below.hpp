@@ -1,0 +1,1 @@
+#include <stepvideo/kernels/norm/above.hpp>
