@@ -1,0 +1,66 @@
+// RMSNorm over the channels of each head, or of each row.
+#pragma once
+#include <cmath>
+#include <string>
+#include <type_traits>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/error.hpp>
+#include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/view.hpp>
+
+namespace stepvideo {
+
+/// What rms_norm requires of its views, on any execution. Throws RequestError naming the one that disagrees.
+template <class T>
+void require_rms_norm_shapes(HeadsView<const T> in, VectorView<const T> weight, HeadsView<T> out) {
+  const auto shape = [](const auto& view) {
+    return "(" + std::to_string(view.batch) + ", " + std::to_string(view.tokens) + ", " +
+           std::to_string(view.heads) + ", " + std::to_string(view.dim) + ")";
+  };
+  require(weight.size == in.dim, [&] {
+    return "rms_norm: weight has " + std::to_string(weight.size) + " elements and a row has " +
+           std::to_string(in.dim) + "; they must be equal";
+  });
+  require(in.batch == out.batch && in.tokens == out.tokens && in.heads == out.heads && in.dim == out.dim,
+          [&] {
+            return "rms_norm: in is " + shape(in) + " and out is " + shape(out) +
+                   "; they must have the same shape";
+          });
+}
+
+/// out = T(in / sqrt(mean(in^2) + epsilon)) * weight over each run of `dim` channels: float32 inside, rounded
+/// to T, then multiplied by the weight, as the release's RMSNorm does. (batch, tokens, heads, dim), any
+/// strides; in may be out itself, but must not overlap it otherwise. Throws RequestError where shapes
+/// disagree.
+template <Element T>
+void rms_norm(Host, std::type_identity_t<HeadsView<const T>> in,
+              std::type_identity_t<VectorView<const T>> weight, float epsilon, HeadsView<T> out) {
+  require_rms_norm_shapes<T>(in, weight, out);
+  const index_t rows = in.batch * in.tokens;
+#pragma omp parallel for schedule(static)
+  for (index_t row = 0; row < rows; ++row) {
+    const index_t batch = row / in.tokens, token = row % in.tokens;
+    for (index_t head = 0; head < in.heads; ++head) {
+      const T* source = in.row(batch, token, head);
+      T* target = out.row(batch, token, head);
+      float squares = 0;
+#pragma omp simd reduction(+ : squares)
+      for (index_t i = 0; i < in.dim; ++i) squares += float(source[i]) * float(source[i]);
+      const float scale = 1.0f / std::sqrt(squares / static_cast<float>(in.dim) + epsilon);
+#pragma omp simd
+      for (index_t i = 0; i < in.dim; ++i)
+        target[i] = T(float(T(float(source[i]) * scale)) * float(weight[i]));
+    }
+  }
+}
+
+/// The same over the rows of a matrix.
+template <Element T, Execution E>
+void rms_norm(E execution, std::type_identity_t<MatrixView<const T>> in,
+              std::type_identity_t<VectorView<const T>> weight, float epsilon, MatrixView<T> out) {
+  rms_norm(execution, HeadsView<const T>{in.data, 1, in.rows, 1, in.columns, 0, in.row_stride, 0}, weight,
+           epsilon, HeadsView<T>{out.data, 1, out.rows, 1, out.columns, 0, out.row_stride, 0});
+}
+
+}  // namespace stepvideo
