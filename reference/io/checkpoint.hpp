@@ -1,5 +1,6 @@
 // The tensors of one model component, from one safetensors file or from shards with their index.
 #pragma once
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -21,9 +22,10 @@ struct ExpectedTensor {
 /// All tensors of a component, memory-mapped. Copies share the mappings.
 class Checkpoint {
  public:
-  /// `path` is a safetensors file, or a folder that holds one, or one with shards and their
-  /// `*.safetensors.index.json`. Throws RequestError naming the file: missing, truncated, a shard that the
-  /// index names and the folder lacks, a tensor that the index places where it is not.
+  /// `path` is a safetensors file, or a folder that holds one with shards and their
+  /// `*.safetensors.index.json`, one of the usual name, or just one. Throws RequestError naming the file:
+  /// missing, truncated, a shard that the index names and the folder lacks, a tensor that the index places
+  /// where it is not, a folder that holds a pickle only.
   static Checkpoint open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
@@ -32,15 +34,19 @@ class Checkpoint {
   /// Throws RequestError naming the tensor and the file when it is not there.
   const TensorRecord& at(const std::string& name) const;
 
-  /// Throws one RequestError that lists every problem: tensors missing, of another shape, of a dtype that is
-  /// not floating point, and NaN or infinite values are found by load(). Tensors nobody expects are allowed
-  /// only where `allows_extra`.
+  /// Throws one RequestError that lists the problems (the first ten, and how many more there are): tensors
+  /// missing, of another shape, of a dtype that is not floating point. Tensors nobody expects are allowed
+  /// only where `allows_extra`. NaN and infinite values are found by load().
   void validate(const std::vector<ExpectedTensor>& expected, bool allows_extra = false) const;
 
-  /// The tensor as T, rounded to nearest even where it narrows; flattened row-major. Throws RequestError
-  /// naming the tensor when a value is NaN or infinite.
+  /// The tensor as T, rounded to nearest even where it narrows (F64 by way of float); flattened row-major.
+  /// Throws RequestError naming the tensor: integers, a value that is NaN or infinite or becomes so as T.
   template <Element T>
   Buffer<T> load(const std::string& name) const;
+
+  /// The tensor as int32, flattened row-major: token ids (I32, I64) and masks (BOOL, U8, F32 of whole
+  /// numbers). Throws RequestError naming the tensor when a value is not a whole number of 32 bits.
+  Buffer<std::int32_t> load_integers(const std::string& name) const;
 
  private:
   std::filesystem::path path_;
@@ -51,8 +57,8 @@ class Checkpoint {
 extern template Buffer<float> Checkpoint::load<float>(const std::string&) const;
 extern template Buffer<bf16> Checkpoint::load<bf16>(const std::string&) const;
 
-/// The md5 (hex) that identifies a set of tensors: each tensor's "key:d0_d1_..." and its bare "key", all these
-/// strings sorted, joined with commas.
+/// The md5 (hex) that identifies a set of tensors: each tensor's "key:d0_d1_..." and its bare "key", all
+/// these strings sorted, joined with commas.
 std::string tensor_list_hash(const std::vector<ExpectedTensor>& tensors);
 
 }  // namespace stepvideo::io

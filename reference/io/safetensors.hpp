@@ -10,6 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include <stepvideo/core/buffer.hpp>
+#include <stepvideo/core/element.hpp>
+
 namespace stepvideo::io {
 
 enum class Dtype { f64, f32, f16, bf16, f8_e4m3, i64, i32, i16, i8, u8, boolean };
@@ -31,7 +34,8 @@ struct TensorRecord {
   std::span<const std::byte> bytes;
 };
 
-/// A memory-mapped, fully validated safetensors file. Copies share the mapping.
+/// A memory-mapped safetensors file whose header is checked in full. Copies share the mapping. The format is
+/// that of the safetensors project: tensors tile the data without gaps, at most one name each.
 class SafetensorsFile {
  public:
   /// Throws RequestError naming the file and what is wrong with it (not there, truncated, a header that runs
@@ -49,7 +53,21 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-/// What write_safetensors stores.
+/// The dtype that stores a T.
+template <class T>
+inline constexpr Dtype dtype_of = Dtype::f32;
+template <>
+inline constexpr Dtype dtype_of<stepvideo::bf16> = Dtype::bf16;
+template <>
+inline constexpr Dtype dtype_of<fp16> = Dtype::f16;
+template <>
+inline constexpr Dtype dtype_of<fp8_e4m3> = Dtype::f8_e4m3;
+template <>
+inline constexpr Dtype dtype_of<std::int32_t> = Dtype::i32;
+template <>
+inline constexpr Dtype dtype_of<std::int64_t> = Dtype::i64;
+
+/// What write_safetensors stores. `bytes` must outlive the call.
 struct NamedTensor {
   std::string name;
   Dtype dtype = Dtype::f32;
@@ -57,8 +75,16 @@ struct NamedTensor {
   std::span<const std::byte> bytes;
 };
 
-/// Writes beside `path` and renames, so that a reader sees the old file or the whole new one. Tensor data is
-/// 64-byte aligned. Throws Error when the disk refuses.
+/// The values of a buffer under a name; the buffer must outlive the result.
+template <class T>
+NamedTensor named_tensor(std::string name, Shape shape, const Buffer<T>& values) {
+  return {std::move(name), dtype_of<T>, std::move(shape),
+          std::as_bytes(std::span(values.begin(), values.end()))};
+}
+
+/// Writes beside `path` and renames, so that a reader sees the old file or the whole new one. The data starts
+/// at a multiple of 64 bytes, wider dtypes come first, and every tensor is aligned to its element. Throws
+/// Error when a tensor's bytes do not fit its shape, a name is given twice, or the disk refuses.
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

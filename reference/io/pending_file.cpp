@@ -1,0 +1,76 @@
+#include "io/pending_file.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <stepvideo/core/error.hpp>
+
+namespace stepvideo::io {
+namespace {
+
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+}  // namespace
+
+PendingFile::PendingFile(std::filesystem::path target) : target_(std::move(target)) {
+  for (int attempt = 0;; ++attempt) {
+    temporary_ =
+        folder_of(target_) / fmt::format(".{}.{}-{}.partial", target_.filename().string(), getpid(), attempt);
+    const int file = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file >= 0) {
+      close(file);
+      return;
+    }
+    if (errno != EEXIST)
+      throw Error(fmt::format("{} cannot be written: {}", target_.string(), std::strerror(errno)));
+  }
+}
+
+PendingFile::~PendingFile() {
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void PendingFile::publish() {
+  const auto fail = [&](int reason) {
+    throw Error(fmt::format("{} cannot be written: {}", target_.string(), std::strerror(reason)));
+  };
+  const int file = open(temporary_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) fail(errno);
+  const int flushed = fsync(file) == 0 ? 0 : errno;
+  close(file);
+  if (flushed != 0) fail(flushed);
+  if (rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
+  temporary_.clear();
+}
+
+void require_writable_output(const std::string& flag, const std::filesystem::path& path,
+                             const std::vector<std::string>& extensions) {
+  std::error_code unused;
+  require(!path.empty(), [&] { return flag + " is empty; give the path of a file"; });
+  require(!std::filesystem::is_directory(path, unused), [&] {
+    return fmt::format("{}: {} is a folder; give the path of a file in it", flag, path.string());
+  });
+  require(std::ranges::find(extensions, path.extension().string()) != extensions.end(), [&] {
+    return fmt::format("{}: {} has the extension '{}'; {} can be written", flag, path.string(),
+                       path.extension().string(), fmt::join(extensions, " and "));
+  });
+  const auto folder = folder_of(path);
+  require(std::filesystem::is_directory(folder, unused), [&] {
+    return fmt::format("{}: the folder {} does not exist; create it first", flag, folder.string());
+  });
+  require(access(folder.c_str(), W_OK | X_OK) == 0, [&] {
+    return fmt::format("{}: the folder {} cannot be written: {}", flag, folder.string(),
+                       std::strerror(errno));
+  });
+}
+
+}  // namespace stepvideo::io

@@ -1,0 +1,33 @@
+// Output files: checked before the work begins, and visible under their name only when they are whole.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace stepvideo::io {
+
+/// A file that is being written under a hidden temporary name in the folder of its target. publish() renames
+/// it into place; without it the destructor removes it, so nothing half-written bears the target's name.
+class PendingFile {
+ public:
+  /// Creates the temporary file, empty. Throws Error when the folder refuses.
+  explicit PendingFile(std::filesystem::path target);
+  PendingFile(const PendingFile&) = delete;
+  PendingFile& operator=(const PendingFile&) = delete;
+  ~PendingFile();
+
+  const std::filesystem::path& target() const { return target_; }
+  const std::filesystem::path& temporary() const { return temporary_; }
+  /// Flushes to the disk and renames over the target. Throws Error when the disk refuses.
+  void publish();
+
+ private:
+  std::filesystem::path target_, temporary_;
+};
+
+/// Throws RequestError naming `flag` unless `path` can be written later: its folder exists and is writable,
+/// it is not a folder itself, and its extension (lower-case, with the dot) is one of `extensions`.
+void require_writable_output(const std::string& flag, const std::filesystem::path& path,
+                             const std::vector<std::string>& extensions);
+
+}  // namespace stepvideo::io
