@@ -1,0 +1,19 @@
+#include "commands/command.hpp"
+
+namespace stepvideo::commands {
+
+const std::vector<Command>& all_commands() {
+  static const std::vector<Command> commands = {
+      {"generate", "a prompt becomes a video", generate},
+      {"encode-text", "prompts become the transformer's text states", encode_text},
+      {"encode-tokens", "token ids become one text encoder's states", encode_tokens},
+      {"transformer", "one forward pass", transformer},
+      {"denoise", "noise becomes latents, for given text states", denoise},
+      {"decode", "latents become a video", decode},
+      {"encode", "a video becomes latents", encode},
+      {"bench", "measures the kernels on this machine", bench},
+  };
+  return commands;
+}
+
+}  // namespace stepvideo::commands

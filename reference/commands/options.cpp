@@ -1,0 +1,169 @@
+#include "commands/options.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iostream>
+#include <numeric>
+
+namespace stepvideo::commands {
+namespace {
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row[b.size()];
+}
+
+/// Boost spells a flag with or without its dashes, depending on the error.
+std::string dashed(const std::string& name) { return name.starts_with("--") ? name : "--" + name; }
+
+}  // namespace
+
+std::optional<std::string> nearest_word(std::string_view word, const std::vector<std::string>& candidates) {
+  const auto distance = [&](const std::string& candidate) { return edit_distance(word, candidate); };
+  const auto nearest = std::ranges::min_element(candidates, {}, distance);
+  if (nearest == candidates.end() || distance(*nearest) > std::max<std::size_t>(2, word.size() / 2)) return {};
+  return *nearest;
+}
+
+Topology parse_topology(std::string_view text) {
+  Topology topology;
+  const auto degree_of = [&](std::string_view name) -> int* {
+    if (name == "guidance") return &topology.guidance;
+    if (name == "tensor") return &topology.tensor;
+    if (name == "ulysses") return &topology.ulysses;
+    if (name == "ring") return &topology.ring;
+    return nullptr;
+  };
+  for (std::string_view rest = text; !rest.empty();) {
+    const auto part = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+    const auto equals = part.find('=');
+    int* const degree = equals == part.npos ? nullptr : degree_of(part.substr(0, equals));
+    const auto digits = equals == part.npos ? std::string_view{} : part.substr(equals + 1);
+    const auto [end, error] =
+        degree != nullptr ? std::from_chars(digits.data(), digits.data() + digits.size(), *degree)
+                          : std::from_chars_result{nullptr, std::errc::invalid_argument};
+    require(error == std::errc{} && end == digits.data() + digits.size() && *degree > 0, [&] {
+      return fmt::format(
+          "--topology: '{}' cannot be read; write guidance=G,tensor=T,ulysses=U,ring=R with whole numbers from 1",
+          part);
+    });
+  }
+  return topology;
+}
+
+FlagParser::FlagParser(std::string command, std::string synopsis)
+    : command_(std::move(command)), synopsis_(std::move(synopsis)), description_("Flags", 100) {
+  description_.add_options()("help", "print this");
+}
+
+FlagParser& FlagParser::common() {
+  has_common_ = true;
+  auto add = description_.add_options();
+  add("model", po::value<std::string>(), "folder of the checkpoint, or of the one component that is needed");
+  add("device", po::value<std::string>(), "auto, cpu or cuda [auto]");
+  add("precision", po::value<std::string>(), "fp32 or bf16 [fp32 on the CPU]");
+  add("gpus", po::value<int>(), "ranks to run on [1]");
+  add("topology", po::value<std::string>(), "guidance=G,tensor=T,ulysses=U,ring=R; the product is --gpus");
+  add("log-file", po::value<std::string>(), "write events there, one JSON object a line");
+  add("quiet", po::bool_switch(), "print nothing but errors");
+  return require("model");
+}
+
+FlagParser& FlagParser::toggle(const char* name, bool& target, const char* help) {
+  description_.add_options()(name, po::bool_switch(&target), help);
+  return *this;
+}
+
+FlagParser& FlagParser::require(const char* name) {
+  required_.emplace_back(name);
+  return *this;
+}
+
+bool FlagParser::parse(const std::vector<std::string>& arguments) {
+  if (std::ranges::find(arguments, "--help") != arguments.end()) {
+    std::cout << "stepvideo " << command_ << ": " << synopsis_ << "\n\n" << description_;
+    return false;
+  }
+  std::vector<std::string> names;
+  for (const auto& option : description_.options()) names.push_back("--" + option->long_name());
+
+  po::variables_map values;
+  try {
+    using namespace po::command_line_style;
+    // No positional arguments, no abbreviations: a script must not depend on which flags exist today.
+    const auto parsed = po::command_line_parser(arguments)
+                            .options(description_)
+                            .positional({})
+                            .style(allow_long | long_allow_next | long_allow_adjacent)
+                            .run();
+    po::store(parsed, values);
+    po::notify(values);
+  } catch (const po::unknown_option& error) {
+    const auto nearest = nearest_word(dashed(error.get_option_name()), names);
+    throw RequestError(fmt::format("unknown flag {} for {}; {}", dashed(error.get_option_name()), command_,
+                                   nearest ? "did you mean " + *nearest + "?"
+                                           : "it takes " + fmt::format("{}", fmt::join(names, ", "))));
+  } catch (const po::too_many_positional_options_error&) {
+    throw RequestError(command_ + ": a value stands without its flag; every value follows a --flag");
+  } catch (const po::multiple_occurrences& error) {
+    throw RequestError(dashed(error.get_option_name()) + " is given more than once; once works");
+  } catch (const po::error_with_option_name& error) {
+    throw RequestError(fmt::format("{}: {}; see stepvideo {} --help", dashed(error.get_option_name()),
+                                   "its value is missing or cannot be read", command_));
+  } catch (const po::error& error) {
+    throw RequestError(fmt::format("{}: {}", command_, error.what()));
+  }
+  for (const auto& name : required_)
+    stepvideo::require(values.contains(name), [&] {
+      return fmt::format("--{} is missing; {} needs it", name, command_);
+    });
+  if (has_common_) read_common(values);
+  return true;
+}
+
+void FlagParser::read_common(const po::variables_map& values) {
+  const auto text = [&](const char* name, std::string fallback) {
+    return values.contains(name) ? values[name].as<std::string>() : std::move(fallback);
+  };
+  common_.model = text("model", "");
+  const std::string device = text("device", "auto");
+  stepvideo::require(device == "auto" || device == "cpu" || device == "cuda", [&] {
+    return fmt::format("--device: '{}' is not a device; auto, cpu and cuda are", device);
+  });
+  stepvideo::require(device != "cuda", [] {
+    return "--device cuda: the model does not run on a GPU in this version yet; --device cpu works";
+  });
+  const std::string precision = text("precision", "fp32");
+  stepvideo::require(precision != "fp8", [] {
+    return "--precision fp8: fp8 arithmetic needs a GPU; fp32 and bf16 work on the CPU";
+  });
+  stepvideo::require(precision == "fp32" || precision == "bf16", [&] {
+    return fmt::format("--precision: '{}' is not a precision; fp32, bf16 and fp8 are", precision);
+  });
+  common_.precision = precision == "bf16" ? Precision::bf16 : Precision::fp32;
+
+  const int gpus = values.contains("gpus") ? values["gpus"].as<int>() : 1;
+  stepvideo::require(gpus >= 1, [&] { return fmt::format("--gpus is {}; 1 or more works", gpus); });
+  common_.topology = parse_topology(text("topology", ""));
+  require_topology_covers_ranks(common_.topology, values.contains("topology") || gpus == 1 ? gpus : 1);
+  stepvideo::require(gpus == 1, [&] {
+    return fmt::format("--gpus {}: this version runs on one rank; leave --gpus and --topology out", gpus);
+  });
+  if (values.contains("log-file")) common_.log_file = values["log-file"].as<std::string>();
+  common_.is_quiet = values["quiet"].as<bool>();
+}
+
+}  // namespace stepvideo::commands

@@ -1,0 +1,75 @@
+// Flags: what every command shares, and how a command line becomes values or one sentence of refusal.
+#pragma once
+#include <boost/program_options.hpp>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <stepvideo/core/topology.hpp>
+
+namespace stepvideo::commands {
+
+namespace po = boost::program_options;
+
+enum class Precision { fp32, bf16 };
+
+/// The flags of every command that runs a model.
+struct CommonOptions {
+  std::filesystem::path model;
+  Precision precision = Precision::fp32;
+  Topology topology;
+  std::optional<std::filesystem::path> log_file;
+  bool is_quiet = false;
+};
+
+/// A command's flags: declare them, then parse.
+class FlagParser {
+ public:
+  FlagParser(std::string command, std::string synopsis);
+
+  /// Adds the flags of CommonOptions.
+  FlagParser& common();
+  /// Adds a flag that takes a value; `help` states its unit and default.
+  template <class T>
+  FlagParser& flag(const char* name, T& target, const char* help) {
+    description_.add_options()(name, po::value<T>(&target), help);
+    return *this;
+  }
+  template <class T>
+  FlagParser& flag(const char* name, std::optional<T>& target, const char* help) {
+    description_.add_options()(
+        name, po::value<T>()->notifier([&target](const T& value) { target = value; }), help);
+    return *this;
+  }
+  /// A flag without a value.
+  FlagParser& toggle(const char* name, bool& target, const char* help);
+  /// A flag that must be given.
+  FlagParser& require(const char* name);
+
+  /// Reads the arguments into the targets. Returns false when --help was asked for and printed. Throws
+  /// RequestError: an unknown flag (naming the nearest), a value that cannot be read, a flag twice, a flag
+  /// missing, a value without its flag.
+  bool parse(const std::vector<std::string>& arguments);
+  /// What common() read. Valid after parse().
+  const CommonOptions& common_options() const { return common_; }
+
+ private:
+  void read_common(const po::variables_map& values);
+
+  std::string command_;
+  std::string synopsis_;
+  po::options_description description_;
+  std::vector<std::string> required_;
+  bool has_common_ = false;
+  CommonOptions common_;
+};
+
+/// "guidance=2,tensor=1,ulysses=2,ring=1"; parts left out are 1. Throws RequestError naming --topology.
+Topology parse_topology(std::string_view text);
+
+/// The candidate nearest to `word` by edit distance, or nothing when none is near.
+std::optional<std::string> nearest_word(std::string_view word, const std::vector<std::string>& candidates);
+
+}  // namespace stepvideo::commands

@@ -1,0 +1,35 @@
+// What the prompt becomes: the text states that the transformer attends to.
+#pragma once
+#include <filesystem>
+#include <vector>
+
+#include <stepvideo/core/buffer.hpp>
+
+namespace stepvideo::pipeline {
+
+/// Text states of a batch; a guided run holds the prompt, then the negative prompt.
+struct Conditioning {
+  index_t batch = 0;
+  index_t llm_tokens = 0, llm_width = 0;
+  index_t clip_tokens = 0, clip_width = 0;
+  Buffer<float> llm_states;          ///< (batch, llm_tokens, llm_width): `encoder_hidden_states`
+  Buffer<float> clip_states;         ///< (batch, clip_tokens, clip_width): `encoder_hidden_states_2`
+  std::vector<index_t> key_lengths;  ///< keys of each element: all CLIP tokens, then the real LLM tokens
+
+  TokensView<const float> llm() const {
+    return TokensView<const float>::dense(llm_states.data(), batch, llm_tokens, llm_width);
+  }
+  TokensView<const float> clip() const {
+    return TokensView<const float>::dense(clip_states.data(), batch, clip_tokens, clip_width);
+  }
+};
+
+/// Reads `encoder_hidden_states`, `encoder_hidden_states_2` and `encoder_attention_mask` of a safetensors
+/// file. Throws RequestError naming the tensor: missing, of the wrong rank, of disagreeing extents, NaN, or a
+/// mask that is not a prefix of ones.
+Conditioning read_conditioning(const std::filesystem::path& path);
+
+/// Writes the same three tensors, as float32.
+void write_conditioning(const std::filesystem::path& path, const Conditioning& conditioning);
+
+}  // namespace stepvideo::pipeline
