@@ -1,12 +1,17 @@
 // Non-owning views with named extents. Extents and strides count elements, never bytes. A view of T
 // converts to a view of const T; the last extent is always dense (stride one).
 #pragma once
+#include <concepts>
 #include <cstddef>
 #include <type_traits>
 
 namespace stepvideo {
 
 using index_t = std::ptrdiff_t;
+
+/// U is const T, and T is not const: the one conversion that views allow.
+template <class U, class T>
+concept AddsConst = !std::is_const_v<T> && std::same_as<U, const T>;
 
 /// A dense run of values: a bias, a norm's weight.
 template <class T>
@@ -15,9 +20,8 @@ struct VectorView {
   index_t size = 0;
 
   constexpr T& operator[](index_t i) const { return data[i]; }
-  constexpr operator VectorView<const T>() const
-    requires(!std::is_const_v<T>)
-  {
+  template <AddsConst<T> U>
+  constexpr operator VectorView<U>() const {
     return {data, size};
   }
 };
@@ -34,9 +38,8 @@ struct MatrixView {
     return {data, rows, columns, columns};
   }
   constexpr T* row(index_t r) const { return data + r * row_stride; }
-  constexpr operator MatrixView<const T>() const
-    requires(!std::is_const_v<T>)
-  {
+  template <AddsConst<T> U>
+  constexpr operator MatrixView<U>() const {
     return {data, rows, columns, row_stride};
   }
 };
@@ -57,9 +60,8 @@ struct TokensView {
   constexpr bool rows_follow_one_another() const {
     return batch <= 1 || batch_stride == tokens * token_stride;
   }
-  constexpr operator TokensView<const T>() const
-    requires(!std::is_const_v<T>)
-  {
+  template <AddsConst<T> U>
+  constexpr operator TokensView<U>() const {
     return {data, batch, tokens, width, batch_stride, token_stride};
   }
 };
@@ -82,9 +84,8 @@ struct HeadsView {
   constexpr T* row(index_t b, index_t t, index_t h) const {
     return data + b * batch_stride + t * token_stride + h * head_stride;
   }
-  constexpr operator HeadsView<const T>() const
-    requires(!std::is_const_v<T>)
-  {
+  template <AddsConst<T> U>
+  constexpr operator HeadsView<U>() const {
     return {data, batch, tokens, heads, dim, batch_stride, token_stride, head_stride};
   }
 };
@@ -106,9 +107,8 @@ struct VideoView {
   }
   /// Every pixel a row.
   constexpr MatrixView<T> rows() const { return {data, pixels(), channels, channels}; }
-  constexpr operator VideoView<const T>() const
-    requires(!std::is_const_v<T>)
-  {
+  template <AddsConst<T> U>
+  constexpr operator VideoView<U>() const {
     return {data, frames, height, width, channels};
   }
 };
