@@ -124,8 +124,7 @@ Checkpoint Checkpoint::open(const fs::path& path) {
 const TensorRecord& Checkpoint::at(const std::string& name) const {
   const auto found = tensors_.find(name);
   require(found != tensors_.end(), [&] {
-    return fmt::format("{} has no tensor {}; it holds {} others", path_.string(), in_quotes(name),
-                       tensors_.size());
+    return fmt::format("{} has no tensor {} (it holds {})", path_.string(), in_quotes(name), tensors_.size());
   });
   return found->second;
 }

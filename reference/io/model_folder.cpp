@@ -1,0 +1,93 @@
+#include "io/model_folder.hpp"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <stepvideo/core/error.hpp>
+
+#include "io/json.hpp"
+
+namespace stepvideo::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// How a component is recognised.
+struct Layout {
+  std::string_view name;
+  /// Where it lies in the whole checkpoint's folder.
+  std::vector<std::string> places;
+  /// The file that is looked for: the result where is_file, else it (or a safetensors file) marks the folder.
+  std::string file;
+  bool is_file = false;
+};
+
+const Layout& layout(Component component) {
+  static const std::vector<Layout> layouts{
+      {"transformer", {"transformer"}, "config.json"},
+      {"step_llm", {"step_llm"}, "config.json"},
+      {"clip_text_encoder", {"hunyuan_clip/clip_text_encoder", "clip_text_encoder"}, "config.json"},
+      {"vae", {"vae"}, "vae_v2.safetensors", true},
+      {"step_llm_tokenizer", {"step_llm"}, "step1_chat_tokenizer.model", true},
+      {"clip_tokenizer", {"hunyuan_clip/tokenizer", "tokenizer"}, "vocab.txt", true},
+      {"scheduler", {"scheduler"}, "scheduler_config.json", true}};
+  return layouts[static_cast<std::size_t>(component)];
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code unused;
+  return fs::exists(path, unused);
+}
+
+/// Whether the folder is a whole checkpoint: then a config.json beside its components is not a component's.
+bool is_whole_model(const fs::path& folder) {
+  return is_there(folder / "model_index.json");
+}
+
+}  // namespace
+
+std::string_view component_name(Component component) {
+  return layout(component).name;
+}
+
+fs::path find_component(const fs::path& model, Component component) {
+  const auto& [name, places, file, is_file] = layout(component);
+  require(is_there(model), [&] {
+    return fmt::format("--model: {} is not there; a checkpoint folder with {}/{} was looked for",
+                       model.string(), places.front(), file);
+  });
+  std::error_code unused;
+  if (!fs::is_directory(model, unused)) {
+    require(is_file, [&] {
+      return fmt::format("--model: {} is a file; the checkpoint's folder or that of its {} works",
+                         model.string(), name);
+    });
+    return model;
+  }
+  for (const auto& place : places)
+    if (is_there(model / place / file)) return is_file ? model / place / file : model / place;
+  if (is_there(model / file) && (is_file || !is_whole_model(model))) return is_file ? model / file : model;
+  throw RequestError(fmt::format("--model: {} holds no {}; looked for {}/{} and {} in it", model.string(),
+                                 name, fmt::join(places, fmt::format("/{}, ", file)), file, file));
+}
+
+GenerationDefaults read_generation_defaults(const fs::path& model) {
+  GenerationDefaults defaults;
+  const fs::path path = model / "model_index.json";
+  if (!is_there(path)) return defaults;
+  const auto generation = field_or<Json>(read_json(path), path, "generation", Json::object());
+  const auto read = [&](const char* name, auto& value) { value = field_or(generation, path, name, value); };
+  read("frames", defaults.frames);
+  read("height", defaults.height);
+  read("width", defaults.width);
+  read("steps", defaults.steps);
+  read("cfg_scale", defaults.cfg_scale);
+  read("time_shift", defaults.time_shift);
+  return defaults;
+}
+
+}  // namespace stepvideo::io

@@ -1,0 +1,41 @@
+// Where the parts of a model lie: the whole checkpoint folder, or the folder of the one component that a
+// command needs.
+#pragma once
+#include <filesystem>
+#include <string_view>
+
+namespace stepvideo::io {
+
+enum class Component {
+  transformer,
+  step_llm,
+  clip_text_encoder,
+  vae,
+  step_llm_tokenizer,
+  clip_tokenizer,
+  scheduler
+};
+
+/// "transformer", "step_llm", ...
+std::string_view component_name(Component component);
+
+/// The folder (transformer, step_llm, clip_text_encoder) or file (vae_v2.safetensors, scheduler_config.json,
+/// the tokenizers' step1_chat_tokenizer.model and vocab.txt) of a component. `model` is the whole checkpoint
+/// folder, the component's own folder, or, where the result is a file, that file. Throws RequestError naming
+/// --model and what was looked for.
+std::filesystem::path find_component(const std::filesystem::path& model, Component component);
+
+/// What `generate` uses where the command line is silent.
+struct GenerationDefaults {
+  int frames = 204, height = 544, width = 992;
+  int steps = 50;
+  double cfg_scale = 9, time_shift = 13;
+
+  bool operator==(const GenerationDefaults&) const = default;
+};
+
+/// The "generation" object of the folder's model_index.json; what it leaves out, or a folder without the
+/// file, is the release's. Throws RequestError naming the file and field when a value is of the wrong kind.
+GenerationDefaults read_generation_defaults(const std::filesystem::path& model);
+
+}  // namespace stepvideo::io
