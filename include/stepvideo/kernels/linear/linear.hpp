@@ -1,0 +1,133 @@
+// Dense layers: y = x W^T, with an epilogue applied to each tile while it is in the cache.
+#pragma once
+#include <algorithm>
+#include <concepts>
+#include <string>
+#include <type_traits>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/error.hpp>
+#include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/epilogue.hpp>
+#include <stepvideo/kernels/tile/partition.hpp>
+#include <stepvideo/kernels/tile/sgemm.hpp>
+
+namespace stepvideo {
+
+/// Tiles of the host's linear: a thread computes rows x columns results over the whole depth.
+struct HostLinearPolicy {
+  static constexpr index_t rows = 128, columns = 256, depth = 256;
+  // sgemm's own register block is 16 columns by 4 rows.
+  static constexpr index_t row_multiple = 4, column_multiple = 16;
+};
+
+/// What linear requires, on any execution. Throws RequestError naming the view that disagrees.
+template <class T, class E>
+void require_linear_shapes(MatrixView<const T> in, MatrixView<const T> weight, const E& epilogue,
+                           MatrixView<T> out) {
+  const auto shape = [](const auto& view) {
+    return "(" + std::to_string(view.rows) + ", " + std::to_string(view.columns) + ")";
+  };
+  const index_t products = PairEpilogue<E> ? 2 * out.columns : out.columns;
+  require(in.columns > 0 && in.columns == weight.columns && in.rows == out.rows && weight.rows == products,
+          [&] {
+            return "linear: in is " + shape(in) + ", weight " + shape(weight) + " and out " + shape(out) +
+                   "; in (rows, depth) and weight (columns" + (PairEpilogue<E> ? " * 2" : "") +
+                   ", depth) give out (rows, columns)";
+          });
+  epilogue.require_fits(out.rows, out.columns);
+}
+
+namespace linear_detail {
+
+template <class T>
+void to_float(MatrixView<const T> in, float* out) {
+  for (index_t row = 0; row < in.rows; ++row) {
+    const T* source = in.row(row);
+    float* target = out + row * in.columns;
+#pragma omp simd
+    for (index_t i = 0; i < in.columns; ++i) target[i] = float(source[i]);
+  }
+}
+
+template <class T>
+MatrixView<const T> block(MatrixView<const T> matrix, index_t row, index_t rows, index_t column,
+                          index_t columns) {
+  return {matrix.row(row) + column, rows, columns, matrix.row_stride};
+}
+
+/// products = in weight^T in float32; narrow elements are widened a slice of the depth at a time.
+template <class T>
+void multiply_tile(MatrixView<const T> in, MatrixView<const T> weight, MatrixView<float> products) {
+  if constexpr (std::same_as<T, float>) {
+    sgemm_tile(in, weight, 0.0f, products);
+  } else {
+    using Policy = HostLinearPolicy;
+    alignas(64) float wide_in[Policy::rows * Policy::depth];
+    alignas(64) float wide_weight[Policy::columns * Policy::depth];
+    for (index_t first = 0; first < in.columns; first += Policy::depth) {
+      const index_t depth = std::min(Policy::depth, in.columns - first);
+      to_float(block(in, 0, in.rows, first, depth), wide_in);
+      to_float(block(weight, 0, weight.rows, first, depth), wide_weight);
+      sgemm_tile(MatrixView<const float>::dense(wide_in, in.rows, depth),
+                 MatrixView<const float>::dense(wide_weight, weight.rows, depth), first == 0 ? 0.0f : 1.0f,
+                 products);
+    }
+  }
+}
+
+/// One tile of the result: its products, then the epilogue row by row.
+template <class T, class E>
+void linear_tile(MatrixView<const T> in, MatrixView<const T> weight, const E& epilogue, index_t first_row,
+                 index_t first_column, index_t columns, MatrixView<T> out) {
+  alignas(64) float storage[HostLinearPolicy::rows * HostLinearPolicy::columns];
+  const index_t products_per_row = PairEpilogue<E> ? 2 * columns : columns;
+  const auto products = MatrixView<float>::dense(storage, in.rows, products_per_row);
+  multiply_tile(in, block(weight, first_column, columns, 0, in.columns),
+                MatrixView<float>{storage, in.rows, columns, products_per_row});
+  if constexpr (PairEpilogue<E>) {
+    multiply_tile(in, block(weight, out.columns + first_column, columns, 0, in.columns),
+                  MatrixView<float>{storage + columns, in.rows, columns, products_per_row});
+  }
+  for (index_t row = 0; row < in.rows; ++row) {
+    const auto at_row = epilogue.row(first_row + row);
+    const float* y = products.row(row);
+    T* target = out.row(first_row + row) + first_column;
+#pragma omp simd
+    for (index_t i = 0; i < columns; ++i) {
+      if constexpr (PairEpilogue<E>) {
+        target[i] = T(at_row(y[i], y[columns + i], first_column + i));
+      } else {
+        target[i] = T(at_row(y[i], first_column + i));
+      }
+    }
+  }
+}
+
+}  // namespace linear_detail
+
+/// out = epilogue(in weight^T): in (rows, depth), weight (columns, depth) as checkpoints store it, out (rows,
+/// columns). Products are summed in float32 and rounded to T once, after the epilogue. `out` must not overlap
+/// `in` or `weight`; an epilogue's residual may be `out`. With a PairEpilogue the weight has two rows for
+/// each column of out: [first half | second half]. Throws RequestError where shapes disagree.
+template <Element T, class E>
+requires(Epilogue<E> || PairEpilogue<E>) void linear(Host, std::type_identity_t<MatrixView<const T>> in,
+                                                     std::type_identity_t<MatrixView<const T>> weight,
+                                                     const E& epilogue, MatrixView<T> out) {
+  require_linear_shapes<T>(in, weight, epilogue, out);
+  if (out.rows == 0 || out.columns == 0) return;
+  keep_blas_single_threaded();
+  using Policy = HostLinearPolicy;
+  const Partition rows(out.rows, Policy::rows, Policy::row_multiple);
+  const Partition columns(out.columns, PairEpilogue<E> ? Policy::columns / 2 : Policy::columns,
+                          Policy::column_multiple);
+#pragma omp parallel for collapse(2) schedule(dynamic)
+  for (index_t c = 0; c < columns.count(); ++c)
+    for (index_t r = 0; r < rows.count(); ++r)
+      linear_detail::linear_tile<T>(linear_detail::block(in, rows.first(r), rows.extent(r), 0, in.columns),
+                                    weight, epilogue, rows.first(r), columns.first(c), columns.extent(c),
+                                    out);
+}
+
+}  // namespace stepvideo
