@@ -21,7 +21,7 @@ class VaeConfig:
 
     z_channels: int = 16
     encoder_width: int = 32
-    encoder_multipliers: tuple[int, int, int, int] = (1, 1, 2, 2)
+    encoder_multipliers: tuple[int, int, int, int] = (1, 1, 1, 2)
     decoder_width: int = 32
     decoder_multipliers: tuple[int, int, int, int] = (1, 1, 2, 1)
     residual_blocks: int = 1
