@@ -1,0 +1,63 @@
+#include "text/tokenizer.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <stepvideo/core/error.hpp>
+
+namespace stepvideo::text {
+namespace {
+
+/// The length of the well-formed sequence at the start of `bytes`, which is not empty; 0 when there is none.
+std::size_t well_formed_length(std::string_view bytes) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return 1;
+  const std::size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
+                             : lead >= 0xE0 && lead <= 0xEF ? 3
+                             : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                            : 0;
+  if (length == 0 || bytes.size() < length) return 0;
+  // The second byte is narrower after four leads: no overlong forms, no surrogates, nothing past U+10FFFF.
+  const unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  const unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  if (byte(1) < low || byte(1) > high) return 0;
+  for (std::size_t i = 2; i < length; ++i)
+    if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
+  return length;
+}
+
+}  // namespace
+
+void require_valid_utf8(std::string_view text, const std::string& flag) {
+  for (std::size_t position = 0; position < text.size();) {
+    const std::size_t length = well_formed_length(text.substr(position));
+    require(length > 0, [&] {
+      return fmt::format(
+          "{} is not valid UTF-8: byte {} (0x{:02X}) starts no character; give the text in UTF-8", flag,
+          position, static_cast<unsigned char>(text[position]));
+    });
+    position += length;
+  }
+}
+
+TokenSequence Tokenizer::sequence(std::string_view prompt, const std::string& flag,
+                                  std::size_t length) const {
+  require_valid_utf8(prompt, flag);
+  const Frame framing = frame();
+  if (length == 0) length = framing.length;
+  require(length >= 2,
+          [&] { return fmt::format("a token sequence of {} has no room for begin and end", length); });
+
+  std::vector<TokenId> ids = encode(prompt);
+  ids.resize(std::min(ids.size(), length - 2));
+  ids.insert(ids.begin(), framing.begin);
+  ids.push_back(framing.end);
+  std::vector<std::int32_t> mask(ids.size(), 1);
+  ids.resize(length, framing.padding);
+  mask.resize(length, 0);
+  return {std::move(ids), std::move(mask)};
+}
+
+}  // namespace stepvideo::text
