@@ -1,10 +1,10 @@
 // stepvideo COMMAND [flags]: exit 0 done, 1 the run failed, 2 the request was wrong.
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <iostream>
 #include <new>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <stepvideo/core/error.hpp>
 
@@ -18,22 +18,26 @@ using namespace stepvideo;
 constexpr int exit_done = 0, exit_failed = 1, exit_wrong_request = 2;
 
 void print_help() {
-  fmt::print("stepvideo: runs Step-Video-T2V, from prompt to video\n\nstepvideo COMMAND [flags]; COMMAND --help lists "
-             "its flags.\n\n");
-  for (const auto& command : commands::all_commands()) fmt::print("  {:<14} {}\n", command.name, command.summary);
+  fmt::print(
+      "stepvideo: runs Step-Video-T2V, from prompt to video\n\nstepvideo COMMAND [flags]; COMMAND --help "
+      "lists "
+      "its flags.\n\n");
+  for (const auto& command : commands::all_commands())
+    fmt::print("  {:<14} {}\n", command.name, command.summary);
 }
 
 void run(const commands::Arguments& arguments) {
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "help") return print_help();
   const auto& all = commands::all_commands();
-  const auto command = std::ranges::find(all, arguments[0], [](const auto& c) { return std::string(c.name); });
+  const auto command =
+      std::ranges::find(all, arguments[0], [](const auto& c) { return std::string(c.name); });
   if (command == all.end()) {
     std::vector<std::string> names;
     for (const auto& known : all) names.emplace_back(known.name);
     const auto nearest = commands::nearest_word(arguments[0], names);
-    throw RequestError(fmt::format("unknown command {}; {}", arguments[0],
-                                   nearest ? "did you mean " + *nearest + "?"
-                                           : fmt::format("there are {}", fmt::join(names, ", "))));
+    throw RequestError(fmt::format(
+        "unknown command {}; {}", arguments[0],
+        nearest ? "did you mean " + *nearest + "?" : fmt::format("there are {}", fmt::join(names, ", "))));
   }
   command->run({arguments.begin() + 1, arguments.end()});
 }

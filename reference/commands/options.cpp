@@ -1,12 +1,15 @@
 #include "commands/options.hpp"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <concepts>
 #include <iostream>
 #include <numeric>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace stepvideo::commands {
 namespace {
@@ -25,15 +28,27 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+/// The whole text as a number, or RequestError.
+template <class T>
+void read_number(const char* name, const std::string& text, T& target, const char* kind) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), target);
+  bool is_read = error == std::errc{} && end == text.data() + text.size();
+  if constexpr (std::floating_point<T>) is_read = is_read && std::isfinite(target);
+  require(is_read, [&] { return fmt::format("--{}: '{}' is not {}", name, text, kind); });
+}
+
 /// Boost spells a flag with or without its dashes, depending on the error.
-std::string dashed(const std::string& name) { return name.starts_with("--") ? name : "--" + name; }
+std::string dashed(const std::string& name) {
+  return name.starts_with("--") ? name : "--" + name;
+}
 
 }  // namespace
 
 std::optional<std::string> nearest_word(std::string_view word, const std::vector<std::string>& candidates) {
   const auto distance = [&](const std::string& candidate) { return edit_distance(word, candidate); };
   const auto nearest = std::ranges::min_element(candidates, {}, distance);
-  if (nearest == candidates.end() || distance(*nearest) > std::max<std::size_t>(2, word.size() / 2)) return {};
+  if (nearest == candidates.end() || distance(*nearest) > std::max<std::size_t>(2, word.size() / 2))
+    return {};
   return *nearest;
 }
 
@@ -52,12 +67,13 @@ Topology parse_topology(std::string_view text) {
     const auto equals = part.find('=');
     int* const degree = equals == part.npos ? nullptr : degree_of(part.substr(0, equals));
     const auto digits = equals == part.npos ? std::string_view{} : part.substr(equals + 1);
-    const auto [end, error] =
-        degree != nullptr ? std::from_chars(digits.data(), digits.data() + digits.size(), *degree)
-                          : std::from_chars_result{nullptr, std::errc::invalid_argument};
+    const auto [end, error] = degree != nullptr
+                                  ? std::from_chars(digits.data(), digits.data() + digits.size(), *degree)
+                                  : std::from_chars_result{nullptr, std::errc::invalid_argument};
     require(error == std::errc{} && end == digits.data() + digits.size() && *degree > 0, [&] {
       return fmt::format(
-          "--topology: '{}' cannot be read; write guidance=G,tensor=T,ulysses=U,ring=R with whole numbers from 1",
+          "--topology: '{}' cannot be read; write guidance=G,tensor=T,ulysses=U,ring=R with whole numbers "
+          "from 1",
           part);
     });
   }
@@ -71,15 +87,19 @@ FlagParser::FlagParser(std::string command, std::string synopsis)
 
 FlagParser& FlagParser::common() {
   has_common_ = true;
-  auto add = description_.add_options();
-  add("model", po::value<std::string>(), "folder of the checkpoint, or of the one component that is needed");
-  add("device", po::value<std::string>(), "auto, cpu or cuda [auto]");
-  add("precision", po::value<std::string>(), "fp32 or bf16 [fp32 on the CPU]");
-  add("gpus", po::value<int>(), "ranks to run on [1]");
-  add("topology", po::value<std::string>(), "guidance=G,tensor=T,ulysses=U,ring=R; the product is --gpus");
-  add("log-file", po::value<std::string>(), "write events there, one JSON object a line");
-  add("quiet", po::bool_switch(), "print nothing but errors");
+  flag("model", common_.model, "folder of the checkpoint, or of the one component that is needed");
+  flag("device", device_, "auto, cpu or cuda [auto]");
+  flag("precision", precision_, "fp32 or bf16 [fp32 on the CPU]");
+  flag("gpus", gpus_, "ranks to run on [1]");
+  flag("topology", topology_, "guidance=G,tensor=T,ulysses=U,ring=R; the product is --gpus");
+  flag("log-file", common_.log_file, "write events there, one JSON object a line");
+  toggle("quiet", common_.is_quiet, "print nothing but errors");
   return require("model");
+}
+
+FlagParser& FlagParser::add(const char* name, const char* help, Reader reader) {
+  description_.add_options()(name, po::value<std::string>()->notifier(std::move(reader)), help);
+  return *this;
 }
 
 FlagParser& FlagParser::toggle(const char* name, bool& target, const char* help) {
@@ -121,49 +141,62 @@ bool FlagParser::parse(const std::vector<std::string>& arguments) {
   } catch (const po::multiple_occurrences& error) {
     throw RequestError(dashed(error.get_option_name()) + " is given more than once; once works");
   } catch (const po::error_with_option_name& error) {
-    throw RequestError(fmt::format("{}: {}; see stepvideo {} --help", dashed(error.get_option_name()),
-                                   "its value is missing or cannot be read", command_));
+    throw RequestError(
+        fmt::format("{} has no value; see stepvideo {} --help", dashed(error.get_option_name()), command_));
   } catch (const po::error& error) {
     throw RequestError(fmt::format("{}: {}", command_, error.what()));
   }
   for (const auto& name : required_)
-    stepvideo::require(values.contains(name), [&] {
-      return fmt::format("--{} is missing; {} needs it", name, command_);
-    });
-  if (has_common_) read_common(values);
+    stepvideo::require(values.contains(name),
+                       [&] { return fmt::format("--{} is missing; {} needs it", name, command_); });
+  if (has_common_) check_common();
   return true;
 }
 
-void FlagParser::read_common(const po::variables_map& values) {
-  const auto text = [&](const char* name, std::string fallback) {
-    return values.contains(name) ? values[name].as<std::string>() : std::move(fallback);
-  };
-  common_.model = text("model", "");
-  const std::string device = text("device", "auto");
-  stepvideo::require(device == "auto" || device == "cpu" || device == "cuda", [&] {
-    return fmt::format("--device: '{}' is not a device; auto, cpu and cuda are", device);
+void FlagParser::check_common() {
+  stepvideo::require(device_ == "auto" || device_ == "cpu" || device_ == "cuda", [&] {
+    return fmt::format("--device: '{}' is not a device; auto, cpu and cuda are", device_);
   });
-  stepvideo::require(device != "cuda", [] {
+  stepvideo::require(device_ != "cuda", [] {
     return "--device cuda: the model does not run on a GPU in this version yet; --device cpu works";
   });
-  const std::string precision = text("precision", "fp32");
-  stepvideo::require(precision != "fp8", [] {
+  stepvideo::require(precision_ != "fp8", [] {
     return "--precision fp8: fp8 arithmetic needs a GPU; fp32 and bf16 work on the CPU";
   });
-  stepvideo::require(precision == "fp32" || precision == "bf16", [&] {
-    return fmt::format("--precision: '{}' is not a precision; fp32, bf16 and fp8 are", precision);
+  stepvideo::require(precision_ == "fp32" || precision_ == "bf16", [&] {
+    return fmt::format("--precision: '{}' is not a precision; fp32, bf16 and fp8 are", precision_);
   });
-  common_.precision = precision == "bf16" ? Precision::bf16 : Precision::fp32;
+  common_.precision = precision_ == "bf16" ? Precision::bf16 : Precision::fp32;
 
-  const int gpus = values.contains("gpus") ? values["gpus"].as<int>() : 1;
-  stepvideo::require(gpus >= 1, [&] { return fmt::format("--gpus is {}; 1 or more works", gpus); });
-  common_.topology = parse_topology(text("topology", ""));
-  require_topology_covers_ranks(common_.topology, values.contains("topology") || gpus == 1 ? gpus : 1);
-  stepvideo::require(gpus == 1, [&] {
-    return fmt::format("--gpus {}: this version runs on one rank; leave --gpus and --topology out", gpus);
+  stepvideo::require(gpus_ >= 1, [&] { return fmt::format("--gpus is {}; 1 or more works", gpus_); });
+  if (topology_) {
+    common_.topology = parse_topology(*topology_);
+    require_topology_covers_ranks(common_.topology, gpus_);
+  }
+  stepvideo::require(gpus_ == 1, [&] {
+    return fmt::format("--gpus {}: this version runs on one rank; leave --gpus and --topology out", gpus_);
   });
-  if (values.contains("log-file")) common_.log_file = values["log-file"].as<std::string>();
-  common_.is_quiet = values["quiet"].as<bool>();
+}
+
+void FlagParser::read_value(const char*, const std::string& text, std::string& target) {
+  target = text;
+}
+
+void FlagParser::read_value(const char* name, const std::string& text, std::filesystem::path& target) {
+  stepvideo::require(!text.empty(), [&] { return fmt::format("--{} is empty; it takes a path", name); });
+  target = text;
+}
+
+void FlagParser::read_value(const char* name, const std::string& text, int& target) {
+  read_number(name, text, target, "a whole number");
+}
+
+void FlagParser::read_value(const char* name, const std::string& text, std::uint64_t& target) {
+  read_number(name, text, target, "a whole number from 0 to 18446744073709551615");
+}
+
+void FlagParser::read_value(const char* name, const std::string& text, double& target) {
+  read_number(name, text, target, "a finite number");
 }
 
 }  // namespace stepvideo::commands

@@ -1,19 +1,24 @@
 // Flags: what every command shares, and how a command line becomes values or one sentence of refusal.
 #pragma once
-#include <boost/program_options.hpp>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <boost/program_options.hpp>
+
 #include <stepvideo/core/topology.hpp>
+
+#include "pipeline/precision.hpp"
 
 namespace stepvideo::commands {
 
 namespace po = boost::program_options;
 
-enum class Precision { fp32, bf16 };
+using pipeline::Precision;
 
 /// The flags of every command that runs a model.
 struct CommonOptions {
@@ -31,17 +36,16 @@ class FlagParser {
 
   /// Adds the flags of CommonOptions.
   FlagParser& common();
-  /// Adds a flag that takes a value; `help` states its unit and default.
+  /// Adds a flag that takes a value (std::string, path, int, std::uint64_t or double; optional where its
+  /// absence matters); `help` states its unit and default.
   template <class T>
   FlagParser& flag(const char* name, T& target, const char* help) {
-    description_.add_options()(name, po::value<T>(&target), help);
-    return *this;
+    return add(name, help, [&target, name](const std::string& text) { read_value(name, text, target); });
   }
   template <class T>
   FlagParser& flag(const char* name, std::optional<T>& target, const char* help) {
-    description_.add_options()(
-        name, po::value<T>()->notifier([&target](const T& value) { target = value; }), help);
-    return *this;
+    return add(name, help,
+               [&target, name](const std::string& text) { read_value(name, text, target.emplace()); });
   }
   /// A flag without a value.
   FlagParser& toggle(const char* name, bool& target, const char* help);
@@ -56,7 +60,17 @@ class FlagParser {
   const CommonOptions& common_options() const { return common_; }
 
  private:
-  void read_common(const po::variables_map& values);
+  using Reader = std::function<void(const std::string& text)>;
+
+  FlagParser& add(const char* name, const char* help, Reader reader);
+  void check_common();
+
+  // Each throws RequestError naming the flag and the text when it is not such a value.
+  static void read_value(const char* name, const std::string& text, std::string& target);
+  static void read_value(const char* name, const std::string& text, std::filesystem::path& target);
+  static void read_value(const char* name, const std::string& text, int& target);
+  static void read_value(const char* name, const std::string& text, std::uint64_t& target);
+  static void read_value(const char* name, const std::string& text, double& target);
 
   std::string command_;
   std::string synopsis_;
@@ -64,6 +78,9 @@ class FlagParser {
   std::vector<std::string> required_;
   bool has_common_ = false;
   CommonOptions common_;
+  std::string device_ = "auto", precision_ = "fp32";
+  int gpus_ = 1;
+  std::optional<std::string> topology_;
 };
 
 /// "guidance=2,tensor=1,ulysses=2,ring=1"; parts left out are 1. Throws RequestError naming --topology.

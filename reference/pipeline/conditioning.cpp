@@ -1,9 +1,9 @@
 #include "pipeline/conditioning.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <span>
+
+#include <fmt/format.h>
 
 #include "io/checkpoint.hpp"
 
@@ -28,13 +28,16 @@ index_t prefix_length(std::span<const float> row, index_t element, const std::st
   const bool is_prefix = std::all_of(row.begin(), zero, [](float v) { return v == 1.0f; }) &&
                          std::all_of(zero, row.end(), [](float v) { return v == 0.0f; });
   require(is_prefix && zero != row.begin(), [&] {
-    return fmt::format("{} in {}: row {} is not ones followed by zeros with at least one 1; padding comes last",
-                       mask_name, file, element);
+    return fmt::format(
+        "{} in {}: row {} is not ones followed by zeros with at least one 1; padding comes last", mask_name,
+        file, element);
   });
   return zero - row.begin();
 }
 
-std::span<const std::byte> bytes_of(const auto& values) { return std::as_bytes(std::span(values)); }
+std::span<const std::byte> bytes_of(const auto& values) {
+  return std::as_bytes(std::span(values));
+}
 
 }  // namespace
 
@@ -43,9 +46,10 @@ Conditioning read_conditioning(const std::filesystem::path& path) {
   const auto llm = shape_of_rank(file, llm_name, 3), clip = shape_of_rank(file, clip_name, 3);
   const auto mask = shape_of_rank(file, mask_name, 2);
   require(llm[0] == clip[0] && mask == io::Shape{llm[0], llm[1] + clip[1]}, [&] {
-    return fmt::format("{}: {} is {}, {} is {} and {} is {}; batches must agree and the mask needs one column a token",
-                       path.string(), llm_name, io::to_string(llm), clip_name, io::to_string(clip), mask_name,
-                       io::to_string(mask));
+    return fmt::format(
+        "{}: {} is {}, {} is {} and {} is {}; batches must agree and the mask needs one column a token",
+        path.string(), llm_name, io::to_string(llm), clip_name, io::to_string(clip), mask_name,
+        io::to_string(mask));
   });
   Conditioning conditioning{.batch = llm[0],
                             .llm_tokens = llm[1],

@@ -1,0 +1,54 @@
+#include "pipeline/latents.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <span>
+
+#include <fmt/format.h>
+
+#include <stepvideo/kernels/sampler/noise.hpp>
+
+#include "io/checkpoint.hpp"
+
+namespace stepvideo::pipeline {
+
+Latents noise_latents(std::uint64_t seed, LatentShape shape, int channels) {
+  Latents latents{shape, channels, Buffer<float>(shape.tokens() * channels)};
+  fill_unit_normal(host, seed, 0, latents.values.vector());
+  return latents;
+}
+
+Latents read_latents(const std::filesystem::path& path) {
+  const auto file = io::Checkpoint::open(path);
+  const std::string name = file.contains("latents") ? "latents" : "z";
+  require(file.contains(name), [&] {
+    return fmt::format("{} holds neither a tensor latents nor z; denoise and encode write one",
+                       path.string());
+  });
+  const io::Shape& shape = file.at(name).shape;
+  const auto fits = [](std::int64_t extent) {
+    return extent > 0 && extent <= std::numeric_limits<int>::max();
+  };
+  require(shape.size() == 5 && shape[0] == 1 && std::ranges::all_of(shape, fits) &&
+              (shape[1] == 1 || shape[1] % VideoShape::chunk_latent_frames == 0),
+          [&] {
+            return fmt::format(
+                "{} in {} has shape {}; (1, frames, channels, height, width) with 1 frame or a multiple of 3 "
+                "is needed",
+                name, path.string(), io::to_string(shape));
+          });
+  return {{static_cast<int>(shape[1]), static_cast<int>(shape[3]), static_cast<int>(shape[4])},
+          static_cast<int>(shape[2]),
+          file.load<float>(name)};
+}
+
+void write_latents(const std::filesystem::path& path, const Latents& latents) {
+  const auto& [shape, channels, values] = latents;
+  io::write_safetensors(path,
+                        {{"latents",
+                          io::Dtype::f32,
+                          {1, shape.frames, channels, shape.height, shape.width},
+                          std::as_bytes(std::span(values.data(), static_cast<std::size_t>(values.size())))}});
+}
+
+}  // namespace stepvideo::pipeline

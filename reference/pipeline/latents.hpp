@@ -1,0 +1,31 @@
+// Latent videos: what is denoised, stored and decoded.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+
+#include <stepvideo/core/buffer.hpp>
+#include <stepvideo/core/shape.hpp>
+
+namespace stepvideo::pipeline {
+
+/// One latent video, (frames, channels, height, width), float32.
+struct Latents {
+  LatentShape shape;
+  int channels = 0;
+  Buffer<float> values;
+
+  index_t size() const { return shape.tokens() * channels; }
+};
+
+/// Unit normal noise. An element depends on the seed and its own index only.
+Latents noise_latents(std::uint64_t seed, LatentShape shape, int channels);
+
+/// Reads tensor `latents`, or `z`, of shape (1, frames, channels, height, width). Throws RequestError naming
+/// the tensor: missing, of another rank, more than one video, frames that are neither 1 nor a multiple of 3,
+/// NaN.
+Latents read_latents(const std::filesystem::path& path);
+
+/// Writes tensor `latents`, (1, frames, channels, height, width).
+void write_latents(const std::filesystem::path& path, const Latents& latents);
+
+}  // namespace stepvideo::pipeline

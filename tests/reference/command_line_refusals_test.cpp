@@ -1,0 +1,233 @@
+// Requests that cannot work: one sentence that names what is wrong and what would work, exit code 2, and
+// nothing written.
+#define BOOST_TEST_MODULE command_line_refusals
+#include <filesystem>
+#include <limits>
+#include <span>
+
+#include <nlohmann/json.hpp>
+
+#include "io/checkpoint.hpp"
+#include "support/compare.hpp"
+#include "support/program.hpp"
+
+using namespace stepvideo;
+using testing::ScratchFolder;
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path golden = STEPVIDEO_TEST_DATA "/golden";
+const std::string demo = STEPVIDEO_DEMO_MODEL;
+
+/// Runs in a folder of its own and checks exit code, sentence and that no output appeared.
+void check_refusal(std::vector<std::string> arguments, const std::vector<std::string>& phrases,
+                   int exit_code = 2, const std::string& output = "out.safetensors") {
+  const ScratchFolder scratch;
+  arguments.insert(arguments.end(), {"--output", (scratch / output).string()});
+  const auto result = testing::run_program(arguments);
+  BOOST_CHECK_EQUAL(result.exit_code, exit_code);
+  BOOST_CHECK_EQUAL(scratch.names().size(), 0u);
+  // The refusal is the last line; nothing but progress may stand before it.
+  BOOST_REQUIRE_MESSAGE(result.errors.ends_with('\n'), "no sentence: '" << result.errors << "'");
+  const std::string text = result.errors.substr(0, result.errors.size() - 1);
+  const std::string sentence = text.substr(text.rfind('\n') + 1);
+  BOOST_CHECK_MESSAGE(sentence.starts_with("stepvideo: "), sentence);
+  for (const auto& phrase : phrases)
+    BOOST_CHECK_MESSAGE(sentence.find(phrase) != sentence.npos, "'" << sentence << "' lacks: " << phrase);
+}
+
+std::vector<std::string> generate(std::vector<std::string> more) {
+  std::vector<std::string> arguments = {"generate", "--model", demo, "--prompt", "a red circle moves up"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+std::vector<std::string> denoise(const fs::path& model, std::vector<std::string> more = {}) {
+  const std::string pipeline = (golden / "pipeline_tiny.safetensors").string();
+  std::vector<std::string> arguments = {"denoise",        "--model", model.string(),
+                                        "--conditioning", pipeline,  "--latents",
+                                        pipeline,         "--steps", "2"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+/// A copy of a tensor file in which `change` has edited the list of tensors.
+void rewrite(const fs::path& from, const fs::path& to, auto change) {
+  const auto file = io::SafetensorsFile::open(from);
+  std::vector<io::NamedTensor> tensors;
+  for (const auto& [name, record] : file.tensors())
+    tensors.push_back({name, record.dtype, record.shape, record.bytes});
+  change(tensors);
+  io::write_safetensors(to, tensors);
+}
+
+io::NamedTensor& named(std::vector<io::NamedTensor>& tensors, const std::string& name) {
+  return *std::ranges::find(tensors, name, &io::NamedTensor::name);
+}
+
+/// dit_tiny, copied to where it can be broken.
+struct BrokenTransformer {
+  ScratchFolder folder;
+  fs::path config = folder / "config.json";
+  fs::path weights = folder / "diffusion_pytorch_model.safetensors";
+
+  BrokenTransformer() {
+    for (const auto& path : {config, weights}) fs::copy(golden / "dit_tiny" / path.filename(), path);
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(an_unknown_flag_names_the_nearest) {
+  check_refusal(generate({"--stesp", "3"}), {"unknown flag --stesp", "did you mean --steps?"});
+  check_refusal(generate({"--qzx", "3"}), {"unknown flag --qzx", "--prompt"});
+  check_refusal(generate({"--step", "3"}), {"unknown flag --step", "--steps"});  // no abbreviations
+}
+
+BOOST_AUTO_TEST_CASE(an_unknown_command_names_the_nearest) {
+  const auto result = testing::run_program({"genrate"});
+  BOOST_CHECK_EQUAL(result.exit_code, 2);
+  BOOST_CHECK_EQUAL(result.errors, "stepvideo: unknown command genrate; did you mean generate?\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_value_that_cannot_be_read_names_its_flag) {
+  check_refusal(generate({"--steps", "many"}), {"--steps"});
+  check_refusal(generate({"--steps", "3.5"}), {"--steps"});
+  check_refusal(generate({"--seed", "-1"}), {"--seed"});
+  check_refusal(generate({"--steps"}), {"--steps"});
+  check_refusal(generate({"--steps", "3", "--steps", "4"}), {"--steps", "more than once"});
+  check_refusal(generate({"stray"}), {"without its flag"});
+  check_refusal({"generate", "--prompt", "x"}, {"--model is missing"});
+  check_refusal(generate({"--cfg-scale", "nan"}), {"--cfg-scale"});
+}
+
+BOOST_AUTO_TEST_CASE(steps_of_zero_are_refused) {
+  check_refusal(generate({"--steps", "0"}), {"steps is 0", "1 or more"});
+  check_refusal(generate({"--time-shift", "0"}), {"time shift"});
+}
+
+BOOST_AUTO_TEST_CASE(sizes_off_the_grid_name_the_nearest) {
+  check_refusal(generate({"--frames", "20"}),
+                {"20 frames", "nearest valid size is 17 frames of 96x96", "--fit"});
+  check_refusal(generate({"--height", "100"}), {"100x96", "17 frames of 96x96", "--fit"});
+  check_refusal(generate({"--width", "0"}), {"96x0", "96x16"});
+  check_refusal(generate({"--frames", "-17"}), {"-17 frames", "1 frames"});
+}
+
+BOOST_AUTO_TEST_CASE(an_output_that_cannot_be_written_is_found_before_the_work) {
+  check_refusal(generate({}), {"--output", "no-such-folder"}, 2, "no-such-folder/out.mp4");
+  check_refusal(generate({}), {"--output", ".avi", ".mp4"}, 2, "out.avi");
+  check_refusal(denoise(golden / "dit_tiny"), {"--output", ".mp4", ".safetensors"}, 2, "out.mp4");
+}
+
+BOOST_AUTO_TEST_CASE(a_model_that_is_not_there_is_named) {
+  check_refusal({"generate", "--model", "/no/such/model", "--prompt", "x"}, {"--model", "/no/such/model"});
+  check_refusal({"generate", "--model", (golden / "dit_tiny").string(), "--prompt", "x"},
+                {"--model", "step_llm"});
+}
+
+BOOST_AUTO_TEST_CASE(a_device_or_precision_that_is_not_built_says_what_is) {
+  check_refusal(generate({"--device", "tpu"}), {"--device", "cpu"});
+  check_refusal(generate({"--device", "cuda"}), {"--device cuda", "cpu works"});
+  check_refusal(generate({"--precision", "fp8"}), {"--precision fp8", "bf16"});
+  check_refusal(generate({"--precision", "half"}), {"--precision", "fp32"});
+}
+
+BOOST_AUTO_TEST_CASE(a_topology_is_checked_by_the_shape_rules) {
+  check_refusal(generate({"--gpus", "0"}), {"--gpus is 0"});
+  check_refusal(generate({"--gpus", "3", "--topology", "guidance=2"}), {"makes 2 ranks and there are 3"});
+  check_refusal(generate({"--gpus", "2", "--topology", "guidance=2"}), {"one rank"});
+  check_refusal(generate({"--topology", "rings=2"}), {"--topology", "rings=2"});
+}
+
+BOOST_AUTO_TEST_CASE(truncated_weights_are_named_with_what_is_missing) {
+  const BrokenTransformer model;
+  fs::resize_file(model.weights, 100'000);
+  check_refusal(denoise(model.folder.path()), {"diffusion_pytorch_model.safetensors", "100000"});
+}
+
+BOOST_AUTO_TEST_CASE(a_missing_shard_is_named) {
+  const BrokenTransformer model;
+  nlohmann::json index;
+  for (const auto& [name, record] : io::SafetensorsFile::open(model.weights).tensors())
+    index["weight_map"][name] = "diffusion_pytorch_model-00001-of-00002.safetensors";
+  index["weight_map"]["proj_out.bias"] = "diffusion_pytorch_model-00002-of-00002.safetensors";
+  fs::rename(model.weights, model.folder / "diffusion_pytorch_model-00001-of-00002.safetensors");
+  model.folder.write("diffusion_pytorch_model.safetensors.index.json", index.dump());
+  check_refusal(denoise(model.folder.path()), {"diffusion_pytorch_model-00002-of-00002.safetensors"});
+}
+
+BOOST_AUTO_TEST_CASE(every_missing_and_misshapen_tensor_is_listed_at_once) {
+  const BrokenTransformer model;
+  rewrite(golden / "dit_tiny/diffusion_pytorch_model.safetensors", model.weights, [](auto& tensors) {
+    std::erase_if(tensors, [](const auto& tensor) { return tensor.name == "proj_out.bias"; });
+    named(tensors, "proj_out.weight").shape = {8, 128};
+    named(tensors, "pos_embed.proj.bias").dtype = io::Dtype::i16;
+  });
+  check_refusal(denoise(model.folder.path()),
+                {"proj_out.bias", "proj_out.weight", "[8, 128]", "[4, 256]", "pos_embed.proj.bias", "I16"});
+}
+
+BOOST_AUTO_TEST_CASE(a_config_that_disagrees_with_the_tensors_is_refused) {
+  const BrokenTransformer model;
+  auto config = nlohmann::json::parse(testing::read_text(model.config));
+  config["num_layers"] = 3;
+  model.folder.write("config.json", config.dump());
+  check_refusal(denoise(model.folder.path()), {"transformer_blocks.2."});
+  config.erase("num_layers");
+  model.folder.write("config.json", config.dump());
+  check_refusal(denoise(model.folder.path()), {"config.json", "num_layers"});
+  model.folder.write("config.json", "{not json");
+  check_refusal(denoise(model.folder.path()), {"config.json"});
+}
+
+BOOST_AUTO_TEST_CASE(nan_in_weights_names_the_tensor) {
+  const BrokenTransformer model;
+  const auto weight = io::SafetensorsFile::open(model.weights).tensors().at("proj_out.weight").bytes;
+  std::vector<std::uint16_t> poisoned(weight.size() / 2, 0x3F80);
+  poisoned[7] = 0x7FC0;  // NaN in bf16
+  rewrite(golden / "dit_tiny/diffusion_pytorch_model.safetensors", model.weights, [&](auto& tensors) {
+    named(tensors, "proj_out.weight").bytes = std::as_bytes(std::span(poisoned));
+  });
+  check_refusal(denoise(model.folder.path()), {"proj_out.weight", "NaN"});
+}
+
+BOOST_AUTO_TEST_CASE(nan_in_latents_names_the_tensor) {
+  const ScratchFolder folder;
+  const std::vector<float> poisoned(72, std::numeric_limits<float>::quiet_NaN());
+  io::write_safetensors(folder / "latents.safetensors",
+                        {{"latents", io::Dtype::f32, {1, 3, 4, 2, 3}, std::as_bytes(std::span(poisoned))}});
+  const std::string latents = (folder / "latents.safetensors").string();
+  check_refusal({"decode", "--model", (golden / "vae_tiny").string(), "--latents", latents},
+                {"latents", "NaN"});
+}
+
+BOOST_AUTO_TEST_CASE(latents_that_overflow_while_denoising_name_the_step) {
+  check_refusal(denoise(golden / "dit_tiny", {"--cfg-scale", "1e38"}), {"step", "latents", "--cfg-scale"}, 1);
+}
+
+BOOST_AUTO_TEST_CASE(latents_of_the_wrong_shape_are_named) {
+  const ScratchFolder folder;
+  const std::vector<float> values(2 * 4 * 2 * 3, 0.5f);
+  io::write_safetensors(folder / "latents.safetensors",
+                        {{"latents", io::Dtype::f32, {1, 2, 4, 2, 3}, std::as_bytes(std::span(values))}});
+  const std::string latents = (folder / "latents.safetensors").string();
+  check_refusal({"decode", "--model", (golden / "vae_tiny").string(), "--latents", latents},
+                {"latents", "2", "3"});
+  check_refusal(
+      {"decode", "--model", (golden / "vae_tiny").string(), "--latents", "/no/such/file.safetensors"},
+      {"/no/such/file.safetensors"});
+}
+
+BOOST_AUTO_TEST_CASE(help_is_not_an_error) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"--help"},
+                                                    {"generate", "--help"},
+                                                    {"decode", "--help"},
+                                                    {"bench", "--help"}}) {
+    const auto result = testing::run_program(arguments);
+    BOOST_CHECK_EQUAL(result.exit_code, 0);
+    BOOST_CHECK_NE(result.output, "");
+    BOOST_CHECK_EQUAL(result.errors, "");
+  }
+}
