@@ -1,0 +1,95 @@
+// Attention over any number of tokens, in memory linear in it.
+#pragma once
+#include <algorithm>
+#include <string>
+#include <type_traits>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/error.hpp>
+#include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/attention/host_attention.hpp>
+#include <stepvideo/kernels/attention/mask.hpp>
+#include <stepvideo/kernels/tile/partition.hpp>
+
+namespace stepvideo {
+
+struct AttentionOptions {
+  /// What products of queries and keys are multiplied with; usually 1 / sqrt(dim).
+  float scale = 1.0f;
+  /// (batch, query tokens, query heads, 1), or no data: log(sum over the visible keys of exp(score)), minus
+  /// infinity where there is none. What merge_attention needs.
+  HeadsView<float> log_sum_exp{};
+};
+
+/// What attention requires, on any execution. Throws RequestError naming the view that disagrees.
+template <class T>
+void require_attention_shapes(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
+                              HeadsView<T> out, const AttentionOptions& options) {
+  const auto shape = [](const auto& view) {
+    return "(" + std::to_string(view.batch) + ", " + std::to_string(view.tokens) + ", " +
+           std::to_string(view.heads) + ", " + std::to_string(view.dim) + ")";
+  };
+  require(queries.batch == keys.batch && queries.dim == keys.dim && queries.dim > 0, [&] {
+    return "attention: queries are " + shape(queries) + " and keys " + shape(keys) +
+           "; batch and head dimension must be equal";
+  });
+  require(keys.heads > 0 && queries.heads % keys.heads == 0, [&] {
+    return "attention: " + std::to_string(queries.heads) + " query heads cannot share " +
+           std::to_string(keys.heads) + " key heads; the number of query heads must be a multiple of it";
+  });
+  require(values.batch == keys.batch && values.tokens == keys.tokens && values.heads == keys.heads &&
+              values.dim == keys.dim,
+          [&] {
+            return "attention: keys are " + shape(keys) + " and values " + shape(values) +
+                   "; they must agree";
+          });
+  const auto fits_queries = [&](const auto& view, index_t dim) {
+    return view.batch == queries.batch && view.tokens == queries.tokens && view.heads == queries.heads &&
+           view.dim == dim;
+  };
+  require(fits_queries(out, queries.dim), [&] {
+    return "attention: queries are " + shape(queries) + " and out is " + shape(out) + "; they must agree";
+  });
+  require(options.log_sum_exp.data == nullptr || fits_queries(options.log_sum_exp, 1), [&] {
+    return "attention: queries are " + shape(queries) + " and log_sum_exp is " + shape(options.log_sum_exp) +
+           "; it has one value for each query and head";
+  });
+}
+
+/// out = softmax(scale queries keys^T + the mask's bias) values, over the keys that `mask` shows each query,
+/// in float32. queries and out (batch, query tokens, query heads, dim), keys and values (batch, key tokens,
+/// key heads, dim): query head h attends with key head h / (query heads / key heads). Any strides, any
+/// numbers of tokens. A query that sees no key gets zeros. `out` must not overlap the inputs. The host takes
+/// a dim of up to host_attention_max_dim. Throws RequestError where shapes disagree.
+template <Element T, AttentionMask Mask>
+void attention(Host, std::type_identity_t<HeadsView<const T>> queries,
+               std::type_identity_t<HeadsView<const T>> keys, std::type_identity_t<HeadsView<const T>> values,
+               const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
+  require_attention_shapes<T>(queries, keys, values, out, options);
+  require(queries.dim <= host_attention_max_dim, [&] {
+    return "attention: a head of " + std::to_string(queries.dim) + " channels is wider than the host's " +
+           std::to_string(host_attention_max_dim);
+  });
+  using namespace attention_detail;
+  const Partition tiles(queries.tokens, TilePolicy::queries, simd_floats);
+  const index_t heads_per_group = queries.heads / keys.heads;
+#pragma omp parallel for collapse(3) schedule(dynamic)
+  for (index_t batch = 0; batch < queries.batch; ++batch)
+    for (index_t head = 0; head < queries.heads; ++head)
+      for (index_t tile = 0; tile < tiles.count(); ++tile) {
+        const index_t first = tiles.first(tile), count = tiles.extent(tile), group = head / heads_per_group;
+        const auto keys_of = head_rows(keys, batch, group, 0, keys.tokens);
+        const auto values_of = head_rows(values, batch, group, 0, keys.tokens);
+        QueryTile work(head_rows(queries, batch, head, first, count), options.scale);
+        const index_t end = mask.visible_keys(batch, first + count - 1, keys.tokens);
+        for (index_t key = 0; key < end; key += TilePolicy::keys)
+          work.attend(keys_of, values_of, key, std::min(end - key, TilePolicy::keys),
+                      MaskAt<Mask>{mask, batch, head, first, keys.tokens});
+        work.store(head_rows(out, batch, head, first, count));
+        if (options.log_sum_exp.data != nullptr)
+          work.store_log_sum_exp(head_rows(options.log_sum_exp, batch, head, first, count));
+      }
+}
+
+}  // namespace stepvideo

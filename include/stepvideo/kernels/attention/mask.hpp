@@ -1,0 +1,70 @@
+// Which keys a query sees, and what is added to its scores. A mask is a small struct; attention is compiled
+// for the ones it is called with.
+#pragma once
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <concepts>
+
+#include <stepvideo/core/view.hpp>
+
+namespace stepvideo {
+
+/// visible_keys(batch, query, keys): of `keys` keys the query sees this many, the first ones. The number must
+/// not fall as `query` rises.
+template <class M>
+concept AttentionMask = requires(const M& mask, index_t at) {
+  { mask.visible_keys(at, at, at) } -> std::convertible_to<index_t>;
+};
+
+/// bias(head, query, key) is added to the scaled score of a key that the query sees.
+template <class M>
+concept AttentionBias = AttentionMask<M> && requires(const M& mask, index_t at) {
+  { mask.bias(at, at, at) } -> std::convertible_to<float>;
+};
+
+/// Every query sees every key.
+struct FullMask {
+  constexpr index_t visible_keys(index_t, index_t, index_t keys) const { return keys; }
+};
+
+/// Each batch element has its own number of keys; what follows is padding. The lengths lie in the memory of
+/// the execution that attends.
+struct KeyPrefixMask {
+  VectorView<const index_t> lengths;
+
+  constexpr index_t visible_keys(index_t batch, index_t, index_t keys) const {
+    return std::min(lengths[batch], keys);
+  }
+};
+
+/// A query sees itself and the keys before it.
+struct CausalMask {
+  constexpr index_t visible_keys(index_t, index_t query, index_t keys) const {
+    return std::min(query + 1, keys);
+  }
+};
+
+/// Causal, with -slope sqrt(query - key) added: Step-LLM's positions. `slopes` has one entry for each query
+/// head and lies in the memory of the execution that attends.
+struct SqrtAlibiMask {
+  VectorView<const float> slopes;
+
+  constexpr index_t visible_keys(index_t, index_t query, index_t keys) const {
+    return std::min(query + 1, keys);
+  }
+  float bias(index_t head, index_t query, index_t key) const {
+    return -slopes[head] * std::sqrt(static_cast<float>(query - key));
+  }
+};
+
+/// The slope of head `head` of `heads`. With n the largest power of two not above `heads`: 2^(-8 (head + 1) /
+/// n) for the first n heads, then the odd steps of the sequence for 2n heads, 2^(-4 (2 (head - n) + 1) / n)
+/// (Press et al., "Train Short, Test Long", for a number of heads that is no power of two).
+inline float alibi_slope(int head, int heads) {
+  const int n = static_cast<int>(std::bit_floor(static_cast<unsigned>(heads)));
+  const double exponent = head < n ? -8.0 * (head + 1) / n : -4.0 * (2 * (head - n) + 1) / n;
+  return static_cast<float>(std::exp2(exponent));
+}
+
+}  // namespace stepvideo
