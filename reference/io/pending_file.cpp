@@ -59,6 +59,9 @@ void require_writable_output(const std::string& flag, const std::filesystem::pat
   require(!std::filesystem::is_directory(path, unused), [&] {
     return fmt::format("{}: {} is a folder; give the path of a file in it", flag, path.string());
   });
+  require(!std::filesystem::exists(path, unused) || std::filesystem::is_regular_file(path, unused), [&] {
+    return fmt::format("{}: {} exists and is not a regular file; give another name", flag, path.string());
+  });
   require(std::ranges::find(extensions, path.extension().string()) != extensions.end(), [&] {
     return fmt::format("{}: {} has the extension '{}'; {} can be written", flag, path.string(),
                        path.extension().string(), fmt::join(extensions, " and "));
@@ -67,10 +70,11 @@ void require_writable_output(const std::string& flag, const std::filesystem::pat
   require(std::filesystem::is_directory(folder, unused), [&] {
     return fmt::format("{}: the folder {} does not exist; create it first", flag, folder.string());
   });
-  require(access(folder.c_str(), W_OK | X_OK) == 0, [&] {
-    return fmt::format("{}: the folder {} cannot be written: {}", flag, folder.string(),
-                       std::strerror(errno));
-  });
+  try {
+    PendingFile probe(path);  // asking for permission only would miss a read-only or full disk
+  } catch (const Error& error) {
+    throw RequestError(fmt::format("{}: {}", flag, error.what()));
+  }
 }
 
 }  // namespace stepvideo::io

@@ -1,64 +1,81 @@
 #include <algorithm>
-#include <cstdio>
+#include <cerrno>
 #include <cstring>
-#include <memory>
-#include <numeric>
 
 #include <fmt/format.h>
 
 #include <stepvideo/core/error.hpp>
 
 #include "io/json.hpp"
-#include "io/pending_file.hpp"
-#include "io/safetensors.hpp"
+#include "io/safetensors_stream.hpp"
 
 namespace stepvideo::io {
+namespace {
 
-void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
-  std::vector<std::size_t> order(tensors.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, std::ranges::greater{},
-                           [&](std::size_t i) { return dtype_bytes(tensors[i].dtype); });
+std::size_t announced_bytes(const NamedTensor& tensor) {
+  return dtype_bytes(tensor.dtype) * static_cast<std::size_t>(element_count(tensor.shape));
+}
 
+}  // namespace
+
+SafetensorsStream::SafetensorsStream(const std::filesystem::path& path,
+                                     const std::vector<NamedTensor>& tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : file_(path), stream_(std::fopen(file_.temporary().c_str(), "wb"), &std::fclose) {
+  if (stream_ == nullptr)
+    throw Error(fmt::format("{} cannot be written: {}", path.string(), std::strerror(errno)));
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
-  std::size_t offset = 0;
-  for (const std::size_t i : order) {
-    const NamedTensor& tensor = tensors[i];
-    if (tensor.bytes.size() !=
-        dtype_bytes(tensor.dtype) * static_cast<std::size_t>(element_count(tensor.shape)))
-      throw Error(fmt::format("tensor {} of shape {} and dtype {} cannot be written from {} bytes",
-                              in_quotes(tensor.name), to_string(tensor.shape), dtype_name(tensor.dtype),
-                              tensor.bytes.size()));
+  std::size_t end = 0;
+  for (const NamedTensor& tensor : tensors) {
     if (tensor.name == "__metadata__" || header.contains(tensor.name))
       throw Error(fmt::format("{}: tensor {} is given twice; names must differ", path.string(),
                               in_quotes(tensor.name)));
-    header[tensor.name] = {{"dtype", dtype_name(tensor.dtype)},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {offset, offset + tensor.bytes.size()}}};
-    offset += tensor.bytes.size();
+    const std::size_t begin = end;
+    end += announced_bytes(tensor);
+    header[tensor.name] = {
+        {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
   }
 
   constexpr std::size_t length_bytes = 8, alignment = 64;
-  std::string head = header.dump(-1, ' ', false, Json::error_handler_t::replace);
-  head.append((alignment - (length_bytes + head.size()) % alignment) % alignment, ' ');
-  const std::uint64_t head_bytes = head.size();
+  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
+  text.append((alignment - (length_bytes + text.size()) % alignment) % alignment, ' ');
+  const std::uint64_t text_bytes = text.size();
+  bytes_left_ = length_bytes + text.size() + end;
+  append(std::as_bytes(std::span(&text_bytes, 1)));
+  append(std::as_bytes(std::span(text)));
+}
 
-  PendingFile file(path);
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(std::fopen(file.temporary().c_str(), "wb"),
-                                                               [](std::FILE*) { return 0; });
-  bool is_whole = stream != nullptr;
-  const auto write = [&](const void* bytes, std::size_t count) {
-    is_whole = is_whole && std::fwrite(bytes, 1, count, stream.get()) == count;
-  };
-  write(&head_bytes, length_bytes);
-  write(head.data(), head.size());
-  for (const std::size_t i : order) write(tensors[i].bytes.data(), tensors[i].bytes.size());
-  const bool is_closed = stream != nullptr && std::fclose(stream.get()) == 0;
-  if (!is_whole || !is_closed)
-    throw Error(fmt::format("{} cannot be written: {}", path.string(), std::strerror(errno)));
-  file.publish();
+void SafetensorsStream::append(std::span<const std::byte> bytes) {
+  if (bytes.size() > bytes_left_)
+    throw Error(fmt::format("{}: more bytes were written than its tensors take", file_.target().string()));
+  if (std::fwrite(bytes.data(), 1, bytes.size(), stream_.get()) != bytes.size())
+    throw Error(fmt::format("{} cannot be written: {}", file_.target().string(), std::strerror(errno)));
+  bytes_left_ -= bytes.size();
+}
+
+void SafetensorsStream::finish() {
+  if (bytes_left_ != 0)
+    throw Error(
+        fmt::format("{}: {} bytes of its tensors were never written", file_.target().string(), bytes_left_));
+  if (std::fclose(stream_.release()) != 0)
+    throw Error(fmt::format("{} cannot be written: {}", file_.target().string(), std::strerror(errno)));
+  file_.publish();
+}
+
+void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  for (const NamedTensor& tensor : tensors)
+    if (tensor.bytes.size() != announced_bytes(tensor))
+      throw Error(fmt::format("tensor {} of shape {} and dtype {} cannot be written from {} bytes",
+                              in_quotes(tensor.name), to_string(tensor.shape), dtype_name(tensor.dtype),
+                              tensor.bytes.size()));
+  auto in_order = tensors;
+  std::ranges::stable_sort(in_order, std::ranges::greater{},
+                           [](const NamedTensor& tensor) { return dtype_bytes(tensor.dtype); });
+  SafetensorsStream stream(path, in_order, metadata);
+  for (const NamedTensor& tensor : in_order) stream.append(tensor.bytes);
+  stream.finish();
 }
 
 }  // namespace stepvideo::io

@@ -1,0 +1,103 @@
+#include "io/video.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <stepvideo/core/error.hpp>
+
+#include "io/checkpoint.hpp"
+#include "io/pending_file.hpp"
+#include "io/safetensors_stream.hpp"
+
+namespace stepvideo::io {
+namespace {
+
+bool is_safetensors(const std::filesystem::path& path) {
+  return path.extension() == ".safetensors";
+}
+
+/// `video` (1, frames, 3, height, width).
+class TensorVideoWriter final : public VideoWriter {
+ public:
+  TensorVideoWriter(const std::filesystem::path& path, VideoShape shape)
+      : VideoWriter(path, shape),
+        stream_(path, {{"video", Dtype::f32, {1, shape.frames, 3, shape.height, shape.width}, {}}}),
+        planes_(index_t{3} * shape.height * shape.width) {}
+
+ private:
+  void write_frame(const float* pixels) override {
+    const index_t count = index_t{1} * shape().height * shape().width;
+    for (index_t channel = 0; channel < 3; ++channel)
+      for (index_t i = 0; i < count; ++i) planes_[channel * count + i] = pixels[i * 3 + channel];
+    stream_.append(std::as_bytes(std::span(planes_.begin(), planes_.end())));
+  }
+  void publish() override { stream_.finish(); }
+
+  SafetensorsStream stream_;
+  Buffer<float> planes_;
+};
+
+Video read_tensor_video(const std::filesystem::path& path) {
+  const auto file = Checkpoint::open(path);
+  const Shape& shape = file.at("video").shape;
+  const auto is_extent = [](std::int64_t extent) { return extent > 0 && extent <= 1 << 20; };
+  require(shape.size() == 5 && shape[0] == 1 && shape[2] == 3 && std::ranges::all_of(shape, is_extent), [&] {
+    return fmt::format("{}: tensor \"video\" has shape {}; (1, frames, 3, height, width) works",
+                       path.string(), to_string(shape));
+  });
+  const auto planes = file.load<float>("video");
+  Video video{{static_cast<int>(shape[1]), static_cast<int>(shape[3]), static_cast<int>(shape[4])},
+              Buffer<float>(planes.size())};
+  const index_t count = shape[3] * shape[4];
+  for (index_t frame = 0; frame < shape[1]; ++frame)
+    for (index_t channel = 0; channel < 3; ++channel)
+      for (index_t i = 0; i < count; ++i)
+        video.pixels[(frame * count + i) * 3 + channel] = planes[(frame * 3 + channel) * count + i];
+  return video;
+}
+
+}  // namespace
+
+void VideoWriter::append(VideoView<const float> frames) {
+  if (frames.height != shape_.height || frames.width != shape_.width || frames.channels != 3)
+    throw Error(fmt::format("{}: frames of {}x{} with {} channels do not fit {} in 3 channels",
+                            path_.string(), frames.height, frames.width, frames.channels, to_string(shape_)));
+  const index_t frame_values = frames.height * frames.width * 3;
+  for (index_t frame = 0; frame < frames.frames; ++frame) {
+    const float* const pixels = frames.pixel(frame, 0, 0);
+    if (frames_written_ >= shape_.frames)
+      throw Error(
+          fmt::format("{}: a frame came after the {} that were announced", path_.string(), shape_.frames));
+    if (!std::all_of(pixels, pixels + frame_values, [](float value) { return std::isfinite(value); }))
+      throw Error(fmt::format("{}: frame {} holds NaN or infinite values; nothing was written",
+                              path_.string(), frames_written_));
+    write_frame(pixels);
+    ++frames_written_;
+  }
+}
+
+void VideoWriter::finish() {
+  if (frames_written_ != shape_.frames)
+    throw Error(fmt::format("{}: {} frames came of the {} that were announced; nothing was written",
+                            path_.string(), frames_written_, shape_.frames));
+  publish();
+}
+
+std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path, VideoShape shape) {
+  if (is_safetensors(path)) return std::make_unique<TensorVideoWriter>(path, shape);
+  return detail::open_mp4_writer(path, shape);
+}
+
+void require_video_output(const std::string& flag, const std::filesystem::path& path) {
+  require_writable_output(flag, path, {".mp4", ".safetensors"});
+  if (!is_safetensors(path)) detail::require_mp4_encoder(flag);
+}
+
+Video read_video(const std::filesystem::path& path) {
+  return is_safetensors(path) ? read_tensor_video(path) : detail::decode_video(path);
+}
+
+}  // namespace stepvideo::io
