@@ -1,0 +1,60 @@
+#include "event_log.hpp"
+
+#include <array>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/basic_file_sink.h>
+
+#include <stepvideo/core/error.hpp>
+
+namespace stepvideo {
+namespace {
+
+constexpr std::array<std::string_view, 6> kind_names{"begin",      "end",     "step",
+                                                     "collective", "warning", "error"};
+
+}  // namespace
+
+EventLog::EventLog(const std::filesystem::path& path, int rank, Clock::time_point start)
+    : rank_(rank), start_(start) {
+  std::error_code unused;
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  require(std::filesystem::is_directory(folder, unused), [&] {
+    return fmt::format("--log-file: the folder {} does not exist; create it first", folder.string());
+  });
+  try {
+    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string(), true);
+    logger_ = std::make_shared<spdlog::logger>("events", std::move(sink));
+  } catch (const spdlog::spdlog_ex&) {
+    throw RequestError(
+        fmt::format("--log-file: {} cannot be written; give the path of a file", path.string()));
+  }
+  logger_->set_pattern("%v");
+  logger_->flush_on(spdlog::level::info);
+}
+
+void EventLog::write(const Event& event) {
+  if (logger_ == nullptr) return;
+  nlohmann::ordered_json line;
+  line["time"] = std::chrono::duration<double>(Clock::now() - start_).count();
+  line["rank"] = rank_;
+  line["stage"] = event.stage;
+  line["event"] = kind_names[static_cast<std::size_t>(event.kind)];
+  const auto add = [&](const char* name, const auto& value) {
+    if (value.has_value()) line[name] = *value;
+  };
+  add("step", event.step);
+  add("layer", event.layer);
+  add("op", event.op);
+  add("seconds", event.seconds);
+  add("predicted_seconds", event.predicted_seconds);
+  add("bytes", event.bytes);
+  add("peak_bytes", event.peak_bytes);
+  add("message", event.message);
+  logger_->info("{}", line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+}  // namespace stepvideo

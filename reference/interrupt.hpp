@@ -1,0 +1,23 @@
+// Ctrl-C between steps: the run stops at the next step and cleans up behind itself.
+#pragma once
+#include <string_view>
+
+#include <stepvideo/core/error.hpp>
+
+namespace stepvideo {
+
+/// Somebody asked the run to stop.
+class Interrupted : public Error {
+ public:
+  using Error::Error;
+};
+
+/// From now on SIGINT and SIGTERM set a flag. A second one ends the program at once.
+void catch_interrupts();
+
+bool is_interrupted() noexcept;
+
+/// Throws Interrupted with "interrupted WHERE; nothing was written" when a signal came.
+void throw_if_interrupted(std::string_view where);
+
+}  // namespace stepvideo

@@ -1,0 +1,134 @@
+#include "progress.hpp"
+
+#include <algorithm>
+#include <iostream>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "interrupt.hpp"
+
+namespace stepvideo {
+namespace {
+
+constexpr const char* erase_line = "\r\x1b[K";
+
+double seconds_since(EventLog::Clock::time_point begin) {
+  return std::chrono::duration<double>(EventLog::Clock::now() - begin).count();
+}
+
+double mebibytes(std::uint64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
+
+/// "7.3 s", "4 min 05 s", "2 h 07 min".
+std::string duration_text(double seconds) {
+  if (seconds < 60) return fmt::format("{:.1f} s", seconds);
+  const auto whole = static_cast<long long>(seconds);
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);
+}
+
+}  // namespace
+
+void Stage::step(std::optional<double> predicted_seconds) {
+  ++steps_done_;
+  log({.kind = Event::Kind::step,
+       .step = steps_done_,
+       .seconds = seconds_since(step_begin_),
+       .predicted_seconds = predicted_seconds});
+  step_begin_ = Clock::now();
+  progress_.show_step(*this);
+  throw_if_interrupted(steps_ > 0 ? fmt::format("after step {} of {}", steps_done_, steps_)
+                                  : fmt::format("in stage '{}'", name_));
+}
+
+void Stage::warn(const std::string& message) {
+  progress_.print_line("warning: " + message);
+  log({.kind = Event::Kind::warning, .message = message});
+}
+
+void Stage::log(Event event) {
+  event.stage = name_;
+  progress_.events_.write(event);
+}
+
+Progress::Progress(const Options& options) {
+  if (options.log_file) events_ = EventLog(*options.log_file, options.rank, start_);
+  if (options.is_quiet || options.rank != 0) return;
+  output_ = options.output != nullptr ? options.output : &std::cerr;
+  is_terminal_ = options.output != nullptr ? options.is_terminal : isatty(STDERR_FILENO) == 1;
+}
+
+Stage Progress::begin(const std::string& name, int steps) {
+  throw_if_interrupted(fmt::format("before stage '{}'", name));
+  peak_is_per_stage_ = peak_memory_.reset() && peak_is_per_stage_;
+  Stage stage(*this, name, steps);
+  stage.log({.kind = Event::Kind::begin});
+  const std::string text = steps > 0 ? fmt::format("{}: {} steps", name, steps) : name;
+  if (is_terminal_ && output_ != nullptr) {
+    *output_ << erase_line << text << std::flush;
+  } else {
+    print_line(text);
+  }
+  return stage;
+}
+
+void Progress::show_step(Stage& stage) {
+  using namespace std::chrono_literals;
+  const auto pause = is_terminal_ ? Clock::duration(100ms) : Clock::duration(5s);
+  if (output_ == nullptr || Clock::now() - stage.last_shown_ < pause) return;
+  stage.last_shown_ = Clock::now();
+  const double elapsed = seconds_since(stage.begin_);
+  std::string text = fmt::format("{}: step {}", stage.name_, stage.steps_done_);
+  if (stage.steps_ > 0) text += fmt::format(" of {}", stage.steps_);
+  text += ", " + duration_text(elapsed);
+  if (const int left = stage.steps_ - stage.steps_done_; left > 0)
+    text += fmt::format(", about {} left", duration_text(elapsed / stage.steps_done_ * left));
+  if (is_terminal_) {
+    *output_ << erase_line << text << std::flush;
+  } else {
+    print_line(text);
+  }
+}
+
+void Progress::end(const Stage& stage) {
+  const Row row{stage.name_, seconds_since(stage.begin_), peak_memory_.bytes()};
+  rows_.push_back(row);
+  events_.write(
+      {.kind = Event::Kind::end, .stage = row.name, .seconds = row.seconds, .peak_bytes = row.peak_bytes});
+  print_line(fmt::format("{}: done in {}", row.name, duration_text(row.seconds)));
+}
+
+void Progress::fail(const Stage& stage, const std::string& message) {
+  events_.write({.kind = Event::Kind::error,
+                 .stage = stage.name_,
+                 .seconds = seconds_since(stage.begin_),
+                 .peak_bytes = peak_memory_.bytes(),
+                 .message = message});
+  if (is_terminal_ && output_ != nullptr) *output_ << '\n' << std::flush;
+}
+
+void Progress::print_line(const std::string& text) const {
+  if (output_ != nullptr) *output_ << (is_terminal_ ? erase_line : "") << text << '\n' << std::flush;
+}
+
+void Progress::print_summary() const {
+  if (output_ == nullptr) return;
+  std::size_t width = std::string_view("stage").size();
+  for (const Row& row : rows_) width = std::max(width, row.name.size());
+  double total = 0;
+  std::uint64_t peak = 0;
+  print_line(fmt::format("{:<{}}  {:>9}  {:>9}", "stage", width, "seconds", "peak MiB"));
+  for (const Row& row : rows_) {
+    print_line(
+        fmt::format("{:<{}}  {:>9.2f}  {:>9.0f}", row.name, width, row.seconds, mebibytes(row.peak_bytes)));
+    total += row.seconds;
+    peak = std::max(peak, row.peak_bytes);
+  }
+  print_line(fmt::format("{:<{}}  {:>9.2f}  {:>9.0f}", "total", width, total, mebibytes(peak)));
+  if (!peak_is_per_stage_)
+    print_line("peak MiB is the process maximum so far: this system cannot reset it per stage");
+}
+
+}  // namespace stepvideo

@@ -1,0 +1,101 @@
+// What a run is doing: a line on the terminal, events for programs, a table at the end.
+#pragma once
+#include <chrono>
+#include <filesystem>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "event_log.hpp"
+#include "peak_memory.hpp"
+
+namespace stepvideo {
+
+class Progress;
+
+/// The stage that is running; made by Progress::stage().
+class Stage {
+ public:
+  /// One more step is done. Throws Interrupted when a signal came ("interrupted after step 12 of 50; ...").
+  void step(std::optional<double> predicted_seconds = {});
+  /// A line for the reader and a warning in the event log; the run goes on.
+  void warn(const std::string& message);
+  /// Any other event: a collective, a layer. The stage's name is filled in.
+  void log(Event event);
+
+ private:
+  friend class Progress;
+  using Clock = EventLog::Clock;
+  Stage(Progress& progress, std::string name, int steps)
+      : progress_(progress), name_(std::move(name)), steps_(steps) {}
+
+  Progress& progress_;
+  std::string name_;
+  int steps_ = 0, steps_done_ = 0;
+  Clock::time_point begin_ = Clock::now(), step_begin_ = begin_, last_shown_ = begin_;
+};
+
+class Progress {
+ public:
+  struct Options {
+    bool is_quiet = false;                               ///< no text at all
+    std::optional<std::filesystem::path> log_file = {};  ///< events go there
+    int rank = 0;                                        ///< text comes from rank 0 only
+    std::ostream* output = nullptr;                      ///< nullptr: standard error
+    bool is_terminal = false;  ///< update one line in place; ignored without `output`
+  };
+
+  /// Throws RequestError naming --log-file when it cannot be written.
+  explicit Progress(const Options& options);
+
+  /// Runs `work(Stage&)` as the stage `name` of `steps` steps (0: it has none), and returns what it returns.
+  /// An exception is logged as an error event and goes on. Stages follow one another; they do not nest.
+  template <class Work>
+  decltype(auto) stage(const std::string& name, int steps, Work&& work) {
+    Stage stage = begin(name, steps);
+    try {
+      if constexpr (std::is_void_v<decltype(work(stage))>) {
+        work(stage);
+        end(stage);
+      } else {
+        decltype(auto) result = work(stage);
+        end(stage);
+        return result;
+      }
+    } catch (const std::exception& error) {
+      fail(stage, error.what());
+      throw;
+    }
+  }
+
+  /// The table of all stages: seconds, peak memory in MiB.
+  void print_summary() const;
+
+ private:
+  friend class Stage;
+  using Clock = EventLog::Clock;
+  struct Row {
+    std::string name;
+    double seconds;
+    std::uint64_t peak_bytes;
+  };
+
+  Stage begin(const std::string& name, int steps);
+  void end(const Stage& stage);
+  void fail(const Stage& stage, const std::string& message);
+  void show_step(Stage& stage);
+  void print_line(const std::string& text) const;
+
+  std::ostream* output_ = nullptr;  // nullptr: quiet
+  bool is_terminal_ = false;
+  Clock::time_point start_ = Clock::now();
+  EventLog events_;
+  PeakMemory peak_memory_;
+  bool peak_is_per_stage_ = true;
+  std::vector<Row> rows_;
+};
+
+}  // namespace stepvideo
