@@ -1,0 +1,32 @@
+// From one element type to another, and a function of each element.
+#pragma once
+#include <string>
+#include <type_traits>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/error.hpp>
+#include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/activation.hpp>
+
+namespace stepvideo {
+
+/// out = To(function(float(in))), (batch, tokens, width). Throws RequestError unless the shapes are the same.
+template <Element From, Element To, class Function = Identity>
+void convert(Host, TokensView<const From> in, TokensView<To> out, Function function = {}) {
+  require(in.batch == out.batch && in.tokens == out.tokens && in.width == out.width, [&] {
+    return "convert: in is (" + std::to_string(in.batch) + ", " + std::to_string(in.tokens) + ", " +
+           std::to_string(in.width) + ") and out (" + std::to_string(out.batch) + ", " +
+           std::to_string(out.tokens) + ", " + std::to_string(out.width) + "); they must have the same shape";
+  });
+#pragma omp parallel for collapse(2) schedule(static)
+  for (index_t batch = 0; batch < in.batch; ++batch)
+    for (index_t token = 0; token < in.tokens; ++token) {
+      const From* source = in.row(batch, token);
+      To* target = out.row(batch, token);
+#pragma omp simd
+      for (index_t i = 0; i < in.width; ++i) target[i] = To(function(float(source[i])));
+    }
+}
+
+}  // namespace stepvideo

@@ -1,0 +1,66 @@
+// Token ids to embeddings.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/error.hpp>
+#include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/view.hpp>
+
+namespace stepvideo {
+
+/// The rows that make up a token's embedding; views without data are left out.
+template <class T>
+struct EmbeddingTables {
+  MatrixView<const T> words{};       ///< (vocabulary, width), by id
+  MatrixView<const T> positions{};   ///< (at least as many as tokens, width), by the token's place
+  VectorView<const T> everywhere{};  ///< (width): BERT's token type 0
+};
+
+/// What embed requires of everything but the ids, on any execution.
+template <class T>
+void require_embedding_shapes(MatrixView<const std::int32_t> ids, const EmbeddingTables<T>& tables,
+                              TokensView<T> out) {
+  require(out.batch == ids.rows && out.tokens == ids.columns && out.width == tables.words.columns, [&] {
+    return "embed: ids are (" + std::to_string(ids.rows) + ", " + std::to_string(ids.columns) +
+           "), words have " + std::to_string(tables.words.columns) + " channels and out is (" +
+           std::to_string(out.batch) + ", " + std::to_string(out.tokens) + ", " + std::to_string(out.width) +
+           "); they must agree";
+  });
+  require(tables.positions.data == nullptr ||
+              (tables.positions.rows >= ids.columns && tables.positions.columns == out.width),
+          [&] {
+            return "embed: there are " + std::to_string(tables.positions.rows) + " positions for " +
+                   std::to_string(ids.columns) + " tokens";
+          });
+}
+
+/// out (batch, tokens, width) = words[id] + positions[token] + everywhere, summed in float32. Throws
+/// RequestError where shapes disagree or an id is outside the vocabulary.
+template <Element T>
+void embed(Host, MatrixView<const std::int32_t> ids, std::type_identity_t<const EmbeddingTables<T>&> tables,
+           TokensView<T> out) {
+  require_embedding_shapes<T>(ids, tables, out);
+  for (index_t batch = 0; batch < ids.rows; ++batch)
+    for (index_t token = 0; token < ids.columns; ++token) {
+      const index_t id = ids.row(batch)[token];
+      require(id >= 0 && id < tables.words.rows, [&] {
+        return "embed: token id " + std::to_string(id) + " is outside the vocabulary of " +
+               std::to_string(tables.words.rows);
+      });
+      const T* word = tables.words.row(id);
+      const T* position = tables.positions.data == nullptr ? nullptr : tables.positions.row(token);
+      T* target = out.row(batch, token);
+#pragma omp simd
+      for (index_t i = 0; i < out.width; ++i) {
+        float value = float(word[i]);
+        if (position != nullptr) value += float(position[i]);
+        if (tables.everywhere.data != nullptr) value += float(tables.everywhere[i]);
+        target[i] = T(value);
+      }
+    }
+}
+
+}  // namespace stepvideo

@@ -1,0 +1,64 @@
+// 3D rotary embedding of queries and keys.
+#pragma once
+#include <string>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/error.hpp>
+#include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/rope/rope_table.hpp>
+
+namespace stepvideo {
+
+/// What rope3d requires, on any execution.
+template <class T>
+void require_rope_shapes(HeadsView<T> heads, const RopeTableView& table) {
+  require(heads.dim == table.dim, [&] {
+    return "rope3d: a head has " + std::to_string(heads.dim) + " channels and the table turns " +
+           std::to_string(table.dim) + "; they must be equal";
+  });
+  require(table.first_token >= 0 && table.first_token + heads.tokens <= table.shape.tokens(), [&] {
+    return "rope3d: tokens " + std::to_string(table.first_token) + " to " +
+           std::to_string(table.first_token + heads.tokens) + " are asked of a table for " +
+           std::to_string(table.shape.tokens());
+  });
+}
+
+namespace rope_detail {
+
+/// (a, b) -> (a cos - b sin, b cos + a sin) for the pairs (i, i + pairs).
+template <class T>
+void turn(T* channels, const RopeAxis& axis, index_t position) {
+  const float *cosines = axis.cosines + position * axis.pairs, *sines = axis.sines + position * axis.pairs;
+  T *first = channels + axis.first_channel, *second = first + axis.pairs;
+#pragma omp simd
+  for (index_t i = 0; i < axis.pairs; ++i) {
+    const float a = float(first[i]), b = float(second[i]);
+    first[i] = T(a * cosines[i] - b * sines[i]);
+    second[i] = T(b * cosines[i] + a * sines[i]);
+  }
+}
+
+}  // namespace rope_detail
+
+/// Turns (batch, tokens, heads, dim) in place, in float32. Tokens are in the order (frame, row, column),
+/// column fastest. Throws RequestError when the table is for another head dimension or has too few tokens.
+template <Element T>
+void rope3d(Host, HeadsView<T> heads, const RopeTableView& table) {
+  require_rope_shapes(heads, table);
+#pragma omp parallel for collapse(2) schedule(static)
+  for (index_t batch = 0; batch < heads.batch; ++batch)
+    for (index_t token = 0; token < heads.tokens; ++token) {
+      const index_t place = table.first_token + token;
+      const index_t column = place % table.shape.width, line = place / table.shape.width;
+      const index_t row = line % table.shape.height, frame = line / table.shape.height;
+      for (index_t head = 0; head < heads.heads; ++head) {
+        T* channels = heads.row(batch, token, head);
+        rope_detail::turn(channels, table.frame, frame);
+        rope_detail::turn(channels, table.row, row);
+        rope_detail::turn(channels, table.column, column);
+      }
+    }
+}
+
+}  // namespace stepvideo
