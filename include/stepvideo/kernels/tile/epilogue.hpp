@@ -45,7 +45,7 @@ struct Bias {
   }
   void require_fits(index_t, index_t columns) const {
     require(bias.size == columns, [&] {
-      return "linear: the bias has " + std::to_string(bias.size) + " elements and the result " +
+      return "the bias has " + std::to_string(bias.size) + " elements and the result " +
              std::to_string(columns) + " columns; they must be equal";
     });
   }
@@ -72,7 +72,7 @@ struct Residual {
   }
   void require_fits(index_t rows, index_t columns) const {
     require(residual.rows == rows && residual.columns == columns, [&] {
-      return "linear: the residual is (" + std::to_string(residual.rows) + ", " +
+      return "the residual is (" + std::to_string(residual.rows) + ", " +
              std::to_string(residual.columns) + ") and the result (" + std::to_string(rows) + ", " +
              std::to_string(columns) + "); they must be equal";
     });
@@ -95,7 +95,7 @@ struct GatedResidual {
   void require_fits(index_t rows, index_t columns) const {
     Residual<T>{residual}.require_fits(rows, columns);
     require(gate.columns == columns && gate.rows * rows_per_batch == rows, [&] {
-      return "linear: the gate is (" + std::to_string(gate.rows) + ", " + std::to_string(gate.columns) +
+      return "the gate is (" + std::to_string(gate.rows) + ", " + std::to_string(gate.columns) +
              ") for " + std::to_string(rows_per_batch) + " rows each and the result (" +
              std::to_string(rows) + ", " + std::to_string(columns) +
              "); the columns must be equal and the gates must cover the rows";

@@ -1,0 +1,185 @@
+// The host's convolution: an implicit GEMM on channels-last video. A thread owns a run of pixels of one
+// output row; it copies the few input rows under that run, 32 channels at a time, into a patch on its stack,
+// zeros and repeated pixels included, and runs register tiles over it. No padded or unfolded video exists.
+#pragma once
+#include <algorithm>
+#include <type_traits>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/conv/conv_shape.hpp>
+#include <stepvideo/kernels/conv/conv_weight.hpp>
+#include <stepvideo/kernels/tile/conv_tile.hpp>
+#include <stepvideo/kernels/tile/epilogue.hpp>
+
+namespace stepvideo::detail {
+
+/// Work of one thread at a time: `run_pixels` of an output row by `group_channels` output channels.
+struct ConvRunPolicy {
+  static constexpr int run_pixels = 48;
+  static constexpr int group_channels = 256;
+  static constexpr int max_taps = 3, max_stride = 2;
+  static constexpr int patch_pixels = (run_pixels - 1) * max_stride + max_taps;
+};
+static_assert(ConvRunPolicy::group_channels % ConvTilePolicy::block_channels == 0);
+static_assert(ConvRunPolicy::run_pixels % ConvTilePolicy::pixels == 0, "whole tiles never leave the scratch");
+
+/// Calls `function(std::integral_constant<int, size>{})` with the smallest built tile that covers `pixels` in
+/// as few tiles as the largest would.
+template <class Function>
+void with_tile_size(int pixels, Function&& function) {
+  constexpr int largest = ConvTilePolicy::pixels;
+  const int tiles = (pixels + largest - 1) / largest, size = (pixels + tiles - 1) / tiles;
+  if (size <= 1)
+    function(std::integral_constant<int, 1>{});
+  else if (size <= largest / 3)
+    function(std::integral_constant<int, largest / 3>{});
+  else if (size <= largest / 2)
+    function(std::integral_constant<int, largest / 2>{});
+  else if (size <= largest * 3 / 4)
+    function(std::integral_constant<int, largest * 3 / 4>{});
+  else
+    function(std::integral_constant<int, largest>{});
+}
+
+/// One run: where its pixels are, and how many its tiles compute (the last tile may go past the run's end).
+struct ConvRun {
+  index_t frame, y, x;
+  int pixels;
+
+  int tiled_pixels() const {
+    int result = 0;
+    with_tile_size(pixels, [&](auto tile) { result = (pixels + tile - 1) / tile * tile; });
+    return result;
+  }
+};
+
+struct ConvScratch {
+  alignas(
+      64) float patch[ConvRows<float>::max_rows][ConvRunPolicy::patch_pixels][ConvTilePolicy::patch_channels];
+  /// (pixels, channels of the group's blocks)
+  alignas(64) float sums[ConvRunPolicy::run_pixels * ConvRunPolicy::group_channels];
+};
+static_assert(sizeof(ConvScratch) <= 256 * 1024, "a thread's stack and its share of the L2 cache hold it");
+
+template <class T>
+void widen(const T* source, index_t count, float* target) {
+  index_t i = 0;
+  for (; i + simd_floats <= count; i += simd_floats) store_floats(target + i, load_floats(source + i));
+  for (; i < count; ++i) target[i] = float(source[i]);
+}
+
+/// Copies the input channels from `first` on of the pixels that `outputs` pixels' taps touch in one input
+/// row.
+template <class T>
+void fill_patch_row(const T* row, index_t width, index_t row_channels, const ConvAxis& axis,
+                    index_t first_output, int outputs, index_t first, int channels, float* patch) {
+  constexpr int patch_channels = ConvTilePolicy::patch_channels;
+  const int slots = (outputs - 1) * axis.stride + axis.taps;
+  for (int slot = 0; slot < slots; ++slot, patch += patch_channels) {
+    const index_t x = axis.source(first_output, slot, width);
+    if (x < 0)
+      std::fill_n(patch, patch_channels, 0.0f);
+    else
+      widen(row + x * row_channels + first, channels, patch);
+  }
+}
+
+/// Runs the tiles of one block of output channels over the patch.
+template <int vectors, int stride, class T>
+void accumulate_run(ConvRows<T> rows, int taps, int channels, int pixels, float* sums, index_t sums_stride) {
+  with_tile_size(pixels, [&]<int tile>(std::integral_constant<int, tile>) {
+    for (int first = 0; first < pixels; first += tile, sums += tile * sums_stride) {
+      accumulate_conv_tile<tile, vectors, stride>(rows, taps, channels, sums, sums_stride);
+      for (int r = 0; r < rows.count; ++r) rows.patch[r] += tile * stride * ConvTilePolicy::patch_channels;
+    }
+  });
+}
+
+/// One run of one group of output channels, from the input to the epilogue.
+template <int stride, class T, Epilogue E>
+void convolve_run(const ConvGeometry& geometry, VideoView<const T> in, const ConvWeight<T>& weight,
+                  VectorView<const T> bias, VideoView<T> out, const E& epilogue, const ConvRun& run,
+                  index_t first_block, index_t blocks) {
+  using Tile = ConvTilePolicy;
+  const ConvWeightLayout layout{weight.shape};
+  const index_t first_channel = first_block * Tile::block_channels;
+  const index_t group = std::min<index_t>(ConvRunPolicy::group_channels, out.channels - first_channel);
+
+  const int pixels = run.tiled_pixels();
+  ConvScratch scratch;
+  const index_t sums_stride = blocks * Tile::block_channels;
+  for (int p = 0; p < pixels; ++p) {
+    float* sums = scratch.sums + p * sums_stride;
+    widen(bias.data + first_channel, group, sums);
+    std::fill(sums + group, sums + sums_stride, 0.0f);
+  }
+
+  struct {
+    index_t frame, y;
+    int tap;
+  } inputs[ConvRows<T>::max_rows];
+  ConvRows<T> rows;
+  for (int t = 0; t < geometry.frames.taps; ++t)
+    for (int v = 0; v < geometry.height.taps; ++v) {
+      const index_t frame = geometry.frames.source(run.frame, t, in.frames);
+      const index_t y = geometry.height.source(run.y, v, in.height);
+      // A row of zeros adds nothing.
+      if (frame >= 0 && y >= 0)
+        inputs[rows.count++] = {frame, y, (t * geometry.height.taps + v) * geometry.width.taps};
+    }
+
+  for (index_t patch = 0; patch < in.channels; patch += Tile::patch_channels) {
+    const int channels = static_cast<int>(std::min<index_t>(Tile::patch_channels, in.channels - patch));
+    for (int r = 0; r < rows.count; ++r) {
+      rows.patch[r] = scratch.patch[r][0];
+      fill_patch_row(in.pixel(inputs[r].frame, inputs[r].y, 0), in.width, in.channels, geometry.width, run.x,
+                     pixels, patch, channels, scratch.patch[r][0]);
+    }
+    for (index_t block = first_block; block < first_block + blocks; ++block) {
+      for (int r = 0; r < rows.count; ++r)
+        rows.weight[r] = weight.packed + layout.offset(block, patch, inputs[r].tap);
+      float* sums = scratch.sums + (block - first_block) * Tile::block_channels;
+      if (layout.vectors(block) == 1)
+        accumulate_run<1, stride>(rows, geometry.width.taps, channels, pixels, sums, sums_stride);
+      else
+        accumulate_run<2, stride>(rows, geometry.width.taps, channels, pixels, sums, sums_stride);
+    }
+  }
+
+  T* target = out.pixel(run.frame, run.y, run.x) + first_channel;
+  for (int p = 0; p < run.pixels; ++p, target += out.channels) {
+    const float* sums = scratch.sums + p * sums_stride;
+    const auto finish = epilogue.row((target - out.data) / out.channels);
+#pragma GCC ivdep
+    for (index_t c = 0; c < group; ++c) target[c] = T(finish(sums[c], first_channel + c));
+  }
+}
+
+/// The whole convolution. Runs and groups are fixed by the shapes alone, so results do not depend on the
+/// number of threads.
+template <class T, Epilogue E>
+void convolve(const ConvGeometry& geometry, VideoView<const T> in, const ConvWeight<T>& weight,
+              VectorView<const T> bias, VideoView<T> out, const E& epilogue) {
+  using Policy = ConvRunPolicy;
+  constexpr index_t group_blocks = Policy::group_channels / ConvTilePolicy::block_channels;
+  const index_t blocks = ConvWeightLayout{weight.shape}.blocks();
+  const index_t groups = (blocks + group_blocks - 1) / group_blocks;
+  const index_t runs = (out.width + Policy::run_pixels - 1) / Policy::run_pixels;
+  // Groups outermost: neighbouring runs share the group's weights in the cache.
+#pragma omp parallel for collapse(3) schedule(static)
+  for (index_t group = 0; group < groups; ++group)
+    for (index_t row = 0; row < out.frames * out.height; ++row)
+      for (index_t r = 0; r < runs; ++r) {
+        const index_t x = r * Policy::run_pixels, first_block = group * group_blocks;
+        const ConvRun run{row / out.height, row % out.height, x,
+                          static_cast<int>(std::min<index_t>(Policy::run_pixels, out.width - x))};
+        const index_t group_size = std::min(group_blocks, blocks - first_block);
+        if (geometry.width.stride == 1)
+          convolve_run<1>(geometry, in, weight, bias, out, epilogue, run, first_block, group_size);
+        else
+          convolve_run<2>(geometry, in, weight, bias, out, epilogue, run, first_block, group_size);
+      }
+}
+
+}  // namespace stepvideo::detail

@@ -1,0 +1,81 @@
+// Moving 2x2x2 neighbourhoods between pixels and channels.
+#pragma once
+#include <string>
+#include <type_traits>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/error.hpp>
+#include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/conv/conv_shape.hpp>
+#include <stepvideo/kernels/tile/epilogue.hpp>
+
+namespace stepvideo {
+
+/// out[2t + i - dropped, 2y + j, 2x + k, c] = in[t, y, x, (8c + 4i + 2j + k) / repeat]: each channel repeated
+/// `repeat` times, then shuffled, then the first `dropped_frames` left out. in (frames, height, width,
+/// channels), out (2 frames - dropped, 2 height, 2 width, channels repeat / 8); must not overlap. The
+/// epilogue sees (pixels, channels) of out. Throws RequestError where shapes disagree.
+template <Element T, Epilogue E = Store>
+void pixel_shuffle3d(Host, std::type_identity_t<VideoView<const T>> in, index_t repeat,
+                     index_t dropped_frames, VideoView<T> out, const E& epilogue = {}) {
+  require(out.frames + dropped_frames == 2 * in.frames && out.height == 2 * in.height &&
+              out.width == 2 * in.width && out.channels * 8 == in.channels * repeat,
+          [&] {
+            return "pixel_shuffle3d: in is " + to_string(in) + " with channels repeated " +
+                   std::to_string(repeat) + " times and out " + to_string(out) + " without " +
+                   std::to_string(dropped_frames) +
+                   " frames; out must be twice in's frames (less those), height " +
+                   "and width, and an eighth of its repeated channels";
+          });
+  epilogue.require_fits(out.pixels(), out.channels);
+#pragma omp parallel for collapse(2) schedule(static)
+  for (index_t frame = 0; frame < out.frames; ++frame)
+    for (index_t y = 0; y < out.height; ++y)
+      for (index_t x = 0; x < out.width; ++x) {
+        const index_t shuffled = frame + dropped_frames;
+        const T* source = in.pixel(shuffled / 2, y / 2, x / 2);
+        const index_t place = 4 * (shuffled % 2) + 2 * (y % 2) + x % 2;
+        T* target = out.pixel(frame, y, x);
+        const auto finish = epilogue.row((target - out.data) / out.channels);
+        for (index_t c = 0; c < out.channels; ++c)
+          target[c] = T(finish(float(source[(8 * c + place) / repeat]), c));
+      }
+}
+
+/// The way back, behind `front_frames` frames of zeros, then the mean over each `mean` neighbouring channels:
+/// shuffled[t, y, x, 8c + 4i + 2j + k] = in[2t + i - front, 2y + j, 2x + k, c], out = means of shuffled. in
+/// (frames, height, width, channels), out ((frames + front) / 2, height / 2, width / 2, 8 channels / mean);
+/// must not overlap. The epilogue sees (pixels, channels) of out. Throws RequestError where shapes disagree.
+template <Element T, Epilogue E = Store>
+void pixel_unshuffle3d(Host, std::type_identity_t<VideoView<const T>> in, index_t mean, index_t front_frames,
+                       VideoView<T> out, const E& epilogue = {}) {
+  require(2 * out.frames == in.frames + front_frames && 2 * out.height == in.height &&
+              2 * out.width == in.width && out.channels * mean == 8 * in.channels,
+          [&] {
+            return "pixel_unshuffle3d: in is " + to_string(in) + " behind " + std::to_string(front_frames) +
+                   " frames and out " + to_string(out) + " with means over " + std::to_string(mean) +
+                   " channels; out must be half of in's frames (with those), height and width, and eight "
+                   "times its " +
+                   "channels over the mean's";
+          });
+  epilogue.require_fits(out.pixels(), out.channels);
+#pragma omp parallel for collapse(2) schedule(static)
+  for (index_t frame = 0; frame < out.frames; ++frame)
+    for (index_t y = 0; y < out.height; ++y)
+      for (index_t x = 0; x < out.width; ++x) {
+        T* target = out.pixel(frame, y, x);
+        const auto finish = epilogue.row((target - out.data) / out.channels);
+        for (index_t c = 0; c < out.channels; ++c) {
+          float sum = 0;
+          for (index_t channel = c * mean; channel < (c + 1) * mean; ++channel) {
+            const index_t place = channel % 8, source = 2 * frame + place / 4 - front_frames;
+            if (source >= 0)
+              sum += float(in.pixel(source, 2 * y + place / 2 % 2, 2 * x + place % 2)[channel / 8]);
+          }
+          target[c] = T(finish(sum / static_cast<float>(mean), c));
+        }
+      }
+}
+
+}  // namespace stepvideo

@@ -1,0 +1,116 @@
+// GroupNorm of a channels-last video, with statistics of each frame alone, and an epilogue (an activation,
+// say) on the way out.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <type_traits>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/error.hpp>
+#include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/epilogue.hpp>
+#include <stepvideo/kernels/tile/moments.hpp>
+#include <stepvideo/kernels/tile/simd.hpp>
+
+namespace stepvideo {
+
+/// How the host splits a frame. Fixed, so that sums have one order for any number of threads.
+struct GroupNormPolicy {
+  static constexpr index_t parts = 32;             ///< runs of pixels whose statistics are merged in order
+  static constexpr index_t block_elements = 8192;  ///< of a run that is read twice: 32 KB stay in the cache
+  static constexpr index_t max_groups = 64, max_channels = 8192;
+};
+
+/// What group_norm requires of its views, on any execution. Throws RequestError naming the one that
+/// disagrees.
+template <class T>
+void require_group_norm_shapes(VideoView<const T> in, index_t weight, index_t bias, index_t groups,
+                               VideoView<T> out) {
+  using Policy = GroupNormPolicy;
+  require(groups >= 1 && groups <= Policy::max_groups && in.channels % groups == 0 &&
+              in.channels <= Policy::max_channels,
+          [&] {
+            return "group_norm: " + std::to_string(in.channels) + " channels in " + std::to_string(groups) +
+                   " groups are not built; up to " + std::to_string(Policy::max_channels) +
+                   " channels in up to " + std::to_string(Policy::max_groups) + " groups of one size are";
+          });
+  require(weight == in.channels && bias == in.channels, [&] {
+    return "group_norm: weight has " + std::to_string(weight) + " elements and bias " + std::to_string(bias) +
+           "; in has " + std::to_string(in.channels) + " channels and needs as many of each";
+  });
+  require(in.frames == out.frames && in.height == out.height && in.width == out.width &&
+              in.channels == out.channels,
+          [] { return "group_norm: in and out have different shapes; they must have the same"; });
+}
+
+namespace detail {
+
+/// Merges the moments of `pixels` rows of `channels` elements into those of the groups.
+template <class T>
+void add_group_moments(const T* rows, index_t pixels, index_t channels, index_t groups, Moments* moments) {
+  const index_t block_pixels = std::max<index_t>(1, GroupNormPolicy::block_elements / channels);
+  const index_t group_channels = channels / groups;
+  for (index_t first = 0; first < pixels; first += block_pixels) {
+    const index_t count = std::min(block_pixels, pixels - first);
+    for (index_t channel = 0; channel < channels; channel += simd_floats) {
+      const int lanes = static_cast<int>(std::min<index_t>(simd_floats, channels - channel));
+      const ColumnMoments columns = column_moments(rows + first * channels + channel, count, channels, lanes);
+      for (int lane = 0; lane < lanes; ++lane)
+        moments[(channel + lane) / group_channels].merge(columns.of(lane, count));
+    }
+  }
+}
+
+}  // namespace detail
+
+/// out = epilogue((in - mean) / sqrt(variance + epsilon) weight + bias), mean and (biased) variance over a
+/// frame's pixels and a group's channels. (frames, height, width, channels); `groups` equal runs of channels;
+/// the epilogue sees (pixels, channels): Activate<Silu>{}. In float32, statistics merged in double; in may be
+/// out itself. Throws RequestError where shapes disagree.
+template <Element T, Epilogue E>
+void group_norm(Host, std::type_identity_t<VideoView<const T>> in,
+                std::type_identity_t<VectorView<const T>> weight,
+                std::type_identity_t<VectorView<const T>> bias, index_t groups, float epsilon,
+                const E& epilogue, VideoView<T> out) {
+  using Policy = GroupNormPolicy;
+  require_group_norm_shapes(in, weight.size, bias.size, groups, out);
+  epilogue.require_fits(out.pixels(), out.channels);
+  const index_t channels = in.channels, pixels = in.height * in.width;
+  const index_t part_pixels = (pixels + Policy::parts - 1) / Policy::parts;
+  Moments parts[Policy::parts][Policy::max_groups];
+  float means[Policy::max_channels], scales[Policy::max_channels], shifts[Policy::max_channels];
+
+  for (index_t frame = 0; frame < in.frames; ++frame) {
+    const T* source = in.pixel(frame, 0, 0);
+#pragma omp parallel for schedule(static)
+    for (index_t part = 0; part < Policy::parts; ++part) {
+      std::fill_n(parts[part], groups, Moments{});
+      const index_t first = std::min(pixels, part * part_pixels);
+      detail::add_group_moments(source + first * channels, std::min(part_pixels, pixels - first), channels,
+                                groups, parts[part]);
+    }
+    for (index_t group = 0; group < groups; ++group) {
+      Moments moments = parts[0][group];
+      for (index_t part = 1; part < Policy::parts; ++part) moments.merge(parts[part][group]);
+      const double scale = 1.0 / std::sqrt(moments.variance() + static_cast<double>(epsilon));
+      for (index_t c = group * (channels / groups); c < (group + 1) * (channels / groups); ++c) {
+        means[c] = static_cast<float>(moments.mean);
+        scales[c] = static_cast<float>(scale * static_cast<double>(float(weight[c])));
+        shifts[c] = float(bias[c]);
+      }
+    }
+#pragma omp parallel for schedule(static)
+    for (index_t pixel = frame * pixels; pixel < (frame + 1) * pixels; ++pixel) {
+      const auto finish = epilogue.row(pixel);
+      const T* from = in.data + pixel * channels;
+      T* to = out.data + pixel * channels;
+#pragma GCC ivdep
+      for (index_t c = 0; c < channels; ++c)
+        to[c] = T(finish((float(from[c]) - means[c]) * scales[c] + shifts[c], c));
+    }
+  }
+}
+
+}  // namespace stepvideo

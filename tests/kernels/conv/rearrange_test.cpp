@@ -1,0 +1,163 @@
+#define BOOST_TEST_MODULE rearrange
+#include <stepvideo/kernels/conv/channels.hpp>
+#include <stepvideo/kernels/conv/pixel_shuffle.hpp>
+#include <stepvideo/kernels/conv/upsample.hpp>
+
+#include "oracle/conv.hpp"
+#include "support/compare.hpp"
+#include "support/random_input.hpp"
+
+using namespace stepvideo;
+
+namespace {
+
+struct Extents {
+  index_t frames, height, width, channels;
+  index_t size() const { return frames * height * width * channels; }
+};
+
+template <class T>
+VideoView<T> video(const Buffer<T>& values, const Extents& e) {
+  return {values.data(), e.frames, e.height, e.width, e.channels};
+}
+
+/// Runs `kernel(in, out, epilogue)` into a poisoned output, and again with the output's old values added.
+template <class T, class Kernel>
+void check(const Buffer<T>& in, const Extents& from, const Extents& to, const oracle::Video& expected,
+           double bound, Kernel&& kernel) {
+  std::mt19937 engine(1);
+  auto out = testing::poisoned<T>(to.size());
+  kernel(VideoView<const T>(video(in, from)), video(out, to), Store{});
+  STEPVIDEO_CHECK_CLOSE(out, expected.values, bound);
+
+  const auto before = testing::random_normal<T>(to.size(), engine);
+  std::copy(before.begin(), before.end(), out.begin());
+  auto sums = expected.values;
+  for (index_t i = 0; i < to.size(); ++i) sums[i] += double(before[i]);
+  kernel(VideoView<const T>(video(in, from)), video(out, to), Residual<T>{video(out, to).rows()});
+  STEPVIDEO_CHECK_CLOSE(out, sums, bound);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_shuffle_spreads_channels_over_two_by_two_by_two_pixels) {
+  std::mt19937 engine(31);
+  for (index_t repeat : {1, 2, 4})
+    for (index_t dropped : {0, 1}) {
+      const Extents from{3, 4, 5, 24}, to{6 - dropped, 8, 10, 3 * repeat};
+      const auto in = testing::random_normal<float>(from.size(), engine);
+      oracle::Video source{VideoView<const float>(video(in, from))}, expected(6 - dropped, 8, 10, 3 * repeat);
+      for (index_t t = 0; t < 3; ++t)
+        for (index_t y = 0; y < 4; ++y)
+          for (index_t x = 0; x < 5; ++x)
+            for (index_t c = 0; c < 3 * repeat; ++c)
+              for (int i = 0; i < 2; ++i)
+                for (int j = 0; j < 2; ++j)
+                  for (int k = 0; k < 2; ++k)
+                    if (2 * t + i >= dropped)
+                      expected.at(2 * t + i - dropped, 2 * y + j, 2 * x + k, c) =
+                          source.at(t, y, x, (8 * c + 4 * i + 2 * j + k) / repeat);
+      check(in, from, to, expected, 1e-6, [&](auto source, auto target, const auto& epilogue) {
+        pixel_shuffle3d(host, source, repeat, dropped, target, epilogue);
+      });
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_unshuffle_gathers_them_behind_a_frame_of_zeros) {
+  std::mt19937 engine(32);
+  for (index_t mean : {1, 2, 8}) {
+    const Extents from{5, 4, 6, 6}, to{3, 2, 3, 48 / mean};
+    const auto in = testing::random_normal<bf16>(from.size(), engine);
+    oracle::Video source =
+        oracle::pad(oracle::Video(VideoView<const bf16>(video(in, from))), {1, 0}, {0, 0}, {0, 0});
+    oracle::Video expected(3, 2, 3, 48 / mean);
+    for (index_t t = 0; t < 3; ++t)
+      for (index_t y = 0; y < 2; ++y)
+        for (index_t x = 0; x < 3; ++x)
+          for (index_t c = 0; c < 6; ++c)
+            for (int i = 0; i < 2; ++i)
+              for (int j = 0; j < 2; ++j)
+                for (int k = 0; k < 2; ++k)
+                  expected.at(t, y, x, (8 * c + 4 * i + 2 * j + k) / mean) +=
+                      source.at(2 * t + i, 2 * y + j, 2 * x + k, c) / double(mean);
+    check(in, from, to, expected, 4e-3, [&](auto source, auto target, const auto& epilogue) {
+      pixel_unshuffle3d(host, source, mean, 1, target, epilogue);
+    });
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_unshuffle_undoes_a_shuffle) {
+  std::mt19937 engine(33);
+  const Extents small{2, 3, 4, 40}, large{3, 6, 8, 5};
+  const auto in = testing::random_normal<float>(small.size(), engine);
+  auto shuffled = testing::poisoned<float>(large.size()), back = testing::poisoned<float>(small.size());
+  pixel_shuffle3d(host, video(in, small), 1, 1, video(shuffled, large));
+  pixel_unshuffle3d(host, video(shuffled, large), 1, 1, video(back, small));
+  // The dropped frame held the first half of each eight channels of frame 0: it comes back as zeros.
+  for (index_t i = 0; i < small.size(); ++i)
+    BOOST_CHECK_EQUAL(back[i], i < small.size() / 2 && i % 8 < 4 ? 0.0f : in[i]);
+}
+
+BOOST_AUTO_TEST_CASE(channels_repeat_and_average) {
+  std::mt19937 engine(34);
+  const Extents narrow{2, 3, 4, 5}, wide{2, 3, 4, 35};
+  const auto few = testing::random_normal<float>(narrow.size(), engine);
+  const auto many = testing::random_normal<float>(wide.size(), engine);
+  oracle::Video repeated(2, 3, 4, 35), averaged(2, 3, 4, 5);
+  for (index_t i = 0; i < wide.size(); ++i) repeated.values[i] = few[i / 7];
+  for (index_t i = 0; i < wide.size(); ++i) averaged.values[i / 7] += many[i] / 7.0;
+  check(few, narrow, wide, repeated, 1e-6, [](auto source, auto target, const auto& epilogue) {
+    repeat_channels(host, source, target, epilogue);
+  });
+  check(many, wide, narrow, averaged, 1e-6, [](auto source, auto target, const auto& epilogue) {
+    average_channels(host, source, target, epilogue);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(upsampling_repeats_the_nearest) {
+  std::mt19937 engine(35);
+  const Extents from{2, 3, 4, 5};
+  const auto in = testing::random_normal<float>(from.size(), engine);
+  for (const auto& [frames, space] : {std::array<index_t, 2>{1, 2}, {2, 2}, {3, 1}}) {
+    const Extents to{2 * frames, 3 * space, 4 * space, 5};
+    auto out = testing::poisoned<float>(to.size());
+    upsample_nearest(host, video(in, from), video(out, to));
+    const auto expected =
+        oracle::repeat(oracle::Video(VideoView<const float>(video(in, from))), frames, space);
+    BOOST_CHECK(std::equal(out.begin(), out.end(), expected.values.begin(), expected.values.end()));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(channels_move_between_first_and_last) {
+  std::mt19937 engine(36);
+  const Extents e{2, 3, 4, 5};
+  const auto in = testing::random_normal<float>(e.size(), engine);
+  auto last = testing::poisoned<float>(e.size()), first = testing::poisoned<float>(e.size());
+  to_channels_last(host, in.vector(), video(last, e));
+  for (index_t c = 0; c < 5; ++c)
+    BOOST_CHECK_EQUAL(video(last, e).pixel(1, 2, 3)[c], in[((1 * 5 + c) * 3 + 2) * 4 + 3]);
+  to_channels_first(host, video(last, e), 0, 5, first.vector());
+  BOOST_CHECK(std::equal(in.begin(), in.end(), first.begin()));
+  auto some = testing::poisoned<float>(2 * 12 * 2);
+  to_channels_first(host, video(last, e), 3, 2, some.vector());
+  BOOST_CHECK(std::equal(some.begin(), some.begin() + 24, in.begin() + 36));
+}
+
+BOOST_AUTO_TEST_CASE(shapes_that_disagree_are_named) {
+  Buffer<float> memory(4096);
+  const VideoView<float> a{memory.data(), 2, 4, 4, 8}, b{memory.data() + 2048, 2, 4, 4, 3};
+  const auto says = [](const char* text) {
+    return [text](const RequestError& error) { return std::string(error.what()).starts_with(text); };
+  };
+  BOOST_CHECK_EXCEPTION(pixel_shuffle3d(host, a, 1, 1, b), RequestError,
+                        says("pixel_shuffle3d: in is (2, 4, 4, 8)"));
+  BOOST_CHECK_EXCEPTION(pixel_unshuffle3d(host, a, 1, 1, b), RequestError, says("pixel_unshuffle3d: in is"));
+  BOOST_CHECK_EXCEPTION(repeat_channels(host, b, a), RequestError,
+                        says("repeat_channels: in is (2, 4, 4, 3)"));
+  BOOST_CHECK_EXCEPTION(average_channels(host, a, b), RequestError, says("average_channels: in is"));
+  BOOST_CHECK_EXCEPTION(upsample_nearest(host, a, b), RequestError, says("upsample_nearest: in is"));
+  BOOST_CHECK_EXCEPTION(to_channels_last(host, VectorView<float>{memory.data(), 7}, a), RequestError,
+                        says("to_channels_last: in has 7 elements"));
+  BOOST_CHECK_EXCEPTION(to_channels_first(host, a, 7, 2, VectorView<float>{memory.data(), 64}), RequestError,
+                        says("to_channels_first: channels 7 to 9"));
+}

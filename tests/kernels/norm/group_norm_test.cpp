@@ -1,0 +1,135 @@
+#define BOOST_TEST_MODULE group_norm
+#include "oracle/group_norm.hpp"
+
+#include <omp.h>
+
+#include <stepvideo/kernels/norm/group_norm.hpp>
+
+#include "support/compare.hpp"
+#include "support/random_input.hpp"
+
+using namespace stepvideo;
+
+namespace {
+
+template <class T>
+VideoView<T> video(const Buffer<T>& values, index_t frames, index_t height, index_t width, index_t channels) {
+  return {values.data(), frames, height, width, channels};
+}
+
+template <class T>
+void check_random_shapes(double bound) {
+  std::mt19937 engine(11);
+  for (int trial = 0; trial < 40; ++trial) {
+    const index_t groups = std::array{1, 2, 3, 32}[trial % 4];
+    const index_t channels = groups * testing::random_int(engine, 1, groups == 32 ? 3 : 20);
+    const index_t frames = testing::random_int(engine, 1, 4), height = testing::random_int(engine, 1, 30),
+                  width = testing::random_int(engine, 2, 30);
+    const index_t size = frames * height * width * channels;
+    const auto in = testing::random_normal<T>(size, engine, 3.0f);
+    const auto weight = testing::random_normal<T>(channels, engine),
+               bias = testing::random_normal<T>(channels, engine);
+    auto out = testing::poisoned<T>(size);
+    const auto in_view = video(in, frames, height, width, channels);
+    const auto out_view = video(out, frames, height, width, channels);
+    auto expected = oracle::group_norm<T>(in_view, weight, bias, groups, 1e-5);
+
+    group_norm(host, in_view, weight.vector(), bias.vector(), groups, 1e-5f, Store{}, out_view);
+    STEPVIDEO_CHECK_CLOSE(out, expected, bound);
+
+    for (double& value : expected) value = value / (1 + std::exp(-value));
+    group_norm(host, in_view, weight.vector(), bias.vector(), groups, 1e-5f, Activate<Silu>{}, in_view);
+    STEPVIDEO_CHECK_CLOSE(in, expected, bound);
+  }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(random_shapes_agree_with_the_formula_in_float) {
+  check_random_shapes<float>(2e-6);
+}
+BOOST_AUTO_TEST_CASE(random_shapes_agree_with_the_formula_in_bf16) {
+  check_random_shapes<bf16>(4e-3);
+}
+
+BOOST_AUTO_TEST_CASE(a_mean_far_from_zero_costs_no_digits) {
+  // In float the inputs themselves are rounded to 6e-5; a sum of squares would leave nothing of the variance.
+  std::mt19937 engine(12);
+  const index_t channels = 32, size = 100 * 100 * channels;
+  const auto in = testing::random_normal<float>(size, engine);
+  for (float& value : in) value += 1000.0f;
+  const auto weight = testing::random_normal<float>(channels, engine);
+  const auto bias = testing::random_normal<float>(channels, engine);
+  auto out = testing::poisoned<float>(size);
+  const auto view = video(in, 1, 100, 100, channels);
+  group_norm(host, view, weight.vector(), bias.vector(), 32, 1e-5f, Store{},
+             video(out, 1, 100, 100, channels));
+  STEPVIDEO_CHECK_CLOSE(out, oracle::group_norm<float>(view, weight, bias, 32, 1e-5), 5e-5);
+}
+
+BOOST_AUTO_TEST_CASE(frames_do_not_see_one_another) {
+  std::mt19937 engine(13);
+  const index_t frame = 7 * 5 * 64;
+  const auto in = testing::random_normal<float>(3 * frame, engine);
+  const auto weight = testing::random_normal<float>(64, engine),
+             bias = testing::random_normal<float>(64, engine);
+  auto together = testing::poisoned<float>(3 * frame), alone = testing::poisoned<float>(frame);
+  const auto view = video(in, 3, 7, 5, 64);
+  group_norm(host, view, weight.vector(), bias.vector(), 32, 1e-5f, Activate<Silu>{},
+             video(together, 3, 7, 5, 64));
+  group_norm(host, view.frames_from(1, 1), weight.vector(), bias.vector(), 32, 1e-5f, Activate<Silu>{},
+             video(alone, 1, 7, 5, 64));
+  BOOST_CHECK(std::equal(alone.begin(), alone.end(), together.begin() + frame));
+}
+
+BOOST_AUTO_TEST_CASE(an_epilogue_chain_reads_other_videos) {
+  std::mt19937 engine(14);
+  const index_t size = 2 * 6 * 6 * 32;
+  const auto in = testing::random_normal<float>(size, engine),
+             skip = testing::random_normal<float>(size, engine);
+  const auto weight = testing::random_normal<float>(32, engine),
+             bias = testing::random_normal<float>(32, engine);
+  auto out = testing::poisoned<float>(size);
+  const Residual<float> add{video(skip, 2, 6, 6, 32).rows()};
+  group_norm(host, video(in, 2, 6, 6, 32), weight.vector(), bias.vector(), 32, 1e-5f,
+             chain(add, Activate<Silu>{}, add), video(out, 2, 6, 6, 32));
+  auto expected = oracle::group_norm<float>(video(in, 2, 6, 6, 32), weight, bias, 32, 1e-5);
+  for (index_t i = 0; i < size; ++i) {
+    const double value = expected[i] + skip[i];
+    expected[i] = value / (1 + std::exp(-value)) + skip[i];
+  }
+  STEPVIDEO_CHECK_CLOSE(out, expected, 2e-6);
+}
+
+BOOST_AUTO_TEST_CASE(results_do_not_depend_on_the_number_of_threads) {
+  std::mt19937 engine(15);
+  const index_t size = 3 * 33 * 41 * 96;
+  const auto in = testing::random_normal<float>(size, engine);
+  const auto weight = testing::random_normal<float>(96, engine),
+             bias = testing::random_normal<float>(96, engine);
+  std::vector<Buffer<float>> results;
+  for (int threads : {1, 2, 5}) {
+    omp_set_num_threads(threads);
+    results.push_back(testing::poisoned<float>(size));
+    group_norm(host, video(in, 3, 33, 41, 96), weight.vector(), bias.vector(), 32, 1e-5f, Activate<Silu>{},
+               video(results.back(), 3, 33, 41, 96));
+    BOOST_CHECK(std::equal(results.back().begin(), results.back().end(), results.front().begin()));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(shapes_that_disagree_are_named) {
+  Buffer<float> values(2 * 2 * 2 * 8), weight(8);
+  const auto view = video(values, 2, 2, 2, 8);
+  const auto norm = [&](index_t groups, index_t weights, VideoView<float> out) {
+    group_norm(host, view, VectorView<float>{weight.data(), weights}, weight.vector(), groups, 1e-5f, Store{},
+               out);
+  };
+  const auto says = [](const char* text) {
+    return [text](const RequestError& error) {
+      return std::string(error.what()).find(text) != std::string::npos;
+    };
+  };
+  BOOST_CHECK_EXCEPTION(norm(3, 8, view), RequestError, says("8 channels in 3 groups"));
+  BOOST_CHECK_EXCEPTION(norm(4, 7, view), RequestError, says("weight has 7 elements"));
+  BOOST_CHECK_EXCEPTION(norm(4, 8, view.frames_from(0, 1)), RequestError, says("different shapes"));
+}
