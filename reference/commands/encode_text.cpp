@@ -1,0 +1,28 @@
+#include "commands/command.hpp"
+#include "commands/session.hpp"
+#include "io/pending_file.hpp"
+#include "pipeline/prompt_encoder.hpp"
+
+namespace stepvideo::commands {
+
+void encode_text(const Arguments& arguments) {
+  std::string prompt, negative;
+  std::filesystem::path output;
+  FlagParser parser("encode-text", "prompts become the transformer's text states");
+  parser.common()
+      .flag("prompt", prompt, "what the video shows; English or Chinese")
+      .flag("negative", negative, "what it should not show [empty]")
+      .flag("output", output, "safetensors file to write; the prompt is batch element 0, the negative 1")
+      .require("prompt")
+      .require("output");
+  if (!parser.parse(arguments)) return;
+  const CommonOptions& common = parser.common_options();
+  io::require_writable_output("--output", output, {".safetensors"});
+
+  const pipeline::PromptEncoder encoder(common.model);
+  Progress progress = start_progress(common);
+  pipeline::write_conditioning(output, encoder.encode({prompt, negative}, common.precision, progress));
+  progress.print_summary();
+}
+
+}  // namespace stepvideo::commands

@@ -1,0 +1,57 @@
+// The flags that size and sample a video; where they are silent the checkpoint's own defaults hold.
+#pragma once
+#include <cstdint>
+#include <iostream>
+#include <optional>
+
+#include <stepvideo/core/shape.hpp>
+
+#include "commands/options.hpp"
+#include "io/model_folder.hpp"
+#include "pipeline/denoiser.hpp"
+
+namespace stepvideo::commands {
+
+struct SamplingFlags {
+  std::optional<int> frames, height, width, steps;
+  std::optional<double> cfg_scale, time_shift;
+  std::uint64_t seed = 0;
+  bool takes_nearest_size = false;
+
+  void declare(FlagParser& parser) {
+    parser.flag("frames", frames, "1, or a multiple of 17 [the checkpoint's default]")
+        .flag("height", height, "pixels, a multiple of 16 [the checkpoint's default]")
+        .flag("width", width, "pixels, a multiple of 16 [the checkpoint's default]")
+        .toggle("fit", takes_nearest_size, "take the nearest valid size instead of refusing one off the grid")
+        .flag("steps", steps, "sampler steps [the checkpoint's default]")
+        .flag("cfg-scale", cfg_scale, "guidance; 1 follows the prompt alone [the checkpoint's default]")
+        .flag("time-shift", time_shift, "above 1 spends more steps near the noise [the checkpoint's default]")
+        .flag("seed", seed, "of the noise; one seed, one video [0]");
+  }
+
+  /// The size asked for. Throws RequestError when it is off the grid and --fit was not given.
+  VideoShape video(const io::GenerationDefaults& defaults) const {
+    const VideoShape asked{frames.value_or(defaults.frames), height.value_or(defaults.height),
+                           width.value_or(defaults.width)};
+    if (takes_nearest_size) {
+      if (const VideoShape fitted = asked.nearest(); !(fitted == asked)) {
+        std::cerr << "--fit: " << to_string(asked) << " becomes " << to_string(fitted) << '\n';
+        return fitted;
+      }
+      return asked;
+    }
+    try {
+      require_video_on_grid(asked);
+    } catch (const RequestError& error) {
+      throw RequestError(std::string(error.what()) + "; --fit takes it");
+    }
+    return asked;
+  }
+
+  pipeline::SamplerSettings settings(const io::GenerationDefaults& defaults) const {
+    return {steps.value_or(defaults.steps), cfg_scale.value_or(defaults.cfg_scale),
+            time_shift.value_or(defaults.time_shift)};
+  }
+};
+
+}  // namespace stepvideo::commands

@@ -1,0 +1,38 @@
+// Prompts become text states: both tokenizers, both encoders.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/checkpoint.hpp"
+#include "model/config.hpp"
+#include "pipeline/conditioning.hpp"
+#include "pipeline/precision.hpp"
+#include "progress.hpp"
+#include "text/tokenizer.hpp"
+
+namespace stepvideo::pipeline {
+
+class PromptEncoder {
+ public:
+  /// Opens the tokenizers and both encoders of a whole checkpoint folder and checks every tensor; loads no
+  /// weights. Throws RequestError naming what is missing or wrong.
+  explicit PromptEncoder(const std::filesystem::path& model);
+
+  /// Channels of the two states.
+  index_t llm_width() const { return llm_config_.hidden_size; }
+  index_t clip_width() const { return clip_config_.hidden_size; }
+
+  /// One batch element a prompt. CLIP runs in float32 whatever the precision, as in the release. Weights are
+  /// loaded for the call, one encoder at a time. Throws RequestError when a prompt is not UTF-8.
+  Conditioning encode(const std::vector<std::string>& prompts, Precision precision, Progress& progress) const;
+
+ private:
+  std::unique_ptr<text::Tokenizer> llm_tokenizer_, clip_tokenizer_;
+  StepLlmConfig llm_config_;
+  ClipTextConfig clip_config_;
+  io::Checkpoint llm_, clip_;
+};
+
+}  // namespace stepvideo::pipeline

@@ -1,0 +1,40 @@
+// Latents become a video file, and a video becomes latents.
+#pragma once
+#include <filesystem>
+
+#include "io/checkpoint.hpp"
+#include "io/video.hpp"
+#include "model/vae.hpp"
+#include "pipeline/latents.hpp"
+#include "pipeline/precision.hpp"
+#include "progress.hpp"
+
+namespace stepvideo::pipeline {
+
+class VideoCodec {
+ public:
+  /// Opens the VAE of a checkpoint folder, its own folder or file, and checks every tensor; loads no weights.
+  /// Throws RequestError naming what is missing or wrong.
+  explicit VideoCodec(const std::filesystem::path& model);
+
+  int latent_channels() const { return config_.latent_channels; }
+
+  /// Decodes chunk by chunk and writes each frame as soon as it is known, to `output` by its extension.
+  /// Throws RequestError when the latents' channels are not the model's, Interrupted between chunks.
+  void decode(const Latents& latents, Precision precision, const std::filesystem::path& output,
+              Progress& progress) const;
+
+  /// Mean and log-variance, (1, frames, channels, height, width) each. Throws RequestError when the video is
+  /// off the grid.
+  struct Moments {
+    LatentShape shape;
+    Buffer<float> mean, log_variance;
+  };
+  Moments encode(const io::Video& video, Precision precision, Progress& progress) const;
+
+ private:
+  VaeConfig config_;
+  io::Checkpoint weights_;
+};
+
+}  // namespace stepvideo::pipeline
