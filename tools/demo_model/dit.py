@@ -17,7 +17,7 @@ class DitConfig:
     num_attention_heads: int = 3
     attention_head_dim: int = 64
     in_channels: int = 16
-    num_layers: int = 6
+    num_layers: int = 5
     caption_channels: tuple[int, int] = (128, 128)  # Step-LLM width, CLIP width
 
     @property

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import sentencepiece
 import torch
+from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor
 
@@ -56,7 +58,7 @@ def _start(model: Path) -> None:
     _worker = PromptTokenizer(model)
 
 
-def _captions(job: tuple[Scene, int, int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _captions(job: tuple[Scene, int, int, int]) -> list[NDArray[np.int16]]:
     scene, count, llm_tokens, seed = job
     rng = random.Random(seed)
     texts: list[str] = []
@@ -64,13 +66,13 @@ def _captions(job: tuple[Scene, int, int, int]) -> tuple[Tensor, Tensor, Tensor,
         text = caption(scene, "en" if len(texts) % 2 else "zh", rng)
         if len(_worker.llm_ids(text)) <= llm_tokens:
             texts.append(text)
-    return _worker.batch(texts, llm_tokens)
+    return [part.numpy() for part in _worker.batch(texts, llm_tokens)]
 
 
 def caption_pool(model: Path, scenes: list[Scene], count: int, llm_tokens: int, seed: int,
                  processes: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`count` captions of each scene, half of them Chinese: tensors as `batch`, led by (scenes, count)."""
     jobs = [(scene, count, llm_tokens, seed * 100003 + index) for index, scene in enumerate(scenes)]
-    with Pool(processes, _start, (model,)) as pool:
+    with get_context("spawn").Pool(processes, _start, (model,)) as pool:
         parts = pool.map(_captions, jobs, chunksize=8)
-    return tuple(torch.stack(column) for column in zip(*parts))
+    return tuple(torch.from_numpy(np.stack(column)) for column in zip(*parts))

@@ -109,7 +109,7 @@ def train(config: VaeConfig, minutes: float, batch: int, peak: float, seed: int,
 def main() -> None:
     """Train and save."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", choices=sorted(CONFIGS), default="narrow")
+    parser.add_argument("--config", choices=sorted(CONFIGS), default="wide")
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
