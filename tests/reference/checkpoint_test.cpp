@@ -5,6 +5,7 @@
 #include <random>
 
 #include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
 
 #include "io/json.hpp"
 #include "support/random_input.hpp"
@@ -237,7 +238,7 @@ BOOST_AUTO_TEST_CASE(extra_tensors_are_allowed_only_on_request) {
 BOOST_AUTO_TEST_CASE(many_problems_are_counted) {
   write("model.safetensors", {values_of("a", one)});
   std::vector<ExpectedTensor> expected{{"a", {1}}};
-  for (int i = 0; i < 25; ++i) expected.push_back({"b" + std::to_string(i), {1}});
+  for (int i = 0; i < 25; ++i) expected.push_back({fmt::format("b{}", i), {1}});
   check_refused([&] { Checkpoint::open(folder.path()).validate(expected); },
                 {"b9 is missing", "and 15 more"});
 }
