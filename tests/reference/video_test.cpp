@@ -13,7 +13,6 @@
 #include <malloc.h>
 
 #include "io/checkpoint.hpp"
-#include "io/pending_file.hpp"
 #include "support/compare.hpp"
 #include "support/random_input.hpp"
 #include "support/scratch_folder.hpp"
@@ -271,45 +270,6 @@ BOOST_AUTO_TEST_CASE(a_truncated_mp4_is_an_error) {
   write_video(folder / "v.mp4", colour_bars(), bars_shape);
   std::filesystem::resize_file(folder / "v.mp4", 400);
   BOOST_CHECK_THROW(read_video(folder / "v.mp4"), Error);
-}
-
-BOOST_AUTO_TEST_SUITE_END()
-
-BOOST_AUTO_TEST_SUITE(outputs_are_checked_first)
-
-BOOST_AUTO_TEST_CASE(a_good_path_is_accepted_and_nothing_is_created) {
-  const ScratchFolder folder;
-  BOOST_CHECK_NO_THROW(require_video_output("--output", folder / "v.mp4"));
-  BOOST_CHECK_NO_THROW(require_video_output("--output", folder / "v.safetensors"));
-  BOOST_CHECK_NO_THROW(require_video_output("--output", "relative-name-without-folder.mp4"));
-  BOOST_CHECK(folder.names().empty());
-}
-BOOST_AUTO_TEST_CASE(an_unknown_extension_is_refused_with_the_known_ones) {
-  const ScratchFolder folder;
-  check_refused([&] { require_video_output("--output", folder / "v.avi"); },
-                {"--output", "'.avi'", ".mp4", ".safetensors"});
-  check_refused([&] { require_video_output("--output", folder / "v"); }, {"--output", "''", ".mp4"});
-}
-BOOST_AUTO_TEST_CASE(a_folder_is_no_output) {
-  const ScratchFolder folder;
-  std::filesystem::create_directory(folder / "d.mp4");
-  check_refused([&] { require_video_output("--output", folder / "d.mp4"); }, {"--output", "is a folder"});
-  check_refused([&] { require_video_output("--output", ""); }, {"--output", "empty"});
-}
-BOOST_AUTO_TEST_CASE(what_exists_and_is_no_file_is_not_replaced) {
-  const ScratchFolder folder;
-  std::filesystem::create_symlink("/dev/null", folder / "null.mp4");
-  check_refused([&] { require_video_output("--output", folder / "null.mp4"); },
-                {"--output", "not a regular file"});
-}
-BOOST_AUTO_TEST_CASE(a_folder_that_does_not_exist_is_named) {
-  const ScratchFolder folder;
-  check_refused([&] { require_video_output("--output", folder / "no/v.mp4"); },
-                {"--output", "/no does not exist"});
-}
-BOOST_AUTO_TEST_CASE(a_folder_that_cannot_be_written_is_named) {
-  check_refused([&] { require_video_output("--output", "/proc/v.mp4"); },
-                {"--output", "/proc/v.mp4 cannot be written"});
 }
 
 BOOST_AUTO_TEST_SUITE_END()
