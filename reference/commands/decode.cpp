@@ -19,6 +19,8 @@ void decode(const Arguments& arguments) {
 
   const pipeline::VideoCodec codec(common.model);
   const pipeline::Latents latents = pipeline::read_latents(latents_path);
+  codec.require_channels(latents);
+
   Progress progress = start_progress(common);
   codec.decode(latents, common.precision, output, progress);
   progress.print_summary();

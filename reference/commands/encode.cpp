@@ -1,5 +1,3 @@
-#include <span>
-
 #include "commands/command.hpp"
 #include "commands/session.hpp"
 #include "io/pending_file.hpp"
@@ -26,11 +24,8 @@ void encode(const Arguments& arguments) {
 
   const io::Shape shape = {1, moments.shape.frames, codec.latent_channels(), moments.shape.height,
                            moments.shape.width};
-  const auto tensor = [&](const char* name, const Buffer<float>& values) {
-    return io::NamedTensor{name, io::Dtype::f32, shape,
-                           std::as_bytes(std::span(values.data(), static_cast<std::size_t>(values.size())))};
-  };
-  io::write_safetensors(output, {tensor("mean", moments.mean), tensor("logvar", moments.log_variance)});
+  io::write_safetensors(output, {io::named_tensor("mean", shape, moments.mean),
+                                 io::named_tensor("logvar", shape, moments.log_variance)});
   progress.print_summary();
 }
 

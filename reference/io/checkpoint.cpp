@@ -151,7 +151,7 @@ void Checkpoint::validate(const std::vector<ExpectedTensor>& expected, bool allo
       if (!names.contains(name))
         problems.push_back(fmt::format("{} is not part of this model", in_quotes(name)));
 
-  constexpr std::size_t most_listed = 10;
+  constexpr std::size_t most_listed = 100;
   require(problems.empty(), [&] {
     const std::size_t listed = std::min(problems.size(), most_listed);
     return fmt::format(

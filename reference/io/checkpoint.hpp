@@ -34,7 +34,7 @@ class Checkpoint {
   /// Throws RequestError naming the tensor and the file when it is not there.
   const TensorRecord& at(const std::string& name) const;
 
-  /// Throws one RequestError that lists the problems (the first ten, and how many more there are): tensors
+  /// Throws one RequestError that lists the problems (at most a hundred, then how many more): tensors
   /// missing, of another shape, of a dtype that is not floating point. Tensors nobody expects are allowed
   /// only where `allows_extra`. NaN and infinite values are found by load().
   void validate(const std::vector<ExpectedTensor>& expected, bool allows_extra = false) const;

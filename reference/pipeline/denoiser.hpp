@@ -24,7 +24,7 @@ class Denoiser {
   /// weights. Throws RequestError naming what is missing or wrong.
   explicit Denoiser(const std::filesystem::path& model);
 
-  const TransformerConfig& config() const { return config_; }
+  const model::TransformerConfig& config() const { return config_; }
 
   /// Throws RequestError naming what disagrees: text states of this model's channels, latents of its
   /// channels, 1 step or more, a positive time shift.
@@ -38,7 +38,7 @@ class Denoiser {
                Latents& latents, Progress& progress) const;
 
  private:
-  TransformerConfig config_;
+  model::TransformerConfig config_;
   io::Checkpoint weights_;
 };
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <span>
 
 #include <fmt/format.h>
 
@@ -44,11 +43,8 @@ Latents read_latents(const std::filesystem::path& path) {
 
 void write_latents(const std::filesystem::path& path, const Latents& latents) {
   const auto& [shape, channels, values] = latents;
-  io::write_safetensors(path,
-                        {{"latents",
-                          io::Dtype::f32,
-                          {1, shape.frames, channels, shape.height, shape.width},
-                          std::as_bytes(std::span(values.data(), static_cast<std::size_t>(values.size())))}});
+  io::write_safetensors(
+      path, {io::named_tensor("latents", {1, shape.frames, channels, shape.height, shape.width}, values)});
 }
 
 }  // namespace stepvideo::pipeline

@@ -21,8 +21,8 @@ class PromptEncoder {
   explicit PromptEncoder(const std::filesystem::path& model);
 
   /// Channels of the two states.
-  index_t llm_width() const { return llm_config_.hidden_size; }
-  index_t clip_width() const { return clip_config_.hidden_size; }
+  index_t llm_width() const { return llm_config_.width(); }
+  index_t clip_width() const { return clip_config_.width(); }
 
   /// One batch element a prompt. CLIP runs in float32 whatever the precision, as in the release. Weights are
   /// loaded for the call, one encoder at a time. Throws RequestError when a prompt is not UTF-8.
@@ -30,8 +30,8 @@ class PromptEncoder {
 
  private:
   std::unique_ptr<text::Tokenizer> llm_tokenizer_, clip_tokenizer_;
-  StepLlmConfig llm_config_;
-  ClipTextConfig clip_config_;
+  model::StepLlmConfig llm_config_;
+  model::ClipTextConfig clip_config_;
   io::Checkpoint llm_, clip_;
 };
 

@@ -4,7 +4,7 @@
 
 #include "io/checkpoint.hpp"
 #include "io/video.hpp"
-#include "model/vae.hpp"
+#include "model/vae_config.hpp"
 #include "pipeline/latents.hpp"
 #include "pipeline/precision.hpp"
 #include "progress.hpp"
@@ -17,10 +17,12 @@ class VideoCodec {
   /// Throws RequestError naming what is missing or wrong.
   explicit VideoCodec(const std::filesystem::path& model);
 
-  int latent_channels() const { return config_.latent_channels; }
+  int latent_channels() const { return static_cast<int>(config_.latent_channels); }
+  /// Throws RequestError when the latents' channels are not the model's.
+  void require_channels(const Latents& latents) const;
 
   /// Decodes chunk by chunk and writes each frame as soon as it is known, to `output` by its extension.
-  /// Throws RequestError when the latents' channels are not the model's, Interrupted between chunks.
+  /// Throws Interrupted between chunks.
   void decode(const Latents& latents, Precision precision, const std::filesystem::path& output,
               Progress& progress) const;
 
@@ -33,8 +35,8 @@ class VideoCodec {
   Moments encode(const io::Video& video, Precision precision, Progress& progress) const;
 
  private:
-  VaeConfig config_;
   io::Checkpoint weights_;
+  VaeConfig config_;
 };
 
 }  // namespace stepvideo::pipeline

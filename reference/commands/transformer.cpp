@@ -1,0 +1,80 @@
+#include "model/transformer.hpp"
+
+#include <fmt/format.h>
+
+#include "commands/command.hpp"
+#include "commands/session.hpp"
+#include "io/model_folder.hpp"
+#include "io/pending_file.hpp"
+#include "pipeline/conditioning.hpp"
+
+namespace stepvideo::commands {
+namespace {
+
+constexpr auto latents_name = "hidden_states", times_name = "timestep";
+
+/// The inputs of one forward pass.
+struct Inputs {
+  pipeline::Conditioning text;
+  Buffer<float> latents, times;
+  io::Shape shape;  ///< (batch, frames, channels, height, width)
+
+  LatentsView<float> view(const Buffer<float>& values) const {
+    return {values.data(),
+            shape[0],
+            shape[2],
+            {static_cast<int>(shape[1]), static_cast<int>(shape[3]), static_cast<int>(shape[4])}};
+  }
+};
+
+Inputs read_inputs(const std::filesystem::path& path) {
+  const auto file = io::Checkpoint::open(path);
+  const io::Shape shape = file.at(latents_name).shape;
+  require(shape.size() == 5, [&] {
+    return fmt::format("{} in {} has shape {}; (batch, frames, channels, height, width) is needed",
+                       latents_name, path.string(), io::to_string(shape));
+  });
+  return {pipeline::read_conditioning(path), file.load<float>(latents_name), file.load<float>(times_name),
+          shape};
+}
+
+}  // namespace
+
+void transformer(const Arguments& arguments) {
+  std::filesystem::path input, output;
+  FlagParser parser("transformer", "one forward pass");
+  parser.common()
+      .flag("input", input,
+            "safetensors file: hidden_states (batch, frames, channels, height, width), timestep (batch), "
+            "encoder_hidden_states, encoder_hidden_states_2, encoder_attention_mask")
+      .flag("output", output, "safetensors file to write: output, the velocity")
+      .require("input")
+      .require("output");
+  if (!parser.parse(arguments)) return;
+  const CommonOptions& common = parser.common_options();
+  io::require_writable_output("--output", output, {".safetensors"});
+
+  const auto folder = io::find_component(common.model, io::Component::transformer);
+  const auto config = model::read_transformer_config(folder / "config.json");
+  const auto checkpoint = io::Checkpoint::open(folder);
+  const Inputs in = read_inputs(input);
+  const Buffer<float> velocity(in.latents.size() / in.shape[2] * config.out_channels);
+  io::Shape velocity_shape = in.shape;
+  velocity_shape[2] = config.out_channels;
+
+  Progress progress = start_progress(common);
+  pipeline::with_element(common.precision, [&]<Element T>() {
+    auto network = progress.stage(
+        "load transformer", 0, [&](Stage&) { return model::Transformer<T, Host>(host, config, checkpoint); });
+    progress.stage("forward", 0, [&](Stage&) {
+      const auto text = network.prepare_text(in.text.llm(), in.text.clip(), in.text.key_lengths);
+      auto out = in.view(velocity);
+      out.channels = config.out_channels;
+      network.forward(in.view(in.latents), in.times.vector(), text, out);
+    });
+  });
+  io::write_safetensors(output, {io::named_tensor("output", velocity_shape, velocity)});
+  progress.print_summary();
+}
+
+}  // namespace stepvideo::commands

@@ -1,0 +1,65 @@
+#include "pipeline/video_codec.hpp"
+
+#include <fmt/format.h>
+
+#include "io/model_folder.hpp"
+#include "model/vae.hpp"
+
+namespace stepvideo::pipeline {
+
+VideoCodec::VideoCodec(const std::filesystem::path& model)
+    : weights_(io::Checkpoint::open(io::find_component(model, io::Component::vae))),
+      config_(VaeConfig::of(weights_)) {}
+
+void VideoCodec::require_channels(const Latents& latents) const {
+  require(latents.channels == latent_channels(), [&] {
+    return fmt::format(
+        "the latents have {} channels and the VAE {} decodes {}; latents and VAE must belong together",
+        latents.channels, weights_.path().string(), latent_channels());
+  });
+}
+
+void VideoCodec::decode(const Latents& latents, Precision precision, const std::filesystem::path& output,
+                        Progress& progress) const {
+  const VideoShape video = VideoShape::from_latent(latents.shape);
+  with_element(precision, [&]<Element T>() {
+    auto decoder =
+        progress.stage("load VAE decoder", 0, [&](Stage&) { return VaeDecoder<T, Host>(host, weights_); });
+    progress.stage("decode", video.chunks(), [&](Stage& stage) {
+      const auto writer = io::open_video_writer(output, video);
+      index_t frames = 0;
+      const auto write = [&](VideoView<const float> ready) {
+        writer->append(ready);
+        const index_t chunks_before = frames * video.chunks() / video.frames;
+        frames += ready.frames;
+        if (frames * video.chunks() / video.frames > chunks_before) stage.step();
+      };
+      decoder.decode({latents.values.data(), 1, latents.channels, latents.shape}, write);
+      writer->finish();
+    });
+  });
+}
+
+VideoCodec::Moments VideoCodec::encode(const io::Video& video, Precision precision,
+                                       Progress& progress) const {
+  require_video_on_grid(video.shape);
+  require(config_.encoder.has_value(), [&] {
+    return weights_.path().string() + " has no encoder.* tensors; a VAE with both halves encodes";
+  });
+  const LatentShape shape = video.shape.latent();
+  Moments moments{shape, Buffer<float>(shape.tokens() * latent_channels()),
+                  Buffer<float>(shape.tokens() * latent_channels())};
+  with_element(precision, [&]<Element T>() {
+    auto encoder =
+        progress.stage("load VAE encoder", 0, [&](Stage&) { return VaeEncoder<T, Host>(host, weights_); });
+    progress.stage("encode", 0, [&](Stage&) {
+      const auto view = [&](const Buffer<float>& values) {
+        return LatentsView<float>{values.data(), 1, latent_channels(), shape};
+      };
+      encoder.encode(video.view(), view(moments.mean), view(moments.log_variance));
+    });
+  });
+  return moments;
+}
+
+}  // namespace stepvideo::pipeline
