@@ -154,6 +154,20 @@ BOOST_AUTO_TEST_CASE(upsampling_on_the_fly_equals_upsampling_before) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(skipped_frames_change_nothing_in_the_others) {
+  std::mt19937 engine(28);
+  const Layer<float> layer({3, 20, 3, 3, 3}, engine);
+  const auto in = testing::random_normal<float>(5 * 4 * 6 * 20, engine);
+  const VideoView<float> view{in.data(), 5, 4, 6, 20};
+  const index_t frame = 4 * 6 * 3;
+  auto whole = testing::poisoned<float>(5 * frame), last = testing::poisoned<float>(2 * frame);
+  causal_conv3d(host, view, layer.view(), layer.bias.vector(), {},
+                VideoView<float>{whole.data(), 5, 4, 6, 3});
+  causal_conv3d(host, view, layer.view(), layer.bias.vector(), {.skipped_frames = 3},
+                VideoView<float>{last.data(), 2, 4, 6, 3});
+  BOOST_CHECK(std::equal(last.begin(), last.end(), whole.begin() + 3 * frame));
+}
+
 BOOST_AUTO_TEST_CASE(the_future_has_no_influence) {
   std::mt19937 engine(25);
   const Layer<float> layer({24, 24, 3, 3, 3}, engine);

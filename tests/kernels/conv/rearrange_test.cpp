@@ -128,21 +128,6 @@ BOOST_AUTO_TEST_CASE(upsampling_repeats_the_nearest) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(channels_move_between_first_and_last) {
-  std::mt19937 engine(36);
-  const Extents e{2, 3, 4, 5};
-  const auto in = testing::random_normal<float>(e.size(), engine);
-  auto last = testing::poisoned<float>(e.size()), first = testing::poisoned<float>(e.size());
-  to_channels_last(host, in.vector(), video(last, e));
-  for (index_t c = 0; c < 5; ++c)
-    BOOST_CHECK_EQUAL(video(last, e).pixel(1, 2, 3)[c], in[((1 * 5 + c) * 3 + 2) * 4 + 3]);
-  to_channels_first(host, video(last, e), 0, 5, first.vector());
-  BOOST_CHECK(std::equal(in.begin(), in.end(), first.begin()));
-  auto some = testing::poisoned<float>(2 * 12 * 2);
-  to_channels_first(host, video(last, e), 3, 2, some.vector());
-  BOOST_CHECK(std::equal(some.begin(), some.begin() + 24, in.begin() + 36));
-}
-
 BOOST_AUTO_TEST_CASE(shapes_that_disagree_are_named) {
   Buffer<float> memory(4096);
   const VideoView<float> a{memory.data(), 2, 4, 4, 8}, b{memory.data() + 2048, 2, 4, 4, 3};
@@ -156,8 +141,4 @@ BOOST_AUTO_TEST_CASE(shapes_that_disagree_are_named) {
                         says("repeat_channels: in is (2, 4, 4, 3)"));
   BOOST_CHECK_EXCEPTION(average_channels(host, a, b), RequestError, says("average_channels: in is"));
   BOOST_CHECK_EXCEPTION(upsample_nearest(host, a, b), RequestError, says("upsample_nearest: in is"));
-  BOOST_CHECK_EXCEPTION(to_channels_last(host, VectorView<float>{memory.data(), 7}, a), RequestError,
-                        says("to_channels_last: in has 7 elements"));
-  BOOST_CHECK_EXCEPTION(to_channels_first(host, a, 7, 2, VectorView<float>{memory.data(), 64}), RequestError,
-                        says("to_channels_first: channels 7 to 9"));
 }

@@ -1,4 +1,4 @@
-// Shortcuts across a change of width, and the two orders of a video's extents.
+// Shortcuts across a change of width.
 #pragma once
 #include <string>
 #include <type_traits>
@@ -58,37 +58,6 @@ void average_channels(Host, std::type_identity_t<VideoView<const T>> in, VideoVi
       target[c] = T(finish(sum / static_cast<float>(count), c));
     }
   }
-}
-
-/// (frames, channels, height, width) to (frames, height, width, channels), rounded to T.
-template <Element T>
-void to_channels_last(Host, VectorView<const float> in, VideoView<T> out) {
-  require(in.size == out.size(), [&] {
-    return "to_channels_last: in has " + std::to_string(in.size) + " elements and out is " + to_string(out) +
-           "; they must hold as many";
-  });
-  const index_t plane = out.height * out.width;
-#pragma omp parallel for schedule(static)
-  for (index_t frame = 0; frame < out.frames; ++frame)
-    for (index_t c = 0; c < out.channels; ++c)
-      for (index_t i = 0; i < plane; ++i)
-        out.data[(frame * plane + i) * out.channels + c] = T(in[(frame * out.channels + c) * plane + i]);
-}
-
-/// Channels [first, first + count) of (frames, height, width, channels) to (frames, count, height, width).
-template <class T>
-requires Element<std::remove_const_t<T>>
-void to_channels_first(Host, VideoView<T> in, index_t first, index_t count, VectorView<float> out) {
-  require(first >= 0 && count >= 0 && first + count <= in.channels && out.size == in.pixels() * count, [&] {
-    return "to_channels_first: channels " + std::to_string(first) + " to " + std::to_string(first + count) +
-           " of " + to_string(in) + " do not fill " + std::to_string(out.size) + " elements";
-  });
-  const index_t plane = in.height * in.width;
-#pragma omp parallel for schedule(static)
-  for (index_t frame = 0; frame < in.frames; ++frame)
-    for (index_t c = 0; c < count; ++c)
-      for (index_t i = 0; i < plane; ++i)
-        out[(frame * count + c) * plane + i] = float(in.data[(frame * plane + i) * in.channels + first + c]);
 }
 
 }  // namespace stepvideo

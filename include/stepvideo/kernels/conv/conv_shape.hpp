@@ -26,25 +26,28 @@ inline std::string to_string(const ConvShape& shape) {
 }
 
 /// How a convolution samples its input. `upsample_*` first repeats every frame (every row and column) that
-/// many times, nearest neighbour, without storing the repeated video.
+/// many times, nearest neighbour, without storing the repeated video. The first `skipped_frames` of the
+/// output are neither computed nor stored.
 struct ConvOptions {
   int stride = 1;
   int upsample_frames = 1, upsample_space = 1;
+  int skipped_frames = 0;
 };
 
-/// A convolution along one axis: output o reads inputs (o stride + tap - front) / upsample.
+/// A convolution along one axis: output o reads inputs ((o + skipped) stride + tap - front) / upsample.
 struct ConvAxis {
   int taps = 1, stride = 1;
   int front = 0, back = 0;  ///< zeros before the first and after the last input
   int upsample = 1;
+  int skipped = 0;
 
   constexpr index_t outputs(index_t inputs) const {
     const index_t padded = inputs * upsample + front + back;
-    return padded < taps ? 0 : (padded - taps) / stride + 1;
+    return padded < taps ? 0 : (padded - taps) / stride + 1 - skipped;
   }
   /// The input under a tap, or -1 where that is one of the zeros.
   constexpr index_t source(index_t output, int tap, index_t inputs) const {
-    const index_t position = output * stride + tap - front;
+    const index_t position = (output + skipped) * stride + tap - front;
     return position < 0 || position >= inputs * upsample ? -1 : position / upsample;
   }
 };
@@ -59,8 +62,9 @@ constexpr ConvGeometry causal_geometry(const ConvShape& shape, const ConvOptions
   const auto axis = [&](int taps, int front, int upsample) {
     return ConvAxis{taps, options.stride, front, taps - 1 - front, upsample};
   };
-  return {axis(shape.kernel_frames, shape.kernel_frames - 1, options.upsample_frames),
-          axis(shape.kernel_height, shape.kernel_height / 2, options.upsample_space),
+  ConvAxis frames = axis(shape.kernel_frames, shape.kernel_frames - 1, options.upsample_frames);
+  frames.skipped = options.skipped_frames;
+  return {frames, axis(shape.kernel_height, shape.kernel_height / 2, options.upsample_space),
           axis(shape.kernel_width, shape.kernel_width / 2, options.upsample_space)};
 }
 
