@@ -1,0 +1,109 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "commands/command.hpp"
+#include "commands/session.hpp"
+#include "io/model_folder.hpp"
+#include "io/pending_file.hpp"
+#include "model/clip_text.hpp"
+#include "model/step_llm.hpp"
+
+namespace stepvideo::commands {
+namespace {
+
+constexpr auto ids_name = "input_ids", mask_name = "attention_mask";
+
+/// Token ids (batch, tokens), and how many of each row are real.
+struct Tokens {
+  Buffer<std::int32_t> ids;
+  io::Shape shape;
+  std::vector<index_t> lengths;
+
+  MatrixView<const std::int32_t> view() const { return ids.matrix(shape[0], shape[1]); }
+};
+
+Tokens read_tokens(const std::filesystem::path& path) {
+  const auto file = io::Checkpoint::open(path);
+  Tokens tokens{file.load_integers(ids_name), file.at(ids_name).shape, {}};
+  require(tokens.shape.size() == 2 && tokens.ids.size() > 0, [&] {
+    return fmt::format("{} in {} has shape {}; (batch, tokens) is needed", ids_name, path.string(),
+                       io::to_string(tokens.shape));
+  });
+  tokens.lengths.assign(static_cast<std::size_t>(tokens.shape[0]), tokens.shape[1]);
+  if (!file.contains(mask_name)) return tokens;
+
+  const auto mask = file.load_integers(mask_name);
+  require(file.at(mask_name).shape == tokens.shape, [&] {
+    return fmt::format("{} in {} has shape {}; that of {}, {}, is needed", mask_name, path.string(),
+                       io::to_string(file.at(mask_name).shape), ids_name, io::to_string(tokens.shape));
+  });
+  for (index_t row = 0; row < tokens.shape[0]; ++row) {
+    const auto begin = mask.begin() + row * tokens.shape[1], end = begin + tokens.shape[1];
+    const auto padding = std::find(begin, end, 0);
+    require(padding != begin && std::all_of(begin, padding, [](int value) { return value == 1; }) &&
+                std::all_of(padding, end, [](int value) { return value == 0; }),
+            [&] {
+              return fmt::format(
+                  "{} in {}: row {} is not ones followed by zeros with at least one 1; padding comes last",
+                  mask_name, path.string(), row);
+            });
+    tokens.lengths[static_cast<std::size_t>(row)] = padding - begin;
+  }
+  return tokens;
+}
+
+}  // namespace
+
+void encode_tokens(const Arguments& arguments) {
+  std::string encoder;
+  std::filesystem::path input, output;
+  FlagParser parser("encode-tokens", "token ids become one text encoder's states");
+  parser.common()
+      .flag("encoder", encoder, "step-llm or clip")
+      .flag("input", input, "safetensors file: input_ids (batch, tokens), and for clip attention_mask")
+      .flag("output", output, "safetensors file to write: output (batch, tokens, width)")
+      .require("encoder")
+      .require("input")
+      .require("output");
+  if (!parser.parse(arguments)) return;
+  const CommonOptions& common = parser.common_options();
+  require(encoder == "step-llm" || encoder == "clip", [&] {
+    return fmt::format("--encoder: '{}' is not a text encoder; step-llm and clip are", encoder);
+  });
+  io::require_writable_output("--output", output, {".safetensors"});
+
+  const bool is_clip = encoder == "clip";
+  const auto folder =
+      io::find_component(common.model, is_clip ? io::Component::clip_text_encoder : io::Component::step_llm);
+  const auto checkpoint = io::Checkpoint::open(folder);
+  const Tokens tokens = read_tokens(input);
+  Progress progress = start_progress(common);
+
+  index_t width = 0;
+  Buffer<float> states;
+  const auto run = [&](auto&& load, auto&& forward) {
+    auto model = progress.stage("load " + encoder, 0, [&](Stage&) { return load(); });
+    width = model.config().width();
+    states = Buffer<float>(tokens.ids.size() * width);
+    progress.stage("encode", 0, [&](Stage&) {
+      forward(model, TokensView<float>::dense(states.data(), tokens.shape[0], tokens.shape[1], width));
+    });
+  };
+  pipeline::with_element(common.precision, [&]<Element T>() {
+    if (is_clip) {
+      const auto config = model::read_clip_text_config(folder / "config.json");
+      run([&] { return model::ClipText<T, Host>(host, config, checkpoint); },
+          [&](auto& clip, auto out) { clip.encode(tokens.view(), tokens.lengths, out); });
+    } else {
+      const auto config = model::read_step_llm_config(folder / "config.json");
+      run([&] { return model::StepLlm<T, Host>(host, config, checkpoint); },
+          [&](auto& llm, auto out) { llm.encode(tokens.view(), out); });
+    }
+  });
+  io::write_safetensors(output,
+                        {io::named_tensor("output", {tokens.shape[0], tokens.shape[1], width}, states)});
+  progress.print_summary();
+}
+
+}  // namespace stepvideo::commands

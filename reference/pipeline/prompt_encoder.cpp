@@ -1,0 +1,85 @@
+#include "pipeline/prompt_encoder.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "io/model_folder.hpp"
+#include "model/clip_text.hpp"
+#include "model/step_llm.hpp"
+
+namespace stepvideo::pipeline {
+namespace {
+
+using io::Component, io::find_component;
+
+/// Token sequences as a matrix (prompts, tokens), and the real tokens of each.
+struct TokenBatch {
+  Buffer<text::TokenId> ids;
+  index_t rows = 0, columns = 0, row_stride = 0;
+  std::vector<index_t> lengths;
+
+  TokenBatch(const text::Tokenizer& tokenizer, const std::vector<std::string>& prompts, std::size_t length) {
+    for (const std::string& prompt : prompts) {
+      const auto sequence = tokenizer.sequence(prompt, rows == 0 ? "--prompt" : "--negative", length);
+      if (rows == 0) {
+        columns = row_stride = std::ssize(sequence.ids);
+        ids = Buffer<text::TokenId>(std::ssize(prompts) * row_stride);
+      }
+      std::ranges::copy(sequence.ids, ids.begin() + rows++ * row_stride);
+      lengths.push_back(std::accumulate(sequence.mask.begin(), sequence.mask.end(), index_t{0}));
+    }
+  }
+  /// Without the columns that are padding in every row.
+  void drop_padding() { columns = std::ranges::max(lengths); }
+
+  MatrixView<const text::TokenId> view() const { return {ids.data(), rows, columns, row_stride}; }
+  TokensView<float> states(const Buffer<float>& values) const {
+    return TokensView<float>::dense(values.data(), rows, columns, values.size() / (rows * columns));
+  }
+};
+
+}  // namespace
+
+PromptEncoder::PromptEncoder(const std::filesystem::path& model)
+    : llm_tokenizer_(
+          text::open_sentencepiece_tokenizer(find_component(model, Component::step_llm_tokenizer))),
+      clip_tokenizer_(text::open_wordpiece_tokenizer(find_component(model, Component::clip_tokenizer))) {
+  const auto llm = find_component(model, Component::step_llm);
+  llm_config_ = model::read_step_llm_config(llm / "config.json");
+  llm_ = io::Checkpoint::open(llm);
+  llm_.validate(model::expected_tensors(llm_config_));
+  const auto clip = find_component(model, Component::clip_text_encoder);
+  clip_config_ = model::read_clip_text_config(clip / "config.json");
+  clip_ = io::Checkpoint::open(clip);
+  clip_.validate(model::expected_tensors(clip_config_), true);  // the pooler may be there; nothing reads it
+}
+
+Conditioning PromptEncoder::encode(const std::vector<std::string>& prompts, Precision precision,
+                                   Progress& progress) const {
+  TokenBatch llm(*llm_tokenizer_, prompts, 0);
+  // Step-LLM is causal and its padding comes last: real tokens never see it, and nobody attends to it later.
+  llm.drop_padding();
+  const TokenBatch clip(*clip_tokenizer_, prompts, static_cast<std::size_t>(clip_config_.positions));
+  Conditioning conditioning{.batch = llm.rows,
+                            .llm_tokens = llm.columns,
+                            .llm_width = llm_width(),
+                            .clip_tokens = clip.columns,
+                            .clip_width = clip_width(),
+                            .llm_states = Buffer<float>(llm.rows * llm.columns * llm_width()),
+                            .clip_states = Buffer<float>(clip.rows * clip.columns * clip_width()),
+                            .key_lengths = {}};
+  with_element(precision, [&]<Element T>() {
+    progress.stage("encode text (Step-LLM)", 0, [&](Stage&) {
+      model::StepLlm<T, Host>(host, llm_config_, llm_)
+          .encode(llm.view(), llm.states(conditioning.llm_states));
+    });
+  });
+  progress.stage("encode text (CLIP)", 0, [&](Stage&) {
+    model::ClipText<float, Host>(host, clip_config_, clip_)
+        .encode(clip.view(), clip.lengths, clip.states(conditioning.clip_states));
+  });
+  for (const index_t length : llm.lengths) conditioning.key_lengths.push_back(clip.columns + length);
+  return conditioning;
+}
+
+}  // namespace stepvideo::pipeline
