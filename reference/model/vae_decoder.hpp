@@ -9,7 +9,6 @@
 #include <stepvideo/kernels/conv/channels.hpp>
 #include <stepvideo/kernels/conv/pixel_shuffle.hpp>
 #include <stepvideo/kernels/conv/upsample.hpp>
-#include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/elementwise/latents.hpp>
 
 #include "model/vae_layers.hpp"
@@ -28,20 +27,20 @@ class VaeVolumeUpsample {
         conv2_(execution, checkpoint, name + ".conv3d.conv2.conv"),
         norm2_(execution, checkpoint, name + ".conv3d.norm2") {}
 
-  void operator()(vae::Stream<T, E>& stream) const {
+  void operator()(vae::Stream<E>& stream) const {
     const E execution = stream.execution;
-    const VideoView<T> x = stream.x();
-    upsample_nearest(execution, x,
-                     stream.first.reshape(execution, 2 * x.frames, 2 * x.height, 2 * x.width, x.channels));
-    std::swap(stream.current, stream.first);
-    const VideoView<T> doubled = stream.x();
-    const VideoView<T> first = stream.like_current(stream.first, x.channels);
-    conv1_(execution, doubled, first);
-    norm1_(execution, first, Activate<Silu>{}, first);
-    const VideoView<T> second = stream.like_current(stream.second, x.channels);
-    conv2_(execution, first, second);
-    const Residual<T> add{doubled.rows()};
-    norm2_(execution, second, chain(add, Activate<Silu>{}, add), doubled);
+    const VideoView<float> x = stream.x;
+    const auto doubled =
+        stream.first.template video<float>(execution, 2 * x.frames, 2 * x.height, 2 * x.width, x.channels);
+    upsample_nearest(execution, x, doubled);
+    stream.advance(stream.first, doubled);
+    const auto hidden = stream.template like_x<float>(stream.second, x.channels);
+    conv1_(execution, doubled, hidden);
+    const auto normed = stream.template like_x<T>(stream.first, x.channels);
+    norm1_(execution, hidden, Activate<Silu>{}, normed);
+    conv2_(execution, normed, hidden);
+    const Residual<float> add{doubled.rows()};
+    norm2_(execution, hidden, chain(add, Activate<Silu>{}, add), doubled);
   }
 
  private:
@@ -74,7 +73,7 @@ class VaeDecoder {
   }
 
   const VaeConfig& config() const { return config_; }
-  void observe(vae::Observer<T> observer) { observer_ = std::move(observer); }
+  void observe(vae::Observer observer) { observer_ = std::move(observer); }
 
   /// Decodes one video. `latents` (1, frames, channels, height, width) in host memory: one frame gives one
   /// image, a multiple of three gives 17 frames for each three. `on_frames` gets (frames, 16 height, 16
@@ -104,16 +103,13 @@ class VaeDecoder {
       LatentsView<const float> chunk = latents;
       chunk.data += first * frame_size;
       chunk.shape.frames = step;
-      decode_chunk(chunk);
-      seam.join(VideoView<float>{pixels_.data(), chunk_frames_.frames, chunk_frames_.height,
-                                 chunk_frames_.width, 3},
-                first + step == shape.frames, on_frames);
+      seam.join(decode_chunk(chunk), first + step == shape.frames, on_frames);
     }
   }
 
  private:
   /// Leaves the frames of one chunk in pixels_.
-  void decode_chunk(LatentsView<const float> latents) {
+  VideoView<float> decode_chunk(LatentsView<const float> latents) {
     const E execution = stream_.execution;
     stem(latents);
     middle_(stream_, observer_);
@@ -121,57 +117,59 @@ class VaeDecoder {
       levels_[level](stream_);
       if (level >= 2) volume_upsamples_[level - 2](stream_);
       if (level == 1) upsample_space();
-      if (level >= 1 && observer_)
-        observer_("decoder.up." + std::to_string(level) + ".upsample", stream_.x());
+      if (level >= 1 && observer_) observer_("decoder.up." + std::to_string(level) + ".upsample", stream_.x);
     }
-    // Time was doubled twice without its past: the first three frames are no part of the video.
-    const VideoView<T> x = stream_.x();
-    const VideoView<T> normed = stream_.like_current(stream_.first, x.channels);
+    const VideoView<float> x = stream_.x;
+    const auto normed = stream_.template like_x<T>(stream_.first, x.channels);
     norm_out_(execution, x, Activate<Silu>{}, normed);
-    chunk_frames_ = stream_.second.reshape(execution, x.frames - skipped_frames, x.height, x.width, 3);
+    VideoView<float> frames{nullptr, x.frames - skipped_frames, x.height, x.width, 3};
+    Buffer<float, E> pixels(execution, frames.size());
+    frames.data = pixels.data();
     causal_conv3d(execution, normed, conv_out_.weight(), conv_out_.bias(), {.skipped_frames = skipped_frames},
-                  chunk_frames_);
-    Buffer<float, E> widened(execution, chunk_frames_.size());
-    convert(execution, TokensView<const T>::dense(chunk_frames_.data, 1, chunk_frames_.pixels(), 3),
-            TokensView<float>::dense(widened.data(), 1, chunk_frames_.pixels(), 3));
-    pixels_ = vae::to_host(execution, std::move(widened));
+                  frames);
+    pixels_ = vae::fetch(execution, std::move(pixels));
+    frames.data = pixels_.data();
+    return frames;
   }
 
   /// From latents to the first video: two convolutions and a shuffle, each with its shortcut.
   void stem(LatentsView<const float> latents) {
     const E execution = stream_.execution;
     const LatentShape shape = latents.shape;
-    const VideoView<T> z =
-        stream_.first.reshape(execution, shape.frames, shape.height, shape.width, latents.channels);
-    Buffer<float> copied(latents.size());
-    std::copy_n(latents.data, latents.size(), copied.data());
-    const Buffer<float, E> placed = vae::to_execution(execution, std::move(copied));
+    const Buffer<float, E> placed = vae::place(execution, latents.data, latents.size());
     latents.data = placed.data();
-    latents_to_tokens(execution, latents, TokensView<T>::dense(z.data, 1, z.pixels(), z.channels));
+    const auto z = stream_.first.template video<float>(execution, shape.frames, shape.height, shape.width,
+                                                       latents.channels);
+    latents_to_tokens(execution, latents, TokensView<float>::dense(z.data, 1, z.pixels(), z.channels));
 
     const index_t stem_width = config_.decoder.stem_width, width = config_.decoder.mid_width;
-    const VideoView<T> x = stream_.current.reshape(execution, z.frames, z.height, z.width, stem_width);
-    conv_in_(execution, z, x);
-    repeat_channels(execution, z, x, Residual<T>{x.rows()});
+    const auto x = stream_.current.template video<float>(execution, z.frames, z.height, z.width, stem_width);
+    const auto repeated =
+        stream_.second.template video<float>(execution, z.frames, z.height, z.width, stem_width);
+    repeat_channels(execution, z, repeated);
+    conv_in_(execution, z, x, Residual<float>{repeated.rows()});
     if (observer_) observer_("decoder.conv_in", x);
 
-    const VideoView<T> shuffled =
-        stream_.second.reshape(execution, 2 * z.frames - 1, 2 * z.height, 2 * z.width, width);
-    const VideoView<T> patches = stream_.like_current(stream_.first, 8 * width);
+    const auto patches =
+        stream_.first.template video<float>(execution, z.frames, z.height, z.width, 8 * width);
     conv_unpatchify_(execution, x, patches);
+    const auto shuffled =
+        stream_.second.template video<float>(execution, 2 * z.frames - 1, 2 * z.height, 2 * z.width, width);
     pixel_shuffle3d(execution, patches, 1, 1, shuffled);
-    pixel_shuffle3d(execution, x, 8 * width / stem_width, 1, shuffled, Residual<T>{shuffled.rows()});
-    std::swap(stream_.current, stream_.second);
+    pixel_shuffle3d(execution, x, 8 * width / stem_width, 1, shuffled, Residual<float>{shuffled.rows()});
+    stream_.advance(stream_.second, shuffled);
     if (observer_) observer_("decoder.conv_unpatchify", shuffled);
   }
 
   void upsample_space() {
-    const VideoView<T> x = stream_.x();
-    conv2d(stream_.execution, x, upsample_1_.weight(), upsample_1_.bias(), {.upsample_space = 2},
-           stream_.first.reshape(stream_.execution, x.frames, 2 * x.height, 2 * x.width, x.channels));
-    std::swap(stream_.current, stream_.first);
+    const VideoView<float> x = stream_.x;
+    const auto doubled = stream_.first.template video<float>(stream_.execution, x.frames, 2 * x.height,
+                                                             2 * x.width, x.channels);
+    conv2d(stream_.execution, x, upsample_1_.weight(), upsample_1_.bias(), {.upsample_space = 2}, doubled);
+    stream_.advance(stream_.first, doubled);
   }
 
+  /// Time was doubled twice without its past: so many first frames are no part of the video.
   static constexpr int skipped_frames = 3;
 
   VaeConfig config_;
@@ -181,10 +179,9 @@ class VaeDecoder {
   vae::Convolution<T, E> conv_out_, upsample_1_;
   std::vector<vae::Level<T, E>> levels_;                   // by level
   std::vector<VaeVolumeUpsample<T, E>> volume_upsamples_;  // of levels 2 and 3
-  vae::Stream<T, E> stream_;
-  VideoView<T> chunk_frames_;
+  vae::Stream<E> stream_;
   Buffer<float> pixels_;
-  vae::Observer<T> observer_;
+  vae::Observer observer_;
 };
 
 }  // namespace stepvideo

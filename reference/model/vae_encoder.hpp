@@ -83,71 +83,67 @@ class VaeEncoder {
       if (level < 3) downsample(level);
     }
     middle_(stream_, {});
-    const VideoView<T> moments = patchify();
+    const VideoView<float> moments = patchify();
     chunk_latent_frames_ = moments.frames;
 
     const index_t channels = config_.latent_channels, pixels = moments.pixels();
     const auto half = [&](index_t first) {
-      return TokensView<T>{moments.data + first * channels, 1,           pixels, channels,
-                           pixels * 2 * channels,           2 * channels};
+      return TokensView<float>{moments.data + first * channels, 1, pixels, channels, 0, 2 * channels};
     };
-    convert(execution, TokensView<const T>(half(1)), half(1),
+    convert(execution, TokensView<const float>(half(1)), half(1),
             [](float x) { return std::clamp(x, -30.0f, 20.0f); });
-    for (auto [first, out] : {std::pair{0, mean}, std::pair{1, log_variance}}) {
+    for (auto [index, out] : {std::pair{0, mean}, std::pair{1, log_variance}}) {
       Buffer<float, E> values(execution, channels * pixels);
       LatentsView<float> chunk = out;
       chunk.shape.frames = static_cast<int>(moments.frames);
       chunk.data = values.data();
-      tokens_to_latents(execution, TokensView<const T>(half(first)), chunk);
-      const Buffer<float> on_host = vae::to_host(execution, std::move(values));
+      tokens_to_latents(execution, TokensView<const float>(half(index)), chunk);
+      const Buffer<float> on_host = vae::fetch(execution, std::move(values));
       std::copy(on_host.begin(), on_host.end(), out.data);
     }
   }
 
   void load(VideoView<const float> video) {
     const E execution = stream_.execution;
-    Buffer<float> copied(video.size());
-    std::copy_n(video.data, video.size(), copied.data());
-    const Buffer<float, E> placed = vae::to_execution(execution, std::move(copied));
-    const VideoView<T> in = stream_.first.reshape(execution, video.frames, video.height, video.width, 3);
-    convert(execution, TokensView<const float>::dense(placed.data(), 1, in.pixels(), 3),
-            TokensView<T>::dense(in.data, 1, in.pixels(), 3));
-    conv_in_(execution, in,
-             stream_.current.reshape(execution, in.frames, in.height, in.width, conv_in_.out_channels()));
+    const Buffer<float, E> placed = vae::place(execution, video.data, video.size());
+    video.data = placed.data();
+    stream_.x = stream_.current.template video<float>(execution, video.frames, video.height, video.width,
+                                                      conv_in_.out_channels());
+    conv_in_(execution, video, stream_.x);
   }
 
   /// Level 0 halves height and width; levels 1 and 2 halve time as well, (n + 1) / 2 frames remain.
   void downsample(int level) {
     const E execution = stream_.execution;
-    const VideoView<T> x = stream_.x();
+    const VideoView<float> x = stream_.x;
     const auto& conv = downsamples_[level];
     const index_t frames = level == 0 ? x.frames : (x.frames + 1) / 2;
-    const VideoView<T> out =
-        stream_.first.reshape(execution, frames, x.height / 2, x.width / 2, conv.out_channels());
+    const auto halved =
+        stream_.first.template video<float>(execution, frames, x.height / 2, x.width / 2, x.channels);
     if (level == 0)
-      conv2d(execution, x, conv.weight(), conv.bias(), {.stride = 2}, out);
+      conv2d(execution, x, conv.weight(), conv.bias(), {.stride = 2}, halved);
     else
-      causal_conv3d(execution, x, conv.weight(), conv.bias(), {.stride = 2}, out);
-    std::swap(stream_.current, stream_.first);
+      causal_conv3d(execution, x, conv.weight(), conv.bias(), {.stride = 2}, halved);
+    stream_.advance(stream_.first, halved);
   }
 
   /// From the last video to the moments: a convolution and an unshuffle, then a convolution, each with its
   /// shortcut.
-  VideoView<T> patchify() {
+  VideoView<float> patchify() {
     const E execution = stream_.execution;
-    const VideoView<T> x = stream_.x();
+    const VideoView<float> x = stream_.x;
     norm_out_(execution, x, Activate<Silu>{}, x);
     const index_t patch_width = config_.encoder->patch_width;
-    const VideoView<T> narrow = stream_.like_current(stream_.first, patch_width);
+    const auto narrow = stream_.template like_x<float>(stream_.first, patch_width);
     conv_patchify_(execution, x, narrow);
-    const VideoView<T> patches =
-        stream_.second.reshape(execution, (x.frames + 1) / 2, x.height / 2, x.width / 2, 8 * patch_width);
+    const auto patches = stream_.second.template video<float>(execution, (x.frames + 1) / 2, x.height / 2,
+                                                              x.width / 2, 8 * patch_width);
     pixel_unshuffle3d(execution, narrow, 1, 1, patches);
-    pixel_unshuffle3d(execution, x, x.channels / patch_width, 1, patches, Residual<T>{patches.rows()});
-    const VideoView<T> moments = stream_.first.reshape(execution, patches.frames, patches.height,
-                                                       patches.width, 2 * config_.latent_channels);
+    pixel_unshuffle3d(execution, x, x.channels / patch_width, 1, patches, Residual<float>{patches.rows()});
+    const auto moments = stream_.first.template video<float>(execution, patches.frames, patches.height,
+                                                             patches.width, 2 * config_.latent_channels);
     average_channels(execution, patches, moments);
-    conv_out_(execution, patches, moments, Residual<T>{moments.rows()});
+    conv_out_(execution, patches, moments, Residual<float>{moments.rows()});
     return moments;
   }
 
@@ -158,7 +154,7 @@ class VaeEncoder {
   vae::Convolution<T, E> conv_patchify_, conv_out_;
   std::vector<vae::Level<T, E>> levels_;             // by level
   std::vector<vae::Convolution<T, E>> downsamples_;  // after levels 0, 1, 2
-  vae::Stream<T, E> stream_;
+  vae::Stream<E> stream_;
   index_t chunk_latent_frames_ = 0;
 };
 

@@ -85,7 +85,7 @@ template <class T>
 void check_traces() {
   VaeDecoder<T, Host> decoder(host, tiny());
   std::map<std::string, std::vector<float>> seen;
-  decoder.observe([&](const std::string& layer, VideoView<const T> result) {
+  decoder.observe([&](const std::string& layer, VideoView<const float> result) {
     seen[layer].assign(result.data, result.data + result.size());
   });
   const std::string file = "vae_tiny/decode_1chunk.safetensors";

@@ -1,7 +1,6 @@
 // Shortcuts across a change of width.
 #pragma once
 #include <string>
-#include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
@@ -14,9 +13,8 @@ namespace stepvideo {
 
 /// out[.., c] = in[.., c / r] with r = out channels / in channels. Same frames, height, width; the epilogue
 /// sees (pixels, channels) of out. Throws RequestError where shapes disagree.
-template <Element T, Epilogue E = Store>
-void repeat_channels(Host, std::type_identity_t<VideoView<const T>> in, VideoView<T> out,
-                     const E& epilogue = {}) {
+template <class In, Element Out, Epilogue E = Store>
+void repeat_channels(Host, VideoView<In> in, VideoView<Out> out, const E& epilogue = {}) {
   require(in.frames == out.frames && in.height == out.height && in.width == out.width && in.channels > 0 &&
               out.channels % in.channels == 0,
           [&] {
@@ -28,17 +26,16 @@ void repeat_channels(Host, std::type_identity_t<VideoView<const T>> in, VideoVie
 #pragma omp parallel for schedule(static)
   for (index_t pixel = 0; pixel < out.pixels(); ++pixel) {
     const auto finish = epilogue.row(pixel);
-    const T* source = in.data + pixel * in.channels;
-    T* target = out.data + pixel * out.channels;
-    for (index_t c = 0; c < out.channels; ++c) target[c] = T(finish(float(source[c / repeat]), c));
+    const In* source = in.data + pixel * in.channels;
+    Out* target = out.data + pixel * out.channels;
+    for (index_t c = 0; c < out.channels; ++c) target[c] = Out(finish(float(source[c / repeat]), c));
   }
 }
 
 /// out[.., c] = mean of in[.., c r .. c r + r - 1] with r = in channels / out channels. Same frames, height,
 /// width; the epilogue sees (pixels, channels) of out. Throws RequestError where shapes disagree.
-template <Element T, Epilogue E = Store>
-void average_channels(Host, std::type_identity_t<VideoView<const T>> in, VideoView<T> out,
-                      const E& epilogue = {}) {
+template <class In, Element Out, Epilogue E = Store>
+void average_channels(Host, VideoView<In> in, VideoView<Out> out, const E& epilogue = {}) {
   require(in.frames == out.frames && in.height == out.height && in.width == out.width && out.channels > 0 &&
               in.channels % out.channels == 0,
           [&] {
@@ -50,12 +47,12 @@ void average_channels(Host, std::type_identity_t<VideoView<const T>> in, VideoVi
 #pragma omp parallel for schedule(static)
   for (index_t pixel = 0; pixel < out.pixels(); ++pixel) {
     const auto finish = epilogue.row(pixel);
-    const T* source = in.data + pixel * in.channels;
-    T* target = out.data + pixel * out.channels;
+    const In* source = in.data + pixel * in.channels;
+    Out* target = out.data + pixel * out.channels;
     for (index_t c = 0; c < out.channels; ++c) {
       float sum = 0;
       for (index_t i = 0; i < count; ++i) sum += float(source[c * count + i]);
-      target[c] = T(finish(sum / static_cast<float>(count), c));
+      target[c] = Out(finish(sum / static_cast<float>(count), c));
     }
   }
 }

@@ -84,10 +84,10 @@ std::string to_string(const VideoView<T>& video) {
 }
 
 /// What every convolution requires of its views, on any execution. Throws RequestError naming what disagrees.
-template <class T>
+template <class In, class Out>
 void require_conv_shapes(const char* name, const ConvShape& shape, const ConvOptions& options,
-                         const ConvGeometry& geometry, VideoView<const T> in, index_t bias_size,
-                         VideoView<T> out) {
+                         const ConvGeometry& geometry, const VideoView<In>& in, index_t bias_size,
+                         const VideoView<Out>& out) {
   const auto says = [&](const std::string& fact) { return std::string(name) + ": " + fact; };
   const auto is_built = [](int taps) { return taps == 1 || taps == 3; };
   require(is_built(shape.kernel_frames) && is_built(shape.kernel_height) && is_built(shape.kernel_width),
@@ -102,8 +102,8 @@ void require_conv_shapes(const char* name, const ConvShape& shape, const ConvOpt
     return says("bias has " + std::to_string(bias_size) + " elements and the weight is " + to_string(shape) +
                 "; one element per output channel works");
   });
-  const VideoView<T> needed{nullptr, geometry.frames.outputs(in.frames), geometry.height.outputs(in.height),
-                            geometry.width.outputs(in.width), shape.out_channels};
+  const VideoView<Out> needed{nullptr, geometry.frames.outputs(in.frames), geometry.height.outputs(in.height),
+                              geometry.width.outputs(in.width), shape.out_channels};
   require(out.frames == needed.frames && out.height == needed.height && out.width == needed.width, [&] {
     return says("in is " + to_string(in) + " and out " + to_string(out) + "; out must be " +
                 to_string(needed));

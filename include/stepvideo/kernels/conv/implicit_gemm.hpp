@@ -97,9 +97,9 @@ void accumulate_run(ConvRows<T> rows, int taps, int channels, int pixels, float*
 }
 
 /// One run of one group of output channels, from the input to the epilogue.
-template <int stride, class T, Epilogue E>
-void convolve_run(const ConvGeometry& geometry, VideoView<const T> in, const ConvWeight<T>& weight,
-                  VectorView<const T> bias, VideoView<T> out, const E& epilogue, const ConvRun& run,
+template <int stride, class T, class In, class Out, Epilogue E>
+void convolve_run(const ConvGeometry& geometry, VideoView<const In> in, const ConvWeight<T>& weight,
+                  VectorView<const T> bias, VideoView<Out> out, const E& epilogue, const ConvRun& run,
                   index_t first_block, index_t blocks) {
   using Tile = ConvTilePolicy;
   const ConvWeightLayout layout{weight.shape};
@@ -147,20 +147,20 @@ void convolve_run(const ConvGeometry& geometry, VideoView<const T> in, const Con
     }
   }
 
-  T* target = out.pixel(run.frame, run.y, run.x) + first_channel;
+  Out* target = out.pixel(run.frame, run.y, run.x) + first_channel;
   for (int p = 0; p < run.pixels; ++p, target += out.channels) {
     const float* sums = scratch.sums + p * sums_stride;
     const auto finish = epilogue.row((target - out.data) / out.channels);
 #pragma GCC ivdep
-    for (index_t c = 0; c < group; ++c) target[c] = T(finish(sums[c], first_channel + c));
+    for (index_t c = 0; c < group; ++c) target[c] = Out(finish(sums[c], first_channel + c));
   }
 }
 
 /// The whole convolution. Runs and groups are fixed by the shapes alone, so results do not depend on the
 /// number of threads.
-template <class T, Epilogue E>
-void convolve(const ConvGeometry& geometry, VideoView<const T> in, const ConvWeight<T>& weight,
-              VectorView<const T> bias, VideoView<T> out, const E& epilogue) {
+template <class T, class In, class Out, Epilogue E>
+void convolve(const ConvGeometry& geometry, VideoView<const In> in, const ConvWeight<T>& weight,
+              VectorView<const T> bias, VideoView<Out> out, const E& epilogue) {
   using Policy = ConvRunPolicy;
   constexpr index_t group_blocks = Policy::group_channels / ConvTilePolicy::block_channels;
   const index_t blocks = ConvWeightLayout{weight.shape}.blocks();

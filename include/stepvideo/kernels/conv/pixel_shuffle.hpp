@@ -1,7 +1,6 @@
 // Moving 2x2x2 neighbourhoods between pixels and channels.
 #pragma once
 #include <string>
-#include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
@@ -16,9 +15,9 @@ namespace stepvideo {
 /// `repeat` times, then shuffled, then the first `dropped_frames` left out. in (frames, height, width,
 /// channels), out (2 frames - dropped, 2 height, 2 width, channels repeat / 8); must not overlap. The
 /// epilogue sees (pixels, channels) of out. Throws RequestError where shapes disagree.
-template <Element T, Epilogue E = Store>
-void pixel_shuffle3d(Host, std::type_identity_t<VideoView<const T>> in, index_t repeat,
-                     index_t dropped_frames, VideoView<T> out, const E& epilogue = {}) {
+template <class In, Element Out, Epilogue E = Store>
+void pixel_shuffle3d(Host, VideoView<In> in, index_t repeat, index_t dropped_frames, VideoView<Out> out,
+                     const E& epilogue = {}) {
   require(out.frames + dropped_frames == 2 * in.frames && out.height == 2 * in.height &&
               out.width == 2 * in.width && out.channels * 8 == in.channels * repeat,
           [&] {
@@ -34,12 +33,12 @@ void pixel_shuffle3d(Host, std::type_identity_t<VideoView<const T>> in, index_t 
     for (index_t y = 0; y < out.height; ++y)
       for (index_t x = 0; x < out.width; ++x) {
         const index_t shuffled = frame + dropped_frames;
-        const T* source = in.pixel(shuffled / 2, y / 2, x / 2);
+        const In* source = in.pixel(shuffled / 2, y / 2, x / 2);
         const index_t place = 4 * (shuffled % 2) + 2 * (y % 2) + x % 2;
-        T* target = out.pixel(frame, y, x);
+        Out* target = out.pixel(frame, y, x);
         const auto finish = epilogue.row((target - out.data) / out.channels);
         for (index_t c = 0; c < out.channels; ++c)
-          target[c] = T(finish(float(source[(8 * c + place) / repeat]), c));
+          target[c] = Out(finish(float(source[(8 * c + place) / repeat]), c));
       }
 }
 
@@ -47,9 +46,9 @@ void pixel_shuffle3d(Host, std::type_identity_t<VideoView<const T>> in, index_t 
 /// shuffled[t, y, x, 8c + 4i + 2j + k] = in[2t + i - front, 2y + j, 2x + k, c], out = means of shuffled. in
 /// (frames, height, width, channels), out ((frames + front) / 2, height / 2, width / 2, 8 channels / mean);
 /// must not overlap. The epilogue sees (pixels, channels) of out. Throws RequestError where shapes disagree.
-template <Element T, Epilogue E = Store>
-void pixel_unshuffle3d(Host, std::type_identity_t<VideoView<const T>> in, index_t mean, index_t front_frames,
-                       VideoView<T> out, const E& epilogue = {}) {
+template <class In, Element Out, Epilogue E = Store>
+void pixel_unshuffle3d(Host, VideoView<In> in, index_t mean, index_t front_frames, VideoView<Out> out,
+                       const E& epilogue = {}) {
   require(2 * out.frames == in.frames + front_frames && 2 * out.height == in.height &&
               2 * out.width == in.width && out.channels * mean == 8 * in.channels,
           [&] {
@@ -64,7 +63,7 @@ void pixel_unshuffle3d(Host, std::type_identity_t<VideoView<const T>> in, index_
   for (index_t frame = 0; frame < out.frames; ++frame)
     for (index_t y = 0; y < out.height; ++y)
       for (index_t x = 0; x < out.width; ++x) {
-        T* target = out.pixel(frame, y, x);
+        Out* target = out.pixel(frame, y, x);
         const auto finish = epilogue.row((target - out.data) / out.channels);
         for (index_t c = 0; c < out.channels; ++c) {
           float sum = 0;
@@ -73,7 +72,7 @@ void pixel_unshuffle3d(Host, std::type_identity_t<VideoView<const T>> in, index_
             if (source >= 0)
               sum += float(in.pixel(source, 2 * y + place / 2 % 2, 2 * x + place % 2)[channel / 8]);
           }
-          target[c] = T(finish(sum / static_cast<float>(mean), c));
+          target[c] = Out(finish(sum / static_cast<float>(mean), c));
         }
       }
 }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
-#include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
@@ -25,9 +24,9 @@ struct GroupNormPolicy {
 
 /// What group_norm requires of its views, on any execution. Throws RequestError naming the one that
 /// disagrees.
-template <class T>
-void require_group_norm_shapes(VideoView<const T> in, index_t weight, index_t bias, index_t groups,
-                               VideoView<T> out) {
+template <class In, class Out>
+void require_group_norm_shapes(const VideoView<In>& in, index_t weight, index_t bias, index_t groups,
+                               const VideoView<Out>& out) {
   using Policy = GroupNormPolicy;
   require(groups >= 1 && groups <= Policy::max_groups && in.channels % groups == 0 &&
               in.channels <= Policy::max_channels,
@@ -67,13 +66,11 @@ void add_group_moments(const T* rows, index_t pixels, index_t channels, index_t 
 
 /// out = epilogue((in - mean) / sqrt(variance + epsilon) weight + bias), mean and (biased) variance over a
 /// frame's pixels and a group's channels. (frames, height, width, channels); `groups` equal runs of channels;
-/// the epilogue sees (pixels, channels): Activate<Silu>{}. In float32, statistics merged in double; in may be
-/// out itself. Throws RequestError where shapes disagree.
-template <Element T, Epilogue E>
-void group_norm(Host, std::type_identity_t<VideoView<const T>> in,
-                std::type_identity_t<VectorView<const T>> weight,
-                std::type_identity_t<VectorView<const T>> bias, index_t groups, float epsilon,
-                const E& epilogue, VideoView<T> out) {
+/// the epilogue sees (pixels, channels): Activate<Silu>{}. In float32, statistics merged in double. in may be
+/// out itself; in, weights and out may differ in their elements. Throws RequestError where shapes disagree.
+template <class In, class Weight, Element Out, Epilogue E>
+void group_norm(Host, VideoView<In> in, VectorView<Weight> weight, VectorView<Weight> bias, index_t groups,
+                float epsilon, const E& epilogue, VideoView<Out> out) {
   using Policy = GroupNormPolicy;
   require_group_norm_shapes(in, weight.size, bias.size, groups, out);
   epilogue.require_fits(out.pixels(), out.channels);
@@ -83,7 +80,7 @@ void group_norm(Host, std::type_identity_t<VideoView<const T>> in,
   float means[Policy::max_channels], scales[Policy::max_channels], shifts[Policy::max_channels];
 
   for (index_t frame = 0; frame < in.frames; ++frame) {
-    const T* source = in.pixel(frame, 0, 0);
+    const In* source = in.pixel(frame, 0, 0);
 #pragma omp parallel for schedule(static)
     for (index_t part = 0; part < Policy::parts; ++part) {
       std::fill_n(parts[part], groups, Moments{});
@@ -104,11 +101,11 @@ void group_norm(Host, std::type_identity_t<VideoView<const T>> in,
 #pragma omp parallel for schedule(static)
     for (index_t pixel = frame * pixels; pixel < (frame + 1) * pixels; ++pixel) {
       const auto finish = epilogue.row(pixel);
-      const T* from = in.data + pixel * channels;
-      T* to = out.data + pixel * channels;
+      const In* from = in.data + pixel * channels;
+      Out* to = out.data + pixel * channels;
 #pragma GCC ivdep
       for (index_t c = 0; c < channels; ++c)
-        to[c] = T(finish((float(from[c]) - means[c]) * scales[c] + shifts[c], c));
+        to[c] = Out(finish((float(from[c]) - means[c]) * scales[c] + shifts[c], c));
     }
   }
 }
