@@ -112,11 +112,28 @@ FlagParser& FlagParser::require(const char* name) {
   return *this;
 }
 
+void FlagParser::require_values(const std::vector<std::string>& arguments) const {
+  // Boost would take the next flag for the value that was forgotten.
+  for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
+    const auto* const option =
+        argument->starts_with("--") ? description_.find_nothrow(argument->substr(2), false) : nullptr;
+    if (option == nullptr || option->semantic()->max_tokens() == 0) continue;
+    const auto value = std::next(argument);
+    stepvideo::require(value != arguments.end() && !value->starts_with("--"), [&] {
+      return fmt::format(
+          "{0} has no value; see stepvideo {1} --help (a value that begins with -- is written {0}=VALUE)",
+          *argument, command_);
+    });
+    argument = value;
+  }
+}
+
 bool FlagParser::parse(const std::vector<std::string>& arguments) {
   if (std::ranges::find(arguments, "--help") != arguments.end()) {
     std::cout << "stepvideo " << command_ << ": " << synopsis_ << "\n\n" << description_;
     return false;
   }
+  require_values(arguments);
   std::vector<std::string> names;
   for (const auto& option : description_.options()) names.push_back("--" + option->long_name());
 
@@ -140,9 +157,6 @@ bool FlagParser::parse(const std::vector<std::string>& arguments) {
     throw RequestError(command_ + ": a value stands without its flag; every value follows a --flag");
   } catch (const po::multiple_occurrences& error) {
     throw RequestError(dashed(error.get_option_name()) + " is given more than once; once works");
-  } catch (const po::error_with_option_name& error) {
-    throw RequestError(
-        fmt::format("{} has no value; see stepvideo {} --help", dashed(error.get_option_name()), command_));
   } catch (const po::error& error) {
     throw RequestError(fmt::format("{}: {}", command_, error.what()));
   }

@@ -63,6 +63,7 @@ class FlagParser {
   using Reader = std::function<void(const std::string& text)>;
 
   FlagParser& add(const char* name, const char* help, Reader reader);
+  void require_values(const std::vector<std::string>& arguments) const;
   void check_common();
 
   // Each throws RequestError naming the flag and the text when it is not such a value.
