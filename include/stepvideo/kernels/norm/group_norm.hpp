@@ -19,6 +19,8 @@ namespace stepvideo {
 struct GroupNormPolicy {
   static constexpr index_t parts = 32;             ///< runs of pixels whose statistics are merged in order
   static constexpr index_t block_elements = 8192;  ///< of a run that is read twice: 32 KB stay in the cache
+  /// Elements from which a frame is shared by all threads; below, each thread has frames of its own.
+  static constexpr index_t shared_frame_elements = 1 << 18;
   static constexpr index_t max_groups = 64, max_channels = 8192;
 };
 
@@ -62,6 +64,52 @@ void add_group_moments(const T* rows, index_t pixels, index_t channels, index_t 
   }
 }
 
+/// What a frame's channels are normalised with: (value - mean) scale + shift.
+struct FrameScales {
+  float means[GroupNormPolicy::max_channels], scales[GroupNormPolicy::max_channels],
+      shifts[GroupNormPolicy::max_channels];
+};
+
+template <class In, class Weight>
+void measure_frame(const In* frame, index_t pixels, bool is_shared, VectorView<Weight> weight,
+                   VectorView<Weight> bias, index_t groups, float epsilon, FrameScales& scales) {
+  using Policy = GroupNormPolicy;
+  const index_t channels = weight.size, part_pixels = (pixels + Policy::parts - 1) / Policy::parts;
+  Moments parts[Policy::parts][Policy::max_groups];
+#pragma omp parallel for schedule(static) if (is_shared)
+  for (index_t part = 0; part < Policy::parts; ++part) {
+    std::fill_n(parts[part], groups, Moments{});
+    const index_t first = std::min(pixels, part * part_pixels);
+    add_group_moments(frame + first * channels, std::min(part_pixels, pixels - first), channels, groups,
+                      parts[part]);
+  }
+  for (index_t group = 0; group < groups; ++group) {
+    Moments moments = parts[0][group];
+    for (index_t part = 1; part < Policy::parts; ++part) moments.merge(parts[part][group]);
+    const double scale = 1.0 / std::sqrt(moments.variance() + static_cast<double>(epsilon));
+    for (index_t c = group * (channels / groups); c < (group + 1) * (channels / groups); ++c) {
+      scales.means[c] = static_cast<float>(moments.mean);
+      scales.scales[c] = static_cast<float>(scale * static_cast<double>(float(weight[c])));
+      scales.shifts[c] = float(bias[c]);
+    }
+  }
+}
+
+template <class In, class Out, Epilogue E>
+void scale_pixels(const VideoView<In>& in, index_t first, index_t pixels, bool is_shared,
+                  const FrameScales& scales, const E& epilogue, const VideoView<Out>& out) {
+  const index_t channels = in.channels;
+#pragma omp parallel for schedule(static) if (is_shared)
+  for (index_t pixel = first; pixel < first + pixels; ++pixel) {
+    const auto finish = epilogue.row(pixel);
+    const In* from = in.data + pixel * channels;
+    Out* to = out.data + pixel * channels;
+#pragma GCC ivdep
+    for (index_t c = 0; c < channels; ++c)
+      to[c] = Out(finish((float(from[c]) - scales.means[c]) * scales.scales[c] + scales.shifts[c], c));
+  }
+}
+
 }  // namespace detail
 
 /// out = epilogue((in - mean) / sqrt(variance + epsilon) weight + bias), mean and (biased) variance over a
@@ -71,42 +119,15 @@ void add_group_moments(const T* rows, index_t pixels, index_t channels, index_t 
 template <class In, class Weight, Element Out, Epilogue E>
 void group_norm(Host, VideoView<In> in, VectorView<Weight> weight, VectorView<Weight> bias, index_t groups,
                 float epsilon, const E& epilogue, VideoView<Out> out) {
-  using Policy = GroupNormPolicy;
   require_group_norm_shapes(in, weight.size, bias.size, groups, out);
   epilogue.require_fits(out.pixels(), out.channels);
-  const index_t channels = in.channels, pixels = in.height * in.width;
-  const index_t part_pixels = (pixels + Policy::parts - 1) / Policy::parts;
-  Moments parts[Policy::parts][Policy::max_groups];
-  float means[Policy::max_channels], scales[Policy::max_channels], shifts[Policy::max_channels];
-
+  const index_t pixels = in.height * in.width;
+  const bool is_shared = pixels * in.channels >= GroupNormPolicy::shared_frame_elements;
+#pragma omp parallel for schedule(static) if (!is_shared)
   for (index_t frame = 0; frame < in.frames; ++frame) {
-    const In* source = in.pixel(frame, 0, 0);
-#pragma omp parallel for schedule(static)
-    for (index_t part = 0; part < Policy::parts; ++part) {
-      std::fill_n(parts[part], groups, Moments{});
-      const index_t first = std::min(pixels, part * part_pixels);
-      detail::add_group_moments(source + first * channels, std::min(part_pixels, pixels - first), channels,
-                                groups, parts[part]);
-    }
-    for (index_t group = 0; group < groups; ++group) {
-      Moments moments = parts[0][group];
-      for (index_t part = 1; part < Policy::parts; ++part) moments.merge(parts[part][group]);
-      const double scale = 1.0 / std::sqrt(moments.variance() + static_cast<double>(epsilon));
-      for (index_t c = group * (channels / groups); c < (group + 1) * (channels / groups); ++c) {
-        means[c] = static_cast<float>(moments.mean);
-        scales[c] = static_cast<float>(scale * static_cast<double>(float(weight[c])));
-        shifts[c] = float(bias[c]);
-      }
-    }
-#pragma omp parallel for schedule(static)
-    for (index_t pixel = frame * pixels; pixel < (frame + 1) * pixels; ++pixel) {
-      const auto finish = epilogue.row(pixel);
-      const In* from = in.data + pixel * channels;
-      Out* to = out.data + pixel * channels;
-#pragma GCC ivdep
-      for (index_t c = 0; c < channels; ++c)
-        to[c] = Out(finish((float(from[c]) - means[c]) * scales[c] + shifts[c], c));
-    }
+    detail::FrameScales scales;
+    detail::measure_frame(in.pixel(frame, 0, 0), pixels, is_shared, weight, bias, groups, epsilon, scales);
+    detail::scale_pixels(in, frame * pixels, pixels, is_shared, scales, epilogue, out);
   }
 }
 
