@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from scene import Scene
+from scene import Scene, held_out_triples, random_scene
 
 EN_SHAPE = {
     "circle": ["circle", "circle", "circle", "disc", "disk", "ball", "round shape", "dot"],
@@ -174,3 +174,15 @@ def chinese_caption(scene: Scene, rng: random.Random, places: float = 0.6, speed
 def caption(scene: Scene, language: str, rng: random.Random) -> str:
     """A caption in `language`, "en" or "zh"."""
     return english_caption(scene, rng) if language == "en" else chinese_caption(scene, rng)
+
+
+def held_out_prompts(count: int, language: str, seed: int) -> list[tuple[str, Scene]]:
+    """`count` prompts of never-trained (colour, shape, direction) triples, each triple in turn, the rest at random."""
+    rng = random.Random(f"{seed} {language}")
+    triples = held_out_triples()
+    order = rng.sample(triples, len(triples))
+    prompts = []
+    for index in range(count):
+        scene = random_scene(rng, [order[index % len(order)]])
+        prompts.append((caption(scene, language, rng), scene))
+    return prompts

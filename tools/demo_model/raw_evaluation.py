@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections import Counter
 from multiprocessing import get_context
 from pathlib import Path
@@ -11,27 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from captions import caption
+from captions import held_out_prompts
 from judge import judge_frames
 from prompt_tokens import PromptTokenizer
-from scene import Scene, held_out_triples, random_scene
 from text_to_velocity import TextToVelocity
 from vae import VideoVae
 from video_file import to_pixels
 
 ATTRIBUTES = ("colour", "shape", "direction")
-
-
-def held_out_prompts(count: int, language: str, seed: int) -> list[tuple[str, Scene]]:
-    """`count` prompts of never-trained combinations: the triples in turn, everything else at random."""
-    rng = random.Random(f"{seed} {language}")
-    triples = held_out_triples()
-    order = rng.sample(triples, len(triples))
-    prompts = []
-    for index in range(count):
-        scene = random_scene(rng, [order[index % len(order)]])
-        prompts.append((caption(scene, language, rng), scene))
-    return prompts
 
 
 @torch.no_grad()
