@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/attention/host_tile.hpp>
 #include <stepvideo/kernels/attention/mask.hpp>
@@ -117,7 +118,7 @@ class QueryTile {
   template <class T>
   static void store_scaled(FloatVector row, const SoftmaxState& state, T* out) {
     row *= inverse_sum(state);
-    for (int i = 0; i < simd_floats; ++i) out[i] = T(row[i]);
+    for (int i = 0; i < simd_floats; ++i) round_into(out[i], row[i]);
   }
 
   /// Tokens as dense float rows, padded with zeros to whole register tiles.

@@ -6,6 +6,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/attention/softmax_state.hpp>
 
@@ -49,7 +50,8 @@ void merge_attention(Host, std::type_identity_t<HeadsView<const T>> other,
         T* target = into.row(batch, token, head);
 #pragma omp simd
         for (index_t i = 0; i < into.dim; ++i)
-          target[i] = T((float(target[i]) * factors.into + float(source[i]) * factors.other) * inverse);
+          round_into(target[i],
+                     (float(target[i]) * factors.into + float(source[i]) * factors.other) * inverse);
         log_sum_exp = state.log_sum_exp();
       }
 }

@@ -6,6 +6,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/tile/activation.hpp>
 
@@ -25,7 +26,7 @@ void convert(Host, TokensView<const From> in, TokensView<To> out, Function funct
       const From* source = in.row(batch, token);
       To* target = out.row(batch, token);
 #pragma omp simd
-      for (index_t i = 0; i < in.width; ++i) target[i] = To(function(float(source[i])));
+      for (index_t i = 0; i < in.width; ++i) round_into(target[i], function(float(source[i])));
     }
 }
 

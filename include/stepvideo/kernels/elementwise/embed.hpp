@@ -7,6 +7,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 
 namespace stepvideo {
@@ -58,7 +59,7 @@ void embed(Host, MatrixView<const std::int32_t> ids, std::type_identity_t<const 
         float value = float(word[i]);
         if (position != nullptr) value += float(position[i]);
         if (tables.everywhere.data != nullptr) value += float(tables.everywhere[i]);
-        target[i] = T(value);
+        round_into(target[i], value);
       }
     }
 }

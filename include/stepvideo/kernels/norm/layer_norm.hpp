@@ -7,6 +7,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 
 namespace stepvideo {
@@ -72,7 +73,7 @@ void layer_norm(Host, std::type_identity_t<TokensView<const T>> in,
         float y = (float(source[i]) - mean) * inverse;
         if (is_affine) y = y * float(terms.weight[i]) + float(terms.bias[i]);
         if (is_modulated) y = y * (1.0f + scale[i]) + shift[i];
-        target[i] = T(y);
+        round_into(target[i], y);
       }
     }
 }

@@ -7,6 +7,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 
 namespace stepvideo {
@@ -50,7 +51,7 @@ void rms_norm(Host, std::type_identity_t<HeadsView<const T>> in,
       const float scale = 1.0f / std::sqrt(squares / static_cast<float>(in.dim) + epsilon);
 #pragma omp simd
       for (index_t i = 0; i < in.dim; ++i)
-        target[i] = T(float(T(float(source[i]) * scale)) * float(weight[i]));
+        round_into(target[i], float(T(float(source[i]) * scale)) * float(weight[i]));
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/rope/rope_table.hpp>
 
@@ -34,8 +35,8 @@ void turn(T* channels, const RopeAxis& axis, index_t position) {
 #pragma omp simd
   for (index_t i = 0; i < axis.pairs; ++i) {
     const float a = float(first[i]), b = float(second[i]);
-    first[i] = T(a * cosines[i] - b * sines[i]);
-    second[i] = T(b * cosines[i] + a * sines[i]);
+    round_into(first[i], a * cosines[i] - b * sines[i]);
+    round_into(second[i], b * cosines[i] + a * sines[i]);
   }
 }
 
