@@ -7,6 +7,7 @@
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/philox.hpp>
+#include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/topology.hpp>
 #include <stepvideo/core/transfer.hpp>
