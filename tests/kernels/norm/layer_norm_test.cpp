@@ -14,8 +14,9 @@ namespace {
 
 using Elements = std::tuple<float, bf16>;
 
+// A sum of a thousand floats near 20 loses a few units in the last place when it is not vectorised.
 template <class T>
-constexpr double bound = std::same_as<T, float> ? 2e-6 : 4e-3;
+constexpr double bound = std::same_as<T, float> ? 8e-6 : 4e-3;
 
 template <class T, class Test>
 void on_random_tokens(Test&& test) {
