@@ -18,6 +18,9 @@ namespace stepvideo::detail {
 struct ConvRunPolicy {
   static constexpr int run_pixels = 48;
   static constexpr int group_channels = 256;
+  /// A thread takes this many rows of this many frames after one another: their inputs overlap, and stay in
+  /// its L2 cache.
+  static constexpr int band_rows = 8, band_frames = 8;
   static constexpr int max_taps = 3, max_stride = 2;
   static constexpr int patch_pixels = (run_pixels - 1) * max_stride + max_taps;
 };
@@ -54,7 +57,16 @@ struct ConvRun {
   }
 };
 
+/// What a row of the patch holds: one input row's channels from `channel` on.
+struct PatchRow {
+  index_t frame = -1, y = -1, channel = -1;
+  bool operator==(const PatchRow&) const = default;
+};
+
+/// A thread's memory for a band of runs below one another. With few enough input channels a run finds most of
+/// its rows where the run above left them.
 struct ConvScratch {
+  PatchRow held[ConvRows<float>::max_rows];
   alignas(
       64) float patch[ConvRows<float>::max_rows][ConvRunPolicy::patch_pixels][ConvTilePolicy::patch_channels];
   /// (pixels, channels of the group's blocks)
@@ -75,13 +87,16 @@ template <class T>
 void fill_patch_row(const T* row, index_t width, index_t row_channels, const ConvAxis& axis,
                     index_t first_output, int outputs, index_t first, int channels, float* patch) {
   constexpr int patch_channels = ConvTilePolicy::patch_channels;
-  const int slots = (outputs - 1) * axis.stride + axis.taps;
-  for (int slot = 0; slot < slots; ++slot, patch += patch_channels) {
-    const index_t x = axis.source(first_output, slot, width);
-    if (x < 0)
-      std::fill_n(patch, patch_channels, 0.0f);
-    else
-      widen(row + x * row_channels + first, channels, patch);
+  const index_t slots = (outputs - 1) * axis.stride + axis.taps;
+  // Positions are those of the upsampled row: [0, end) lies in it, the rest is zero.
+  const index_t position = first_output * axis.stride - axis.front, end = width * axis.upsample;
+  const index_t first_inside = std::clamp<index_t>(-position, 0, slots);
+  const index_t last_inside = std::clamp<index_t>(end - position, first_inside, slots);
+  std::fill_n(patch, first_inside * patch_channels, 0.0f);
+  std::fill_n(patch + last_inside * patch_channels, (slots - last_inside) * patch_channels, 0.0f);
+  for (index_t slot = first_inside; slot < last_inside; ++slot) {
+    const index_t x = axis.upsample == 1 ? position + slot : (position + slot) / axis.upsample;
+    widen(row + x * row_channels + first, channels, patch + slot * patch_channels);
   }
 }
 
@@ -100,14 +115,13 @@ void accumulate_run(ConvRows<T> rows, int taps, int channels, int pixels, float*
 template <int stride, class T, class In, class Out, Epilogue E>
 void convolve_run(const ConvGeometry& geometry, VideoView<const In> in, const ConvWeight<T>& weight,
                   VectorView<const T> bias, VideoView<Out> out, const E& epilogue, const ConvRun& run,
-                  index_t first_block, index_t blocks) {
+                  index_t first_block, index_t blocks, ConvScratch& scratch) {
   using Tile = ConvTilePolicy;
   const ConvWeightLayout layout{weight.shape};
   const index_t first_channel = first_block * Tile::block_channels;
   const index_t group = std::min<index_t>(ConvRunPolicy::group_channels, out.channels - first_channel);
 
   const int pixels = run.tiled_pixels();
-  ConvScratch scratch;
   const index_t sums_stride = blocks * Tile::block_channels;
   for (int p = 0; p < pixels; ++p) {
     float* sums = scratch.sums + p * sums_stride;
@@ -117,7 +131,7 @@ void convolve_run(const ConvGeometry& geometry, VideoView<const In> in, const Co
 
   struct {
     index_t frame, y;
-    int tap;
+    int tap, place;
   } inputs[ConvRows<T>::max_rows];
   ConvRows<T> rows;
   for (int t = 0; t < geometry.frames.taps; ++t)
@@ -126,15 +140,21 @@ void convolve_run(const ConvGeometry& geometry, VideoView<const In> in, const Co
       const index_t y = geometry.height.source(run.y, v, in.height);
       // A row of zeros adds nothing.
       if (frame >= 0 && y >= 0)
-        inputs[rows.count++] = {frame, y, (t * geometry.height.taps + v) * geometry.width.taps};
+        inputs[rows.count++] = {frame, y, (t * geometry.height.taps + v) * geometry.width.taps,
+                                static_cast<int>(t * ConvRunPolicy::max_taps + y % ConvRunPolicy::max_taps)};
     }
 
   for (index_t patch = 0; patch < in.channels; patch += Tile::patch_channels) {
     const int channels = static_cast<int>(std::min<index_t>(Tile::patch_channels, in.channels - patch));
     for (int r = 0; r < rows.count; ++r) {
-      rows.patch[r] = scratch.patch[r][0];
-      fill_patch_row(in.pixel(inputs[r].frame, inputs[r].y, 0), in.width, in.channels, geometry.width, run.x,
-                     pixels, patch, channels, scratch.patch[r][0]);
+      const auto& input = inputs[r];
+      float* row = scratch.patch[input.place][0];
+      const PatchRow needed{input.frame, input.y, patch};
+      if (scratch.held[input.place] != needed)
+        fill_patch_row(in.pixel(input.frame, input.y, 0), in.width, in.channels, geometry.width, run.x,
+                       pixels, patch, channels, row);
+      scratch.held[input.place] = needed;
+      rows.patch[r] = row;
     }
     for (index_t block = first_block; block < first_block + blocks; ++block) {
       for (int r = 0; r < rows.count; ++r)
@@ -166,20 +186,27 @@ void convolve(const ConvGeometry& geometry, VideoView<const In> in, const ConvWe
   const index_t blocks = ConvWeightLayout{weight.shape}.blocks();
   const index_t groups = (blocks + group_blocks - 1) / group_blocks;
   const index_t runs = (out.width + Policy::run_pixels - 1) / Policy::run_pixels;
-  // Groups outermost: neighbouring runs share the group's weights in the cache.
-#pragma omp parallel for collapse(3) schedule(static)
+  const index_t bands = (out.height + Policy::band_rows - 1) / Policy::band_rows;
+#pragma omp parallel for collapse(4) schedule(dynamic, Policy::band_frames)
   for (index_t group = 0; group < groups; ++group)
-    for (index_t row = 0; row < out.frames * out.height; ++row)
-      for (index_t r = 0; r < runs; ++r) {
-        const index_t x = r * Policy::run_pixels, first_block = group * group_blocks;
-        const ConvRun run{row / out.height, row % out.height, x,
-                          static_cast<int>(std::min<index_t>(Policy::run_pixels, out.width - x))};
-        const index_t group_size = std::min(group_blocks, blocks - first_block);
-        if (geometry.width.stride == 1)
-          convolve_run<1>(geometry, in, weight, bias, out, epilogue, run, first_block, group_size);
-        else
-          convolve_run<2>(geometry, in, weight, bias, out, epilogue, run, first_block, group_size);
-      }
+    for (index_t r = 0; r < runs; ++r)
+      for (index_t band = 0; band < bands; ++band)
+        for (index_t frame = 0; frame < out.frames; ++frame) {
+          const index_t x = r * Policy::run_pixels, first_block = group * group_blocks;
+          const index_t group_size = std::min(group_blocks, blocks - first_block);
+          const index_t last_row = std::min(out.height, (band + 1) * Policy::band_rows);
+          ConvRun run{frame, band * Policy::band_rows, x,
+                      static_cast<int>(std::min<index_t>(Policy::run_pixels, out.width - x))};
+          ConvScratch scratch;
+          for (; run.y < last_row; ++run.y) {
+            if (geometry.width.stride == 1)
+              convolve_run<1>(geometry, in, weight, bias, out, epilogue, run, first_block, group_size,
+                              scratch);
+            else
+              convolve_run<2>(geometry, in, weight, bias, out, epilogue, run, first_block, group_size,
+                              scratch);
+          }
+        }
 }
 
 }  // namespace stepvideo::detail
