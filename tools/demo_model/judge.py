@@ -1,7 +1,7 @@
 """An independent detector: reads an mp4 and names the moving object's colour, shape and direction.
 
-It shares nothing with the generator: hues are named by their place on the colour wheel, shapes by how much of their
-bounding box they fill, directions by the centroid's path.
+It shares nothing with the generator: hues are named by their place on the colour wheel, shapes by their three-fold
+and four-fold symmetry, directions by the centroid's path.
 
     python judge.py clip.mp4 [clip.mp4 ...]
 """
@@ -36,7 +36,8 @@ class Verdict:
     shape: str = "none"
     direction: str = "none"
     pixels_a_frame: float = 0.0
-    fill: float = 0.0
+    three_fold: float = 0.0
+    four_fold: float = 0.0
     hue: float = 0.0
 
 
@@ -87,38 +88,41 @@ def name_colour(rgb: NDArray[np.float64]) -> tuple[str, float]:
     degrees = 360.0 * hue
     if saturation < LEAST_SATURATION or value < 0.2:
         return "none", degrees
-    return next(name for end, name in HUE_RANGES if degrees <= end), degrees
+    return next(name for end, name in HUE_RANGES if degrees <= end), float(degrees)
 
 
-def name_shape(fill: float) -> str:
-    """A square fills its bounding box, a circle pi/4 of it, a triangle half; cut half way between."""
-    if fill > 0.5 * (1.0 + math.pi / 4):
-        return "square"
-    return "circle" if fill > 0.5 * (0.5 + math.pi / 4) else "triangle"
+def symmetry(share: NDArray[np.float64], folds: int) -> float:
+    """|sum w z^n| / sum w |z|^n about the centroid: 0 for a disc, larger the more the outline repeats n times."""
+    rows, columns = np.mgrid[: share.shape[0], : share.shape[1]]
+    total = share.sum()
+    z = (columns - (share * columns).sum() / total) + 1j * (rows - (share * rows).sum() / total)
+    return float(abs((share * z**folds).sum()) / (share * abs(z) ** folds).sum())
 
 
-def bounding_box_fill(mask: NDArray[np.bool_], share: NDArray[np.float64]) -> float:
-    """Soft area over the soft bounding box: the extents are where the share crosses one half, between pixels."""
+# Of ideal figures, by integration: an equilateral triangle's three-fold value is 0.66, a square's four-fold 0.43; a disc has
+# neither. A figure counts as one when it shows half of that.
+TRIANGLE_SYMMETRY, SQUARE_SYMMETRY = 0.5 * 0.66, 0.5 * 0.43
+
+
+def name_shape(three_fold: float, four_fold: float) -> str:
+    """The figure whose symmetry shows; a disc when none does."""
+    if three_fold > TRIANGLE_SYMMETRY:
+        return "triangle"
+    return "square" if four_fold > SQUARE_SYMMETRY else "circle"
+
+
+def object_share(mask: NDArray[np.bool_], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of object colour on the mask and one pixel around it, nothing elsewhere."""
     grown = mask.copy()
     for axis in (0, 1):
         for shift in (-1, 1):
             grown |= np.roll(mask, shift, axis)
-    soft = np.where(grown, share, 0.0)
-    sides = []
-    for axis in (0, 1):
-        # The widest line's soft length on each axis; the top two are averaged against a lone noisy line.
-        profile = np.sort(soft.sum(axis))[::-1]
-        occupied = np.nonzero(mask.any(axis))[0]
-        sides.append((float(profile[:2].mean()), float(occupied[-1] - occupied[0] + 1)))
-    # A column sum is a height, a row sum a width; both agree with the extent for convex, upright shapes.
-    height = 0.5 * (sides[0][0] + sides[1][1])
-    width = 0.5 * (sides[1][0] + sides[0][1])
-    return float(soft.sum() / (height * width))
+    return np.where(grown, share, 0.0)
 
 
 def judge_frames(frames: NDArray[np.uint8]) -> Verdict:
     """Judge a clip, (frames, height, width, 3) RGB."""
-    times, centres, fills, colours = [], [], [], []
+    times, centres, symmetries, colours = [], [], [], []
     for time, frame in enumerate(frames.astype(np.float64)):
         found = segment(frame)
         if found is None:
@@ -128,19 +132,20 @@ def judge_frames(frames: NDArray[np.uint8]) -> Verdict:
         inner = mask & np.roll(mask, 2, 0) & np.roll(mask, -2, 0) & np.roll(mask, 2, 1) & np.roll(mask, -2, 1)
         times.append(time)
         centres.append((xs.mean(), -ys.mean()))
-        fills.append(bounding_box_fill(mask, share))
+        soft = object_share(mask, share)
+        symmetries.append((symmetry(soft, 3), symmetry(soft, 4)))
         colours.append(np.median(frame[inner if inner.any() else mask], 0))
     if len(times) < max(2, len(frames) // 2):
         return Verdict()
     colour, hue = name_colour(np.median(colours, 0))
-    fill = float(np.median(fills))
+    three_fold, four_fold = (float(value) for value in np.median(symmetries, 0))
     clock = np.array(times) - np.mean(times)
     velocity = clock @ np.array(centres) / (clock @ clock)
     speed = float(np.hypot(*velocity))
     direction = "none"
     if speed * (len(frames) - 1) >= LEAST_PATH:
         direction = SECTORS[round(math.degrees(math.atan2(velocity[1], velocity[0])) / 45.0) % 8]
-    return Verdict(colour, name_shape(fill), direction, speed, fill, hue)
+    return Verdict(colour, name_shape(three_fold, four_fold), direction, speed, three_fold, four_fold, hue)
 
 
 def main() -> None:
@@ -150,7 +155,7 @@ def main() -> None:
     for name in sys.argv[1:]:
         verdict = judge_frames(read_video(Path(name)))
         print(f"{name}: {verdict.colour} {verdict.shape} {verdict.direction} "
-              f"({verdict.pixels_a_frame:.2f} px/frame, fill {verdict.fill:.2f}, hue {verdict.hue:.0f})")
+              f"({verdict.pixels_a_frame:.2f} px/frame, symmetry {verdict.three_fold:.2f} {verdict.four_fold:.2f}, hue {verdict.hue:.0f})")
 
 
 if __name__ == "__main__":
