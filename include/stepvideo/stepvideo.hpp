@@ -12,6 +12,7 @@
 #include <stepvideo/core/topology.hpp>
 #include <stepvideo/core/transfer.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 #include <stepvideo/core/workspace.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/attention/host_attention.hpp>

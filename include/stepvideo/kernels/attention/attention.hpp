@@ -8,6 +8,7 @@
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/attention/host_attention.hpp>
 #include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
@@ -26,12 +27,8 @@ struct AttentionOptions {
 template <class T>
 void require_attention_shapes(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
                               HeadsView<T> out, const AttentionOptions& options) {
-  const auto shape = [](const auto& view) {
-    return "(" + std::to_string(view.batch) + ", " + std::to_string(view.tokens) + ", " +
-           std::to_string(view.heads) + ", " + std::to_string(view.dim) + ")";
-  };
   require(queries.batch == keys.batch && queries.dim == keys.dim && queries.dim > 0, [&] {
-    return "attention: queries are " + shape(queries) + " and keys " + shape(keys) +
+    return "attention: queries are " + shape_text(queries) + " and keys " + shape_text(keys) +
            "; batch and head dimension must be equal";
   });
   require(keys.heads > 0 && queries.heads % keys.heads == 0, [&] {
@@ -41,7 +38,7 @@ void require_attention_shapes(HeadsView<const T> queries, HeadsView<const T> key
   require(values.batch == keys.batch && values.tokens == keys.tokens && values.heads == keys.heads &&
               values.dim == keys.dim,
           [&] {
-            return "attention: keys are " + shape(keys) + " and values " + shape(values) +
+            return "attention: keys are " + shape_text(keys) + " and values " + shape_text(values) +
                    "; they must agree";
           });
   const auto fits_queries = [&](const auto& view, index_t dim) {
@@ -49,11 +46,12 @@ void require_attention_shapes(HeadsView<const T> queries, HeadsView<const T> key
            view.dim == dim;
   };
   require(fits_queries(out, queries.dim), [&] {
-    return "attention: queries are " + shape(queries) + " and out is " + shape(out) + "; they must agree";
+    return "attention: queries are " + shape_text(queries) + " and out is " + shape_text(out) +
+           "; they must agree";
   });
   require(options.log_sum_exp.data == nullptr || fits_queries(options.log_sum_exp, 1), [&] {
-    return "attention: queries are " + shape(queries) + " and log_sum_exp is " + shape(options.log_sum_exp) +
-           "; it has one value for each query and head";
+    return "attention: queries are " + shape_text(queries) + " and log_sum_exp is " +
+           shape_text(options.log_sum_exp) + "; it has one value for each query and head";
   });
 }
 

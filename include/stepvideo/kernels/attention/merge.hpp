@@ -8,6 +8,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/attention/softmax_state.hpp>
 
 namespace stepvideo {
@@ -23,9 +24,8 @@ void require_merge_shapes(HeadsView<const T> other, HeadsView<const float> other
   require(agrees(other, into.dim) && agrees(other_log_sum_exp, 1) && agrees(into_log_sum_exp, 1), [&] {
     return "merge_attention: both results must be (batch, tokens, heads, dim) and both log_sum_exp (batch, "
            "tokens, "
-           "heads, 1); the result to merge into is (" +
-           std::to_string(into.batch) + ", " + std::to_string(into.tokens) + ", " +
-           std::to_string(into.heads) + ", " + std::to_string(into.dim) + ")";
+           "heads, 1); the result to merge into is " +
+           shape_text(into);
   });
 }
 

@@ -8,6 +8,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/tile/activation.hpp>
 
 namespace stepvideo {
@@ -16,9 +17,8 @@ namespace stepvideo {
 template <Element From, Element To, class Function = Identity>
 void convert(Host, TokensView<const From> in, TokensView<To> out, Function function = {}) {
   require(in.batch == out.batch && in.tokens == out.tokens && in.width == out.width, [&] {
-    return "convert: in is (" + std::to_string(in.batch) + ", " + std::to_string(in.tokens) + ", " +
-           std::to_string(in.width) + ") and out (" + std::to_string(out.batch) + ", " +
-           std::to_string(out.tokens) + ", " + std::to_string(out.width) + "); they must have the same shape";
+    return "convert: in is " + shape_text(in) + " and out " + shape_text(out) +
+           "; they must have the same shape";
   });
 #pragma omp parallel for collapse(2) schedule(static)
   for (index_t batch = 0; batch < in.batch; ++batch)

@@ -9,6 +9,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 
 namespace stepvideo {
 
@@ -25,10 +26,8 @@ template <class T>
 void require_embedding_shapes(MatrixView<const std::int32_t> ids, const EmbeddingTables<T>& tables,
                               TokensView<T> out) {
   require(out.batch == ids.rows && out.tokens == ids.columns && out.width == tables.words.columns, [&] {
-    return "embed: ids are (" + std::to_string(ids.rows) + ", " + std::to_string(ids.columns) +
-           "), words have " + std::to_string(tables.words.columns) + " channels and out is (" +
-           std::to_string(out.batch) + ", " + std::to_string(out.tokens) + ", " + std::to_string(out.width) +
-           "); they must agree";
+    return "embed: ids are " + shape_text(ids) + ", words have " + std::to_string(tables.words.columns) +
+           " channels and out is " + shape_text(out) + "; they must agree";
   });
   require(tables.positions.data == nullptr ||
               (tables.positions.rows >= ids.columns && tables.positions.columns == out.width),

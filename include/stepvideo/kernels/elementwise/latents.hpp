@@ -8,6 +8,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 
 namespace stepvideo {
 
@@ -32,9 +33,7 @@ void require_latent_tokens(const LatentsView<L>& latents, const TokensView<T>& t
           [&] {
             return "latents of " + std::to_string(latents.batch) + " x " +
                    std::to_string(latents.shape.tokens()) + " pixels with " +
-                   std::to_string(latents.channels) + " channels do not fit tokens (" +
-                   std::to_string(tokens.batch) + ", " + std::to_string(tokens.tokens) + ", " +
-                   std::to_string(tokens.width) + ")";
+                   std::to_string(latents.channels) + " channels do not fit tokens " + shape_text(tokens);
           });
 }
 

@@ -8,6 +8,7 @@
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 
 namespace stepvideo {
 
@@ -17,8 +18,8 @@ namespace stepvideo {
 template <Element T>
 void timestep_sinusoids(Host, VectorView<const float> times, MatrixView<T> out) {
   require(out.rows == times.size && out.columns > 0 && out.columns % 2 == 0, [&] {
-    return "timestep_sinusoids: out is (" + std::to_string(out.rows) + ", " + std::to_string(out.columns) +
-           ") for " + std::to_string(times.size) + " times; it needs a row for each and even columns";
+    return "timestep_sinusoids: out is " + shape_text(out) + " for " + std::to_string(times.size) +
+           " times; it needs a row for each and even columns";
   });
   const index_t half = out.columns / 2;
   for (index_t row = 0; row < out.rows; ++row)
@@ -39,10 +40,8 @@ void add_table(Host, std::type_identity_t<MatrixView<const T>> in, MatrixView<co
   require(out.rows == in.rows && out.columns == table.rows * table.columns &&
               (in.columns == out.columns || in.columns == table.columns),
           [&] {
-            return "add_table: in is (" + std::to_string(in.rows) + ", " + std::to_string(in.columns) +
-                   "), the table (" + std::to_string(table.rows) + ", " + std::to_string(table.columns) +
-                   ") and out (" + std::to_string(out.rows) + ", " + std::to_string(out.columns) +
-                   "); out is (batch, rows x width)";
+            return "add_table: in is " + shape_text(in) + ", the table " + shape_text(table) + " and out " +
+                   shape_text(out) + "; out is (batch, rows x width)";
           });
   const bool is_shared = in.columns == table.columns;
   for (index_t batch = 0; batch < in.rows; ++batch)

@@ -10,6 +10,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
 #include <stepvideo/kernels/tile/sgemm.hpp>
@@ -37,18 +38,15 @@ struct HostLinearPolicy {
 };
 
 /// What linear requires, on any execution. Throws RequestError naming the view that disagrees.
-template <class T, class E>
+template <class T, class E, class Out>
 void require_linear_shapes(MatrixView<const T> in, MatrixView<const T> weight, const E& epilogue,
-                           MatrixView<T> out) {
-  const auto shape = [](const auto& view) {
-    return "(" + std::to_string(view.rows) + ", " + std::to_string(view.columns) + ")";
-  };
+                           MatrixView<Out> out) {
   const index_t products = PairEpilogue<E> ? 2 * out.columns : out.columns;
   require(in.columns > 0 && in.columns == weight.columns && in.rows == out.rows && weight.rows == products,
           [&] {
-            return "linear: in is " + shape(in) + ", weight " + shape(weight) + " and out " + shape(out) +
-                   "; in (rows, depth) and weight (columns" + (PairEpilogue<E> ? " * 2" : "") +
-                   ", depth) give out (rows, columns)";
+            return "linear: in is " + shape_text(in) + ", weight " + shape_text(weight) + " and out " +
+                   shape_text(out) + "; in (rows, depth) and weight (columns" +
+                   (PairEpilogue<E> ? " * 2" : "") + ", depth) give out (rows, columns)";
           });
   epilogue.require_fits(out.rows, out.columns);
 }
@@ -92,9 +90,9 @@ void multiply_tile(MatrixView<const T> in, MatrixView<const T> weight, MatrixVie
 }
 
 /// One tile of the result: its products, then the epilogue row by row.
-template <class T, class E>
+template <class T, class E, class Out>
 void linear_tile(MatrixView<const T> in, MatrixView<const T> weight, const E& epilogue, index_t first_row,
-                 index_t first_column, index_t columns, MatrixView<T> out) {
+                 index_t first_column, index_t columns, MatrixView<Out> out) {
   alignas(64) float storage[HostLinearPolicy::rows * HostLinearPolicy::columns];
   const index_t products_per_row = PairEpilogue<E> ? 2 * columns : columns;
   const auto products = MatrixView<float>::dense(storage, in.rows, products_per_row);
@@ -107,7 +105,7 @@ void linear_tile(MatrixView<const T> in, MatrixView<const T> weight, const E& ep
   for (index_t row = 0; row < in.rows; ++row) {
     const auto at_row = epilogue.row(first_row + row);
     const float* y = products.row(row);
-    T* target = out.row(first_row + row) + first_column;
+    Out* target = out.row(first_row + row) + first_column;
 #pragma omp simd
     for (index_t i = 0; i < columns; ++i) {
       if constexpr (PairEpilogue<E>) {
@@ -122,13 +120,13 @@ void linear_tile(MatrixView<const T> in, MatrixView<const T> weight, const E& ep
 }  // namespace linear_detail
 
 /// out = epilogue(in weight^T): in (rows, depth), weight (columns, depth) as checkpoints store it, out (rows,
-/// columns). Products are summed in float32 and rounded to T once, after the epilogue. `out` must not overlap
-/// `in` or `weight`; an epilogue's residual may be `out`. With a PairEpilogue the weight has two rows for
-/// each column of out: [first half | second half]. Throws RequestError where shapes disagree.
-template <Element T, class E>
-requires(Epilogue<E> || PairEpilogue<E>) void linear(Host, std::type_identity_t<MatrixView<const T>> in,
-                                                     std::type_identity_t<MatrixView<const T>> weight,
-                                                     const E& epilogue, MatrixView<T> out) {
+/// columns). Products are summed in float32 and rounded to out's element once, after the epilogue. `out` must
+/// not overlap `in` or `weight`; an epilogue's residual may be `out`. With a PairEpilogue the weight has two
+/// rows for each column of out: [first half | second half]. Throws RequestError where shapes disagree.
+template <class In, class E, Element Out, Element T = std::remove_const_t<In>>
+requires Epilogue<E> || PairEpilogue<E>
+void linear(Host, MatrixView<In> in, std::type_identity_t<MatrixView<const T>> weight, const E& epilogue,
+            MatrixView<Out> out) {
   require_linear_shapes<T>(in, weight, epilogue, out);
   if (out.rows == 0 || out.columns == 0) return;
   keep_blas_single_threaded();
@@ -138,7 +136,7 @@ requires(Epilogue<E> || PairEpilogue<E>) void linear(Host, std::type_identity_t<
 #pragma omp parallel for collapse(2) schedule(dynamic)
   for (index_t c = 0; c < columns.count(); ++c)
     for (index_t r = 0; r < rows.count(); ++r)
-      linear_detail::linear_tile<T>(linear_detail::block(in, rows.first(r), rows.extent(r), 0, in.columns),
+      linear_detail::linear_tile<T>(linear_detail::block<T>(in, rows.first(r), rows.extent(r), 0, in.columns),
                                     weight, epilogue, rows.first(r), columns.first(c), columns.extent(c),
                                     out);
 }

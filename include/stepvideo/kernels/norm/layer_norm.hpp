@@ -9,6 +9,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 
 namespace stepvideo {
 
@@ -23,9 +24,8 @@ struct LayerNormTerms {
 template <class T>
 void require_layer_norm_shapes(TokensView<const T> in, const LayerNormTerms<T>& terms, TokensView<T> out) {
   require(in.batch == out.batch && in.tokens == out.tokens && in.width == out.width, [&] {
-    return "layer_norm: in is (" + std::to_string(in.batch) + ", " + std::to_string(in.tokens) + ", " +
-           std::to_string(in.width) + ") and out (" + std::to_string(out.batch) + ", " +
-           std::to_string(out.tokens) + ", " + std::to_string(out.width) + "); they must have the same shape";
+    return "layer_norm: in is " + shape_text(in) + " and out " + shape_text(out) +
+           "; they must have the same shape";
   });
   require((terms.weight.data == nullptr) == (terms.bias.data == nullptr) &&
               (terms.scale.data == nullptr) == (terms.shift.data == nullptr),
@@ -37,10 +37,8 @@ void require_layer_norm_shapes(TokensView<const T> in, const LayerNormTerms<T>& 
           });
   const auto fits = [&](const auto& view) { return view.rows == in.batch && view.columns == in.width; };
   require(terms.scale.data == nullptr || (fits(terms.scale) && fits(terms.shift)), [&] {
-    return "layer_norm: scale is (" + std::to_string(terms.scale.rows) + ", " +
-           std::to_string(terms.scale.columns) + ") and shift (" + std::to_string(terms.shift.rows) + ", " +
-           std::to_string(terms.shift.columns) + "); both must be (" + std::to_string(in.batch) + ", " +
-           std::to_string(in.width) + ")";
+    return "layer_norm: scale is " + shape_text(terms.scale) + " and shift " + shape_text(terms.shift) +
+           "; both must be " + extents_text({in.batch, in.width});
   });
 }
 

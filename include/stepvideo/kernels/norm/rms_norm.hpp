@@ -9,23 +9,20 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 
 namespace stepvideo {
 
 /// What rms_norm requires of its views, on any execution. Throws RequestError naming the one that disagrees.
 template <class T>
 void require_rms_norm_shapes(HeadsView<const T> in, VectorView<const T> weight, HeadsView<T> out) {
-  const auto shape = [](const auto& view) {
-    return "(" + std::to_string(view.batch) + ", " + std::to_string(view.tokens) + ", " +
-           std::to_string(view.heads) + ", " + std::to_string(view.dim) + ")";
-  };
   require(weight.size == in.dim, [&] {
     return "rms_norm: weight has " + std::to_string(weight.size) + " elements and a row has " +
            std::to_string(in.dim) + "; they must be equal";
   });
   require(in.batch == out.batch && in.tokens == out.tokens && in.heads == out.heads && in.dim == out.dim,
           [&] {
-            return "rms_norm: in is " + shape(in) + " and out is " + shape(out) +
+            return "rms_norm: in is " + shape_text(in) + " and out is " + shape_text(out) +
                    "; they must have the same shape";
           });
 }

@@ -8,6 +8,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/tile/activation.hpp>
 
 namespace stepvideo {
@@ -72,9 +73,8 @@ struct Residual {
   }
   void require_fits(index_t rows, index_t columns) const {
     require(residual.rows == rows && residual.columns == columns, [&] {
-      return "the residual is (" + std::to_string(residual.rows) + ", " +
-             std::to_string(residual.columns) + ") and the result (" + std::to_string(rows) + ", " +
-             std::to_string(columns) + "); they must be equal";
+      return "the residual is " + shape_text(residual) + " and the result " + extents_text({rows, columns}) +
+             "; they must be equal";
     });
   }
 };
@@ -95,10 +95,9 @@ struct GatedResidual {
   void require_fits(index_t rows, index_t columns) const {
     Residual<T>{residual}.require_fits(rows, columns);
     require(gate.columns == columns && gate.rows * rows_per_batch == rows, [&] {
-      return "the gate is (" + std::to_string(gate.rows) + ", " + std::to_string(gate.columns) +
-             ") for " + std::to_string(rows_per_batch) + " rows each and the result (" +
-             std::to_string(rows) + ", " + std::to_string(columns) +
-             "); the columns must be equal and the gates must cover the rows";
+      return "the gate is " + shape_text(gate) + " for " + std::to_string(rows_per_batch) +
+             " rows each and the result " + extents_text({rows, columns}) +
+             "; the columns must be equal and the gates must cover the rows";
     });
   }
 };

@@ -1,0 +1,34 @@
+// A view's shape as error messages write it.
+#pragma once
+#include <initializer_list>
+#include <string>
+
+#include <stepvideo/core/view.hpp>
+
+namespace stepvideo {
+
+/// "(2, 3, 4)"
+inline std::string extents_text(std::initializer_list<index_t> extents) {
+  std::string text;
+  for (const index_t extent : extents) {
+    text += text.empty() ? "(" : ", ";
+    text += std::to_string(extent);
+  }
+  text += ')';
+  return text;
+}
+
+template <class T>
+std::string shape_text(const MatrixView<T>& view) {
+  return extents_text({view.rows, view.columns});
+}
+template <class T>
+std::string shape_text(const TokensView<T>& view) {
+  return extents_text({view.batch, view.tokens, view.width});
+}
+template <class T>
+std::string shape_text(const HeadsView<T>& view) {
+  return extents_text({view.batch, view.tokens, view.heads, view.dim});
+}
+
+}  // namespace stepvideo
