@@ -26,9 +26,10 @@ void denoise(const Arguments& arguments) {
   const auto conditioning = pipeline::read_conditioning(conditioning_path);
   const auto defaults = io::read_generation_defaults(common.model);
   const auto settings = sampling.settings(defaults);
-  auto latents = latents_path ? pipeline::read_latents(*latents_path)
-                              : pipeline::noise_latents(sampling.seed, sampling.video(defaults).latent(),
-                                                        denoiser.config().in_channels);
+  auto latents = latents_path
+                     ? pipeline::read_latents(*latents_path)
+                     : pipeline::noise_latents(sampling.seed, sampling.video(defaults, common).latent(),
+                                               denoiser.config().in_channels);
   denoiser.require_fits(conditioning.llm_width, conditioning.clip_width, settings, latents.channels);
 
   Progress progress = start_progress(common);

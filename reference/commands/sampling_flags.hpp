@@ -30,16 +30,13 @@ struct SamplingFlags {
   }
 
   /// The size asked for. Throws RequestError when it is off the grid and --fit was not given.
-  VideoShape video(const io::GenerationDefaults& defaults) const {
+  VideoShape video(const io::GenerationDefaults& defaults, const CommonOptions& common) const {
     const VideoShape asked{frames.value_or(defaults.frames), height.value_or(defaults.height),
                            width.value_or(defaults.width)};
-    if (takes_nearest_size) {
-      if (const VideoShape fitted = asked.nearest(); !(fitted == asked)) {
-        std::cerr << "--fit: " << to_string(asked) << " becomes " << to_string(fitted) << '\n';
-        return fitted;
-      }
-      return asked;
-    }
+    const VideoShape nearest = asked.nearest();
+    if (takes_nearest_size && !(asked == nearest) && !common.is_quiet)
+      std::cerr << "--fit: " << to_string(asked) << " becomes " << to_string(nearest) << '\n';
+    if (takes_nearest_size) return nearest;
     try {
       require_video_on_grid(asked);
     } catch (const RequestError& error) {
