@@ -117,7 +117,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(GeluProjection(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width, bias=False))
+        self.net = nn.Sequential(GeluProjection(width, 4 * width), nn.Identity(),
+                                 nn.Linear(4 * width, width, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)

@@ -1,114 +1,96 @@
-"""Measure the demo checkpoint as a stranger would: the executor generates held-out prompts, the judge reads the mp4s.
+"""Measure the demo model as a stranger would: prompts of never-trained combinations go to the program, and the
+independent judge reads the mp4 files that come back.
 
-    python evaluate.py --executor ../../build/reference/stepvideo --model ../../models/demo --output /tmp/demo
+    python evaluate.py --program ../../build/demo/stepvideo [--english 200 --chinese 100] [--sheet sheet.png]
+
+Prints a table per attribute and language, and every prompt that was missed; keeps the clips with --keep FOLDER.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
+import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
-from judge import Verdict, judge_frames, read_video
-from raw_evaluation import ATTRIBUTES, held_out_prompts
-from scene import Scene
+from captions import held_out_prompts
+from judge import judge_frames, read_video
 
+ATTRIBUTES = ("colour", "shape", "direction")
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 
 
-def generate_clip(arguments: argparse.Namespace, prompt: str, seed: int, path: Path) -> float:
-    """Run the executor once; returns its seconds. A clip that is already there is kept."""
-    if path.exists():
-        return 0.0
-    command = [str(arguments.executor), "generate", "--model", str(arguments.model), "--prompt", prompt,
-               "--seed", str(seed), "--output", str(path), "--quiet"]
-    if arguments.frames:
-        command += ["--frames", str(arguments.frames)]
-    start = time.monotonic()
-    done = subprocess.run(command + arguments.extra, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"the executor returned {done.returncode} for {prompt!r}: {done.stderr.strip()}")
-    return time.monotonic() - start
+def generate(program: Path, model: Path, prompt: str, seed: int, output: Path) -> NDArray[np.uint8]:
+    """Run the program with its defaults for this checkpoint and read the mp4 back."""
+    subprocess.run([program, "generate", "--model", model, f"--prompt={prompt}", "--seed", str(seed), "--output", output,
+                    "--quiet"], check=True)
+    return read_video(output)
 
 
-def table(results: list[tuple[str, Scene, Verdict]]) -> str:
-    """Accuracy per attribute and language, as Markdown."""
-    lines = ["| prompts | count | colour | shape | direction | all three |", "|---|---|---|---|---|---|"]
-    for language, name in LANGUAGES.items():
-        rows = [(scene, verdict) for tag, scene, verdict in results if tag == language]
-        if not rows:
-            continue
-        right: Counter[str] = Counter()
-        for scene, verdict in rows:
-            good = [getattr(scene, attribute) == getattr(verdict, attribute) for attribute in ATTRIBUTES]
-            right.update(attribute for attribute, match in zip(ATTRIBUTES, good) if match)
-            right["all"] += all(good)
-        cells = [f"{100.0 * right[key] / len(rows):.1f} %" for key in (*ATTRIBUTES, "all")]
-        lines.append(f"| {name} | {len(rows)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def contact_sheet(clips: list[Path], columns: int, path: Path) -> None:
-    """One row a clip, `columns` frames from the first to the last."""
-    rows = []
-    for clip in clips:
-        frames = read_video(clip)
-        picked = frames[np.linspace(0, len(frames) - 1, columns).round().astype(int)]
-        rows.append(np.concatenate([np.pad(frame, ((1, 1), (1, 1), (0, 0)), constant_values=90) for frame in picked], 1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows, 0)).save(path, optimize=True)
+def contact_sheet(rows: list[tuple[str, NDArray[np.uint8]]], columns: int = 5) -> Image.Image:
+    """A row a clip: frames spread over its length, the prompt above them."""
+    size, margin, caption_height = 96, 6, 22
+    width = columns * (size + margin) + margin
+    sheet = Image.new("RGB", (2 * width, (len(rows) + 1) // 2 * (size + caption_height + margin) + margin), "white")
+    draw = ImageDraw.Draw(sheet)
+    fonts = [Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
+             Path("/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc")]
+    found = next((path for path in fonts if path.exists()), None)
+    font = ImageFont.truetype(str(found), 13) if found else ImageFont.load_default()
+    for index, (prompt, frames) in enumerate(rows):
+        left, top = index % 2 * width + margin, index // 2 * (size + caption_height + margin) + margin
+        text = prompt if len(prompt) <= 74 else prompt[:73] + "…"
+        draw.text((left, top + 2), text, fill="black", font=font)
+        for column, frame in enumerate(np.linspace(0, len(frames) - 1, columns).round().astype(int)):
+            sheet.paste(Image.fromarray(frames[frame]), (left + column * (size + margin), top + caption_height))
+    return sheet
 
 
 def main() -> None:
-    """Generate, judge, print the table and the misses."""
+    """Generate, judge, print."""
+    here = Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--executor", type=Path, default=Path("stepvideo"), help="the stepvideo program")
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True, help="folder for the mp4s and results.json")
+    parser.add_argument("--program", type=Path, default=here / "../../build/demo/stepvideo")
+    parser.add_argument("--model", type=Path, default=here / "../../models/demo")
     parser.add_argument("--english", type=int, default=200)
     parser.add_argument("--chinese", type=int, default=100)
-    parser.add_argument("--frames", type=int, help="frames a clip, when not the checkpoint's default")
-    parser.add_argument("--seed", type=int, default=0, help="chooses the prompts; clip i uses noise seed SEED + i")
-    parser.add_argument("--jobs", type=int, default=1, help="executors at a time")
-    parser.add_argument("--contact-sheet", type=Path, help="PNG of the first clips of each language")
-    parser.add_argument("--rows", type=int, default=5, help="contact sheet: clips of each language")
-    parser.add_argument("--columns", type=int, default=7, help="contact sheet: frames of each clip")
-    parser.add_argument("extra", nargs="*", help="further flags for the executor, after --")
+    parser.add_argument("--seed", type=int, default=0, help="of the prompts; clip i has the noise of seed i")
+    parser.add_argument("--keep", type=Path, help="folder for the clips")
+    parser.add_argument("--sheet", type=Path, help="contact sheet of the first clips of each language")
     arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    prompts = [(language, text, scene) for language, count in (("en", arguments.english), ("zh", arguments.chinese))
-               for text, scene in held_out_prompts(count, language, arguments.seed)]
-    paths = [arguments.output / f"{index:03d}.mp4" for index in range(len(prompts))]
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        seconds = list(pool.map(lambda job: generate_clip(arguments, job[1][1], arguments.seed + job[0], paths[job[0]]),
-                                enumerate(prompts)))
-    results, records = [], []
-    for path, (language, text, scene), spent in zip(paths, prompts, seconds):
-        verdict = judge_frames(read_video(path))
-        results.append((language, scene, verdict))
-        records.append({"file": path.name, "prompt": text, "scene": vars(scene), "verdict": vars(verdict),
-                        "seconds": spent})
-        wrong = {name: getattr(verdict, name) for name in ATTRIBUTES if getattr(verdict, name) != getattr(scene, name)}
-        if wrong:
-            print(f"{path.name}: {text!r} was judged {wrong}")
-    (arguments.output / "results.json").write_text(json.dumps(records, ensure_ascii=False, indent=1), encoding="utf-8")
-    print(table(results))
-    spent = [value for value in seconds if value]
-    if spent:
-        print(f"median {sorted(spent)[len(spent) // 2]:.1f} s a clip with {arguments.jobs} at a time")
-    if arguments.contact_sheet:
-        first = [index for start, count in ((0, arguments.english), (arguments.english, arguments.chinese))
-                 for index in range(start, start + min(arguments.rows, count))]
-        contact_sheet([paths[index] for index in first], arguments.columns, arguments.contact_sheet)
-        for row, index in enumerate(first):
-            print(f"row {row + 1}: {prompts[index][1]}")
+
+    counts = {"en": arguments.english, "zh": arguments.chinese}
+    right: Counter[tuple[str, str]] = Counter()
+    rows: list[tuple[str, NDArray[np.uint8]]] = []
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        for language, count in counts.items():
+            for index, (prompt, scene) in enumerate(held_out_prompts(count, language, arguments.seed)):
+                frames = generate(arguments.program, arguments.model, prompt, index, folder / f"{language}{index:03}.mp4")
+                verdict = judge_frames(frames)
+                wrong = [name for name in ATTRIBUTES if getattr(scene, name) != getattr(verdict, name)]
+                for name in set(ATTRIBUTES) - set(wrong):
+                    right[language, name] += 1
+                for name in wrong:
+                    print(f"missed {name} ({getattr(scene, name)} read as {getattr(verdict, name)}): {prompt}", flush=True)
+                if index < 6:
+                    rows.append((prompt, frames))
+    print(f"\n| prompts | {' | '.join(ATTRIBUTES)} |\n|---|{'---|' * len(ATTRIBUTES)}")
+    for language, count in counts.items():
+        if count:
+            shares = " | ".join(f"{100 * right[language, name] / count:.1f} %" for name in ATTRIBUTES)
+            print(f"| {count} {LANGUAGES[language]} | {shares} |")
+    print(f"\n{sum(counts.values())} clips in {time.monotonic() - start:.0f} s")
+    if arguments.sheet:
+        contact_sheet(rows).save(arguments.sheet, optimize=True)
 
 
 if __name__ == "__main__":

@@ -99,8 +99,8 @@ def symmetry(share: NDArray[np.float64], folds: int) -> float:
     return float(abs((share * z**folds).sum()) / (share * abs(z) ** folds).sum())
 
 
-# Of ideal figures, by integration: an equilateral triangle's three-fold value is 0.66, a square's four-fold 0.43; a disc has
-# neither. A figure counts as one when it shows half of that.
+# Of ideal figures, by integration: an equilateral triangle's three-fold value is 0.66, a square's four-fold 0.43; a
+# disc has neither. A figure counts as one when it shows half of that.
 TRIANGLE_SYMMETRY, SQUARE_SYMMETRY = 0.5 * 0.66, 0.5 * 0.43
 
 
@@ -145,7 +145,8 @@ def judge_frames(frames: NDArray[np.uint8]) -> Verdict:
     direction = "none"
     if speed * (len(frames) - 1) >= LEAST_PATH:
         direction = SECTORS[round(math.degrees(math.atan2(velocity[1], velocity[0])) / 45.0) % 8]
-    return Verdict(colour, name_shape(three_fold, four_fold), direction, speed, three_fold, four_fold, hue)
+    shape = name_shape(three_fold, four_fold)
+    return Verdict(colour, shape, direction, speed, three_fold, four_fold, hue)
 
 
 def main() -> None:
@@ -155,7 +156,8 @@ def main() -> None:
     for name in sys.argv[1:]:
         verdict = judge_frames(read_video(Path(name)))
         print(f"{name}: {verdict.colour} {verdict.shape} {verdict.direction} "
-              f"({verdict.pixels_a_frame:.2f} px/frame, symmetry {verdict.three_fold:.2f} {verdict.four_fold:.2f}, hue {verdict.hue:.0f})")
+              f"({verdict.pixels_a_frame:.2f} px/frame, "
+              f"symmetry {verdict.three_fold:.2f} {verdict.four_fold:.2f}, hue {verdict.hue:.0f})")
 
 
 if __name__ == "__main__":

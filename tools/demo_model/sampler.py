@@ -24,7 +24,8 @@ def guided_sample(dit: VideoDit, noise: Tensor, llm_states: Tensor, clip_states:
     latents, batch = noise, noise.shape[0]
     for now, after in zip(schedule, schedule[1:]):
         timestep = torch.full((2 * batch,), now, device=noise.device, dtype=noise.dtype)
-        conditional, unconditional = dit(torch.cat([latents, latents]), timestep, llm_states, clip_states, mask).chunk(2)
+        pair = dit(torch.cat([latents, latents]), timestep, llm_states, clip_states, mask)
+        conditional, unconditional = pair.chunk(2)
         velocity = unconditional + cfg_scale * (conditional - unconditional)
         latents = latents + velocity.to(latents.dtype) * (after - now)
         if trace is not None:

@@ -163,7 +163,8 @@ class Bert(nn.Module):
             "position_embeddings": nn.Embedding(config.max_position_embeddings, width),
             "token_type_embeddings": nn.Embedding(2, width),
             "LayerNorm": nn.LayerNorm(width, eps=config.layer_norm_eps)})
-        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))})
+        self.encoder = nn.ModuleDict(
+            {"layer": nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))})
         self.pooler = nn.ModuleDict({"dense": nn.Linear(width, width)})
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:

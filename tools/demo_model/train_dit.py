@@ -96,7 +96,8 @@ def prepare(vae: VideoVae, folder: Path, clips: int, captions: int, seed: int, d
     pool = caption_pool(folder, names, captions, LLM_TOKENS, seed, os.cpu_count() or 1)
     print(f"{len(names)} scenes x {captions} captions in {time.monotonic() - start:.0f}s")
     scenes = scene_batch(names).to(device)
-    sets = {17: encode_set(vae, scenes, 17, clips, 45.0, seed), 34: encode_set(vae, scenes, 34, clips // 2, 45.0, seed + 1)}
+    sets = {17: encode_set(vae, scenes, 17, clips, 45.0, seed),
+            34: encode_set(vae, scenes, 34, clips // 2, 45.0, seed + 1)}
     empty = PromptTokenizer(folder).batch([""], LLM_TOKENS)
     return Batches(sets, tuple(part.to(device) for part in pool), tuple(part.to(device) for part in empty),
                    scenes, torch.Generator(device).manual_seed(seed))
@@ -171,11 +172,12 @@ def main() -> None:
     train(model, batches, Clock(arguments.minutes), arguments.batch, arguments.learning_rate, arguments.steps,
           not arguments.no_compile)
     save_parts(model, arguments.output, 2)
-    settings = [(20, 4.0, 3.0), (20, 7.0, 3.0), (20, 4.0, 8.0), (12, 4.0, 3.0), (20, 2.5, 3.0)]
+    settings = [(16, 3.0, 3.0), (20, 4.0, 3.0), (12, 4.0, 3.0), (8, 3.0, 2.0), (20, 7.0, 3.0)]
     for steps, scale, shift in settings[:arguments.evaluations]:
         evaluate(model, vae, arguments.model, steps=steps, cfg_scale=scale, time_shift=shift)
     if arguments.evaluations:
-        evaluate(model, vae, arguments.model, english=60, chinese=30, frames=34, steps=20, cfg_scale=4.0, time_shift=3.0)
+        evaluate(model, vae, arguments.model, english=60, chinese=30, frames=34, steps=16, cfg_scale=3.0,
+                 time_shift=3.0)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from render import render, scene_batch, select, training_scenes
 from training import Clock, MovingAverage, load_parts, pick_device, save_parts
-from vae import CausalConv, VaeConfig, VideoVae
+from vae import VaeConfig, VideoVae
 
 CONFIGS = {
     "narrow": VaeConfig(),
@@ -117,10 +117,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--resume", type=Path, help="continue from this checkpoint")
     parser.add_argument("--output", type=Path, required=True, help="checkpoint to write (PATH.0)")
-    parser.add_argument("--taps-as-channels", action="store_true", help="2D form of the causal convolutions")
     parser.add_argument("--no-compile", action="store_true")
     arguments = parser.parse_args()
-    CausalConv.taps_as_channels = arguments.taps_as_channels
     vae = train(CONFIGS[arguments.config], arguments.minutes, arguments.batch, arguments.learning_rate,
                 arguments.seed, arguments.resume, arguments.steps, not arguments.no_compile)
     save_parts(vae, arguments.output, 1)
