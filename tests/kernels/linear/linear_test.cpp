@@ -117,6 +117,17 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(swiglu_pairs_the_halves_of_the_weight, T, Elements
   });
 }
 
+BOOST_AUTO_TEST_CASE(a_float_result_of_bf16_inputs_is_not_rounded) {
+  on_random_layers<bf16>([](std::mt19937& engine, index_t rows, index_t depth, index_t columns) {
+    const Layer<bf16> layer(engine, rows, depth, columns);
+    const auto out = testing::poisoned<float>(rows * columns);
+    linear(host, layer.in(), layer.weight(), Bias<bf16>{layer.bias.vector()}, out.matrix(rows, columns));
+    const auto expected =
+        layer.expected([&](double y, index_t, index_t c) { return y + double(layer.bias[c]); });
+    STEPVIDEO_CHECK_CLOSE(out, expected, bound<float>);
+  });
+}
+
 BOOST_AUTO_TEST_CASE(activations_are_exact_far_from_zero) {
   for (float x : {-1e30f, -100.0f, -20.0f, -5.0f, -1e-3f, 0.0f, 1e-3f, 5.0f, 20.0f, 100.0f, 1e12f}) {
     const auto near = [&](float actual, double expected) {
