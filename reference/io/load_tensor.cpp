@@ -80,8 +80,9 @@ Buffer<T> Checkpoint::load(const std::string& name) const {
       });
       require(bad == none, [&] {
         const double stored = static_cast<double>(element<Stored>(record, bad));
+        const std::string found = std::isnan(stored) ? "NaN" : fmt::format("{}", stored);
         return fmt::format("{}: tensor {} holds {} at element {}; every value must be finite as {}",
-                           path_.string(), in_quotes(name), stored, bad, element_name<T>);
+                           path_.string(), in_quotes(name), found, bad, element_name<T>);
       });
     }
   });

@@ -77,14 +77,15 @@ class Transformer {
            Bias<T>{weights_.proj_out.bias.vector()},
            at.results.rows());  // (batch, tokens, out channels)
     observe("proj_out", at.results);
-    tokens_to_latents(execution_, TokensView<const T>(at.results), velocity);
+    tokens_to_latents(execution_, TokensView<const float>(at.results), velocity);
   }
 
  private:
   /// Everything a forward pass writes. The qkv projection and the attention's result take turns with the feed
   /// forward's hidden layer in `wide`.
   struct Activations {
-    TokensView<T> patches, results, x, y, wide, observed;
+    TokensView<T> patches, x, y, wide, observed;
+    TokensView<float> results;  // guidance magnifies its rounding, so it is never rounded
     MatrixView<float> sinusoids, hidden, time, activated, adaln;
     float* modulations = nullptr;  // (batch, 6 * width)
 
@@ -104,18 +105,18 @@ class Transformer {
   template <class Take>
   Activations lay_out(index_t batch, index_t tokens, Take&& take) const {
     const index_t width = config_.width();
-    const auto of_tokens = [&](index_t channels) {
-      return TokensView<T>::dense(take(T{}, batch * tokens * channels), batch, tokens, channels);
+    const auto of_tokens = [&]<class Value = T>(index_t channels, Value value = {}) {
+      return TokensView<Value>::dense(take(value, batch * tokens * channels), batch, tokens, channels);
     };
     const auto of_batch = [&](index_t channels) {
       return MatrixView<float>::dense(take(float{}, batch * channels), batch, channels);
     };
     Activations at{.patches = of_tokens(config_.in_channels),
-                   .results = of_tokens(config_.out_channels),
                    .x = of_tokens(width),
                    .y = of_tokens(width),
                    .wide = of_tokens(config_.feed_forward_factor * width),
                    .observed = of_tokens(observer_ ? width : 0),
+                   .results = of_tokens(config_.out_channels, float{}),
                    .sinusoids = of_batch(config_.time_channels),
                    .hidden = of_batch(width),
                    .time = of_batch(width),
