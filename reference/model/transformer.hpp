@@ -1,6 +1,7 @@
 // Step-Video-T2V's video transformer: one template over the element type and the execution.
 #pragma once
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -84,8 +85,9 @@ class Transformer {
   /// Everything a forward pass writes. The qkv projection and the attention's result take turns with the feed
   /// forward's hidden layer in `wide`.
   struct Activations {
-    TokensView<T> patches, x, y, wide, observed;
-    TokensView<float> results;  // guidance magnifies its rounding, so it is never rounded
+    TokensView<T> patches, y, wide, observed;
+    // Guidance magnifies what rounding does to the residual stream and to the velocity: they stay float32.
+    TokensView<float> x, results;
     MatrixView<float> sinusoids, hidden, time, activated, adaln;
     float* modulations = nullptr;  // (batch, 6 * width)
 
@@ -112,10 +114,10 @@ class Transformer {
       return MatrixView<float>::dense(take(float{}, batch * channels), batch, channels);
     };
     Activations at{.patches = of_tokens(config_.in_channels),
-                   .x = of_tokens(width),
                    .y = of_tokens(width),
                    .wide = of_tokens(config_.feed_forward_factor * width),
                    .observed = of_tokens(observer_ ? width : 0),
+                   .x = of_tokens(width, float{}),
                    .results = of_tokens(config_.out_channels, float{}),
                    .sinusoids = of_batch(config_.time_channels),
                    .hidden = of_batch(width),
@@ -181,7 +183,7 @@ class Transformer {
     const auto name = [&](const char* part) { return fmt::format("transformer_blocks.{}{}", layer, part); };
     const auto modulation = [&](index_t row) { return at.modulation_row(row, width, 6); };
     const auto gated = [&](index_t row) {
-      return GatedResidual<T>{at.x.rows(), modulation(row), at.x.tokens};
+      return GatedResidual<float>{at.x.rows(), modulation(row), at.x.tokens};
     };
     const AttentionOptions options{.scale = 1.0f / std::sqrt(static_cast<float>(config_.heads.dim))};
     const auto attended = at.slice(3 * width, width);  // beside the projection
@@ -207,12 +209,13 @@ class Transformer {
     linear(execution_, attended.rows(), block.wo.matrix(), gated(2), at.x.rows());
 
     const auto cross_queries = packed_heads(at.slice(0, width), config_.heads, 1, 0);
-    linear(execution_, at.x.rows(), block.cross_wq.matrix(), Store{}, at.slice(0, width).rows());
+    linear(execution_, rounded_stream(at).rows(), block.cross_wq.matrix(), Store{},
+           at.slice(0, width).rows());
     rms_norm(execution_, cross_queries, block.cross_query_norm.vector(), 1e-6f, cross_queries);
     attention(execution_, cross_queries, text.keys(layer), text.values(layer), text.mask(),
               packed_heads(attended, config_.heads, 1, 0), options);
     if (observer_) observe_linear(name(".attn2"), attended, block.cross_wo, at);
-    linear(execution_, attended.rows(), block.cross_wo.matrix(), Residual<T>{at.x.rows()}, at.x.rows());
+    linear(execution_, attended.rows(), block.cross_wo.matrix(), Residual<float>{at.x.rows()}, at.x.rows());
 
     const LayerNormTerms<T> norm2{.weight = block.norm2_weight.vector(), .bias = block.norm2_bias.vector()};
     if (observer_) observe_norm(name(".norm2"), at, norm2, 1e-5f);
@@ -221,6 +224,16 @@ class Transformer {
     if (observer_) observe_linear(name(".ff"), at.wide, block.feed_forward_out, at);
     linear(execution_, at.wide.rows(), block.feed_forward_out.matrix(), gated(5), at.x.rows());
     observe(name(""), at.x);
+  }
+
+  /// The residual stream as matrix products take it: rounded into y, or itself.
+  TokensView<const T> rounded_stream(const Activations& at) const {
+    if constexpr (std::same_as<T, float>) {
+      return at.x;
+    } else {
+      convert(execution_, TokensView<const float>(at.x), at.y);
+      return at.y;
+    }
   }
 
   template <class Value>

@@ -21,8 +21,8 @@ struct LayerNormTerms {
 };
 
 /// What layer_norm requires, on any execution. Throws RequestError naming the view that disagrees.
-template <class T>
-void require_layer_norm_shapes(TokensView<const T> in, const LayerNormTerms<T>& terms, TokensView<T> out) {
+template <class In, class T>
+void require_layer_norm_shapes(TokensView<In> in, const LayerNormTerms<T>& terms, TokensView<T> out) {
   require(in.batch == out.batch && in.tokens == out.tokens && in.width == out.width, [&] {
     return "layer_norm: in is " + shape_text(in) + " and out " + shape_text(out) +
            "; they must have the same shape";
@@ -42,17 +42,18 @@ void require_layer_norm_shapes(TokensView<const T> in, const LayerNormTerms<T>& 
   });
 }
 
-/// n = (in - mean) / sqrt(variance + epsilon) over the width, then the terms: float32 inside, rounded to T
-/// once. (batch, tokens, width), any strides; in may be out itself, but must not overlap it otherwise. Throws
-/// RequestError where shapes disagree.
-template <Element T>
-void layer_norm(Host, std::type_identity_t<TokensView<const T>> in,
-                std::type_identity_t<const LayerNormTerms<T>&> terms, float epsilon, TokensView<T> out) {
-  require_layer_norm_shapes<T>(in, terms, out);
+/// n = (in - mean) / sqrt(variance + epsilon) over the width, then the terms: float32 inside, rounded to
+/// out's element once. (batch, tokens, width), any strides; in may be out itself, but must not overlap it
+/// otherwise. Throws RequestError where shapes disagree.
+template <class In, Element T>
+requires Element<std::remove_const_t<In>>
+void layer_norm(Host, TokensView<In> in, std::type_identity_t<const LayerNormTerms<T>&> terms, float epsilon,
+                TokensView<T> out) {
+  require_layer_norm_shapes(in, terms, out);
 #pragma omp parallel for collapse(2) schedule(static)
   for (index_t batch = 0; batch < in.batch; ++batch)
     for (index_t token = 0; token < in.tokens; ++token) {
-      const T* source = in.row(batch, token);
+      const In* source = in.row(batch, token);
       T* target = out.row(batch, token);
       float sum = 0, squares = 0;
 #pragma omp simd reduction(+ : sum)
