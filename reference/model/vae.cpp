@@ -1,10 +1,10 @@
 #include "model/vae.hpp"
 
-namespace stepvideo {
+namespace stepvideo::model {
 
 template class VaeDecoder<float, Host>;
 template class VaeDecoder<bf16, Host>;
 template class VaeEncoder<float, Host>;
 template class VaeEncoder<bf16, Host>;
 
-}  // namespace stepvideo
+}  // namespace stepvideo::model

@@ -3,11 +3,11 @@
 #include "model/vae_decoder.hpp"
 #include "model/vae_encoder.hpp"
 
-namespace stepvideo {
+namespace stepvideo::model {
 
 extern template class VaeDecoder<float, Host>;
 extern template class VaeDecoder<bf16, Host>;
 extern template class VaeEncoder<float, Host>;
 extern template class VaeEncoder<bf16, Host>;
 
-}  // namespace stepvideo
+}  // namespace stepvideo::model

@@ -4,7 +4,7 @@
 
 #include <stepvideo/core/error.hpp>
 
-namespace stepvideo {
+namespace stepvideo::model {
 namespace {
 
 using io::Shape;
@@ -174,4 +174,4 @@ std::vector<io::ExpectedTensor> expected_tensors(const VaeConfig& config) {
   return tensors;
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::model

@@ -8,7 +8,7 @@
 
 #include "io/checkpoint.hpp"
 
-namespace stepvideo {
+namespace stepvideo::model {
 
 /// Levels are numbered as in the checkpoint: 0 has the video's resolution.
 struct VaeConfig {
@@ -46,4 +46,4 @@ struct VaeConfig {
 /// All tensors of a checkpoint of this configuration.
 std::vector<io::ExpectedTensor> expected_tensors(const VaeConfig& config);
 
-}  // namespace stepvideo
+}  // namespace stepvideo::model

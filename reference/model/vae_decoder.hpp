@@ -14,7 +14,7 @@
 #include "model/vae_layers.hpp"
 #include "model/vae_seam.hpp"
 
-namespace stepvideo {
+namespace stepvideo::model {
 
 /// Two causal convolutions after a nearest doubling of frames, rows and columns: with u the doubled video,
 /// SiLU(norm(conv(SiLU(norm(conv(u))))) + u) + u.
@@ -184,4 +184,4 @@ class VaeDecoder {
   vae::Observer observer_;
 };
 
-}  // namespace stepvideo
+}  // namespace stepvideo::model

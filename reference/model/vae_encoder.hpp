@@ -12,7 +12,7 @@
 
 #include "model/vae_layers.hpp"
 
-namespace stepvideo {
+namespace stepvideo::model {
 
 /// The encoder with its weights in the memory of `E`. Works chunk by chunk: 17 frames become three latent
 /// frames; memory is that of one chunk, and is kept between calls.
@@ -158,4 +158,4 @@ class VaeEncoder {
   index_t chunk_latent_frames_ = 0;
 };
 
-}  // namespace stepvideo
+}  // namespace stepvideo::model

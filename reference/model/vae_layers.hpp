@@ -19,7 +19,7 @@
 #include "io/checkpoint.hpp"
 #include "model/vae_config.hpp"
 
-namespace stepvideo::vae {
+namespace stepvideo::model::vae {
 
 /// Values of the host in the memory of an execution.
 template <Execution E>
@@ -257,4 +257,4 @@ class Level {
   std::vector<ResidualBlock<T, E>> blocks_;
 };
 
-}  // namespace stepvideo::vae
+}  // namespace stepvideo::model::vae

@@ -5,7 +5,7 @@
 
 #include <stepvideo/core/buffer.hpp>
 
-namespace stepvideo {
+namespace stepvideo::model {
 
 /// Takes chunks in order and passes their frames on, the last one of a chunk held back until the next chunk's
 /// first is known: with a that last and b that first frame, b = 0.6 b + 0.4 a, then a = 0.6 a + 0.4 b.
@@ -32,4 +32,4 @@ class VaeSeam {
   Buffer<float> held_;
 };
 
-}  // namespace stepvideo
+}  // namespace stepvideo::model

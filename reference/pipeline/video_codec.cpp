@@ -9,7 +9,7 @@ namespace stepvideo::pipeline {
 
 VideoCodec::VideoCodec(const std::filesystem::path& model)
     : weights_(io::Checkpoint::open(io::find_component(model, io::Component::vae))),
-      config_(VaeConfig::of(weights_)) {}
+      config_(model::VaeConfig::of(weights_)) {}
 
 void VideoCodec::require_channels(const Latents& latents) const {
   require(latents.channels == latent_channels(), [&] {
@@ -23,8 +23,8 @@ void VideoCodec::decode(const Latents& latents, Precision precision, const std::
                         Progress& progress) const {
   const VideoShape video = VideoShape::from_latent(latents.shape);
   with_element(precision, [&]<Element T>() {
-    auto decoder =
-        progress.stage("load VAE decoder", 0, [&](Stage&) { return VaeDecoder<T, Host>(host, weights_); });
+    auto decoder = progress.stage("load VAE decoder", 0,
+                                  [&](Stage&) { return model::VaeDecoder<T, Host>(host, weights_); });
     progress.stage("decode", video.chunks(), [&](Stage& stage) {
       const auto writer = io::open_video_writer(output, video);
       index_t frames = 0;
@@ -50,8 +50,8 @@ VideoCodec::Moments VideoCodec::encode(const io::Video& video, Precision precisi
   Moments moments{shape, Buffer<float>(shape.tokens() * latent_channels()),
                   Buffer<float>(shape.tokens() * latent_channels())};
   with_element(precision, [&]<Element T>() {
-    auto encoder =
-        progress.stage("load VAE encoder", 0, [&](Stage&) { return VaeEncoder<T, Host>(host, weights_); });
+    auto encoder = progress.stage("load VAE encoder", 0,
+                                  [&](Stage&) { return model::VaeEncoder<T, Host>(host, weights_); });
     progress.stage("encode", 0, [&](Stage&) {
       const auto view = [&](const Buffer<float>& values) {
         return LatentsView<float>{values.data(), 1, latent_channels(), shape};

@@ -36,7 +36,7 @@ class VideoCodec {
 
  private:
   io::Checkpoint weights_;
-  VaeConfig config_;
+  model::VaeConfig config_;
 };
 
 }  // namespace stepvideo::pipeline

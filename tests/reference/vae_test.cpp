@@ -10,6 +10,7 @@
 #include "support/random_input.hpp"
 
 using namespace stepvideo;
+using namespace stepvideo::model;
 
 namespace {
 
