@@ -129,7 +129,8 @@ double measure_transformer(const std::filesystem::path& model, LatentShape shape
 }
 
 double measure_decoder(const std::filesystem::path& model, LatentShape shape) {
-  model::VaeDecoder<float, Host> decoder(host, io::Checkpoint::open(io::find_component(model, io::Component::vae)));
+  model::VaeDecoder<float, Host> decoder(host,
+                                         io::Checkpoint::open(io::find_component(model, io::Component::vae)));
   const index_t channels = decoder.config().latent_channels;
   const Rotation latents(shape.tokens() * channels, 1);
   return median_seconds([&](int run) {

@@ -19,8 +19,8 @@ struct ConvRunPolicy {
   static constexpr int run_pixels = 48;
   static constexpr int group_channels = 256;
   /// A thread takes this many rows of this many frames after one another: their inputs overlap, and stay in
-  /// its L2 cache.
-  static constexpr int band_rows = 8, band_frames = 8;
+  /// its L2 cache. Fewer frames where there would not be `least_parts` parts to share.
+  static constexpr int band_rows = 8, band_frames = 8, least_parts = 32;
   static constexpr int max_taps = 3, max_stride = 2;
   static constexpr int patch_pixels = (run_pixels - 1) * max_stride + max_taps;
 };
@@ -187,7 +187,9 @@ void convolve(const ConvGeometry& geometry, VideoView<const In> in, const ConvWe
   const index_t groups = (blocks + group_blocks - 1) / group_blocks;
   const index_t runs = (out.width + Policy::run_pixels - 1) / Policy::run_pixels;
   const index_t bands = (out.height + Policy::band_rows - 1) / Policy::band_rows;
-#pragma omp parallel for collapse(4) schedule(dynamic, Policy::band_frames)
+  const index_t parts = groups * runs * bands * out.frames / Policy::least_parts;
+  const index_t frames_at_once = std::clamp<index_t>(parts, 1, Policy::band_frames);
+#pragma omp parallel for collapse(4) schedule(dynamic, frames_at_once)
   for (index_t group = 0; group < groups; ++group)
     for (index_t r = 0; r < runs; ++r)
       for (index_t band = 0; band < bands; ++band)
