@@ -38,7 +38,9 @@ void run(index_t frames, index_t side, index_t in_channels, index_t out_channels
                   VideoView<T>{out.data(), frames, side, side, out_channels},
                   Residual<T>{residual[set].matrix(pixels, out_channels)});
   });
-  const double rate = 2.0 * static_cast<double>(pixels * shape.elements()) / seconds;
+  // Zero frames and zero rows are skipped and do not count.
+  const index_t row_taps = (3 * frames - 3) * (3 * side - 2);
+  const double rate = 2.0 * static_cast<double>(row_taps * 3 * side * in_channels * out_channels) / seconds;
   std::printf("%-4s %2tdx%3tdx%3td %4td to %4td  %8.3f ms  %6.1f GFLOP/s  %.2f of sgemm\n",
               element_name<T>.data(), frames, side, side, in_channels, out_channels, seconds * 1e3,
               rate * 1e-9, rate / sgemm);

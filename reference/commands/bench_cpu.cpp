@@ -86,7 +86,8 @@ void bench_linear(index_t rows, index_t columns, index_t depth, double sgemm) {
             2.0 * static_cast<double>(rows * columns * depth), sgemm);
 }
 
-/// A causal 3D convolution, bias and residual included; the zeros around the video count as work.
+/// A causal 3D convolution, bias and residual included. Zero frames and zero rows are skipped and do not
+/// count.
 void bench_conv(index_t frames, index_t side, index_t channels, double sgemm) {
   const ConvShape shape{channels, channels, 3, 3, 3};
   const VideoView<float> extents{nullptr, frames, side, side, channels};
@@ -104,7 +105,9 @@ void bench_conv(index_t frames, index_t side, index_t channels, double sgemm) {
                   video(out), Residual<float>{video(residual.at(run)).rows()});
   });
   print_row(fmt::format("causal_conv3d {}x{}x{}, {} to {} channels", frames, side, side, channels, channels),
-            seconds, 2.0 * static_cast<double>(extents.pixels() * shape.elements()), sgemm);
+            seconds,
+            2.0 * static_cast<double>((3 * frames - 3) * (3 * side - 2) * 3 * side * channels * channels),
+            sgemm);
 }
 
 /// One forward of prompt and negative prompt, with 77 CLIP and 51 LLM tokens.
