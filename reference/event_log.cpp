@@ -1,6 +1,7 @@
 #include "event_log.hpp"
 
 #include <array>
+#include <fstream>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -25,6 +26,14 @@ EventLog::EventLog(const std::filesystem::path& path, int rank, Clock::time_poin
   require(std::filesystem::is_directory(folder, unused), [&] {
     return fmt::format("--log-file: the folder {} does not exist; create it first", folder.string());
   });
+  // A log replaces an older log and nothing else: a slip of the keyboard must not cost a checkpoint.
+  const char first = static_cast<char>(std::ifstream(path, std::ios::binary).get());
+  require(
+      !std::filesystem::exists(path, unused) || std::filesystem::is_character_file(path, unused) ||
+          std::filesystem::is_fifo(path, unused) || std::filesystem::is_empty(path, unused) || first == '{',
+      [&] {
+        return fmt::format("--log-file: {} is there and is no event log; name another file", path.string());
+      });
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string(), true);
     logger_ = std::make_shared<spdlog::logger>("events", std::move(sink));

@@ -65,13 +65,18 @@ Stage Progress::begin(const std::string& name, int steps) {
   peak_is_per_stage_ = peak_memory_.reset() && peak_is_per_stage_;
   Stage stage(*this, name, steps);
   stage.log({.kind = Event::Kind::begin});
-  const std::string text = steps > 0 ? fmt::format("{}: {} step{}", name, steps, steps == 1 ? "" : "s") : name;
+  const std::string text =
+      steps > 0 ? fmt::format("{}: {} step{}", name, steps, steps == 1 ? "" : "s") : name;
   if (is_terminal_ && output_ != nullptr) {
     *output_ << erase_line << text << std::flush;
   } else {
     print_line(text);
   }
   return stage;
+}
+
+void Progress::stop_if_interrupted(const Stage& stage) {
+  throw_if_interrupted(fmt::format("after stage '{}'", stage.name_));
 }
 
 void Progress::show_step(Stage& stage) {

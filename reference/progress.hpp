@@ -52,7 +52,8 @@ class Progress {
   explicit Progress(const Options& options);
 
   /// Runs `work(Stage&)` as the stage `name` of `steps` steps (0: it has none), and returns what it returns.
-  /// An exception is logged as an error event and goes on. Stages follow one another; they do not nest.
+  /// Throws Interrupted when a signal came meanwhile: publish results outside of stages. An exception is
+  /// logged as an error event and goes on. Stages follow one another; they do not nest.
   template <class Work>
   decltype(auto) stage(const std::string& name, int steps, Work&& work) {
     Stage stage = begin(name, steps);
@@ -60,9 +61,11 @@ class Progress {
       if constexpr (std::is_void_v<decltype(work(stage))>) {
         work(stage);
         end(stage);
+        stop_if_interrupted(stage);
       } else {
         decltype(auto) result = work(stage);
         end(stage);
+        stop_if_interrupted(stage);
         return result;
       }
     } catch (const std::exception& error) {
@@ -85,6 +88,7 @@ class Progress {
 
   Stage begin(const std::string& name, int steps);
   void end(const Stage& stage);
+  static void stop_if_interrupted(const Stage& stage);
   void fail(const Stage& stage, const std::string& message);
   void show_step(Stage& stage);
   void print_line(const std::string& text) const;

@@ -1,5 +1,6 @@
 #include "commands/command.hpp"
 #include "commands/session.hpp"
+#include "pipeline/memory.hpp"
 #include "pipeline/video_codec.hpp"
 
 namespace stepvideo::commands {
@@ -20,6 +21,9 @@ void decode(const Arguments& arguments) {
   const pipeline::VideoCodec codec(common.model);
   const pipeline::Latents latents = pipeline::read_latents(latents_path);
   codec.require_channels(latents);
+  const VideoShape video = VideoShape::from_latent(latents.shape);
+  io::require_video_output_size("--output", output, video);
+  pipeline::require_memory(video, codec.decode_bytes(video));
 
   Progress progress = start_progress(common);
   codec.decode(latents, common.precision, output, progress);

@@ -3,6 +3,7 @@
 #include "commands/session.hpp"
 #include "io/pending_file.hpp"
 #include "pipeline/denoiser.hpp"
+#include "pipeline/memory.hpp"
 
 namespace stepvideo::commands {
 
@@ -26,10 +27,13 @@ void denoise(const Arguments& arguments) {
   const auto conditioning = pipeline::read_conditioning(conditioning_path);
   const auto defaults = io::read_generation_defaults(common.model);
   const auto settings = sampling.settings(defaults);
-  auto latents = latents_path
-                     ? pipeline::read_latents(*latents_path)
-                     : pipeline::noise_latents(sampling.seed, sampling.video(defaults, common).latent(),
-                                               denoiser.config().in_channels);
+  const auto start = [&] {
+    if (latents_path) return pipeline::read_latents(*latents_path);
+    const VideoShape video = sampling.video(defaults, common);
+    pipeline::require_memory(video, denoiser.activation_bytes(video.latent(), common.precision));
+    return pipeline::noise_latents(sampling.seed, video.latent(), denoiser.config().in_channels);
+  };
+  auto latents = start();
   denoiser.require_fits(conditioning.llm_width, conditioning.clip_width, settings, latents.channels);
 
   Progress progress = start_progress(common);

@@ -20,6 +20,8 @@ void encode_text(const Arguments& arguments) {
   io::require_writable_output("--output", output, {".safetensors"});
 
   const pipeline::PromptEncoder encoder(common.model);
+  text::require_valid_utf8(prompt, "--prompt");
+  text::require_valid_utf8(negative, "--negative");
   Progress progress = start_progress(common);
   pipeline::write_conditioning(output, encoder.encode({prompt, negative}, common.precision, progress));
   progress.print_summary();

@@ -1,9 +1,10 @@
-#include <fmt/format.h>
+#include <algorithm>
 
 #include "commands/command.hpp"
 #include "commands/sampling_flags.hpp"
 #include "commands/session.hpp"
 #include "pipeline/denoiser.hpp"
+#include "pipeline/memory.hpp"
 #include "pipeline/prompt_encoder.hpp"
 #include "pipeline/video_codec.hpp"
 
@@ -33,7 +34,13 @@ void generate(const Arguments& arguments) {
   const pipeline::PromptEncoder encoder(common.model);
   const pipeline::Denoiser denoiser(common.model);
   const pipeline::VideoCodec codec(common.model);
+  io::require_video_output_size("--output", output, video);
+  text::require_valid_utf8(prompt, "--prompt");
+  text::require_valid_utf8(negative, "--negative");
   denoiser.require_fits(encoder.llm_width(), encoder.clip_width(), settings, codec.latent_channels());
+
+  pipeline::require_memory(video, std::max(denoiser.activation_bytes(video.latent(), common.precision),
+                                           codec.decode_bytes(video)));
 
   Progress progress = start_progress(common);
   const auto conditioning = encoder.encode({prompt, negative}, common.precision, progress);

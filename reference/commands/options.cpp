@@ -6,6 +6,7 @@
 #include <concepts>
 #include <iostream>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -61,21 +62,27 @@ Topology parse_topology(std::string_view text) {
     if (name == "ring") return &topology.ring;
     return nullptr;
   };
-  for (std::string_view rest = text; !rest.empty();) {
-    const auto part = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+  constexpr int largest_degree = 10'000;
+  std::set<std::string_view> seen;
+  for (std::optional<std::string_view> rest = text; rest;) {
+    const auto comma = rest->find(',');
+    const auto part = rest->substr(0, comma);
+    rest = comma == part.npos ? std::nullopt : std::optional(rest->substr(comma + 1));
     const auto equals = part.find('=');
     int* const degree = equals == part.npos ? nullptr : degree_of(part.substr(0, equals));
     const auto digits = equals == part.npos ? std::string_view{} : part.substr(equals + 1);
     const auto [end, error] = degree != nullptr
                                   ? std::from_chars(digits.data(), digits.data() + digits.size(), *degree)
                                   : std::from_chars_result{nullptr, std::errc::invalid_argument};
-    require(error == std::errc{} && end == digits.data() + digits.size() && *degree > 0, [&] {
-      return fmt::format(
-          "--topology: '{}' cannot be read; write guidance=G,tensor=T,ulysses=U,ring=R with whole numbers "
-          "from 1",
-          part);
-    });
+    require(error == std::errc{} && end == digits.data() + digits.size() && *degree > 0 &&
+                *degree <= largest_degree && seen.insert(part.substr(0, equals)).second,
+            [&] {
+              return fmt::format(
+                  "--topology: '{}' cannot be read; write guidance=G,tensor=T,ulysses=U,ring=R, each once, "
+                  "with whole "
+                  "numbers from 1 to {}",
+                  part, largest_degree);
+            });
   }
   return topology;
 }
@@ -90,7 +97,7 @@ FlagParser& FlagParser::common() {
   flag("model", common_.model, "folder of the checkpoint, or of the one component that is needed");
   flag("device", device_, "auto, cpu or cuda [auto]");
   flag("precision", precision_, "fp32 or bf16 [fp32 on the CPU]");
-  flag("gpus", gpus_, "ranks to run on [1]");
+  flag("gpus", gpus_, "ranks to run on; this version runs on 1 [1]");
   flag("topology", topology_, "guidance=G,tensor=T,ulysses=U,ring=R; the product is --gpus");
   flag("log-file", common_.log_file, "write events there, one JSON object a line");
   toggle("quiet", common_.is_quiet, "print nothing but errors");
@@ -115,6 +122,9 @@ FlagParser& FlagParser::require(const char* name) {
 void FlagParser::require_values(const std::vector<std::string>& arguments) const {
   // Boost would take the next flag for the value that was forgotten.
   for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
+    stepvideo::require(*argument != "--", [&] {
+      return command_ + ": '--' stands where a flag should; every value follows a --flag";
+    });
     const auto* const option =
         argument->starts_with("--") ? description_.find_nothrow(argument->substr(2), false) : nullptr;
     if (option == nullptr || option->semantic()->max_tokens() == 0) continue;

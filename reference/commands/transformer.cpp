@@ -1,5 +1,7 @@
 #include "model/transformer.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "commands/command.hpp"
@@ -27,12 +29,13 @@ struct Inputs {
   }
 };
 
-Inputs read_inputs(const std::filesystem::path& path) {
+Inputs read_inputs(const std::filesystem::path& path, int channels) {
   const auto file = io::Checkpoint::open(path);
   const io::Shape shape = file.at(latents_name).shape;
-  require(shape.size() == 5, [&] {
-    return fmt::format("{} in {} has shape {}; (batch, frames, channels, height, width) is needed",
-                       latents_name, path.string(), io::to_string(shape));
+  const auto fits = [](std::int64_t extent) { return extent > 0 && extent <= VideoShape::largest_extent; };
+  require(shape.size() == 5 && std::ranges::all_of(shape, fits) && shape[2] == channels, [&] {
+    return fmt::format("{} in {} has shape {}; (batch, frames, {}, height, width) is needed", latents_name,
+                       path.string(), io::to_string(shape), channels);
   });
   return {pipeline::read_conditioning(path), file.load<float>(latents_name), file.load<float>(times_name),
           shape};
@@ -57,7 +60,7 @@ void transformer(const Arguments& arguments) {
   const auto folder = io::find_component(common.model, io::Component::transformer);
   const auto config = model::read_transformer_config(folder / "config.json");
   const auto checkpoint = io::Checkpoint::open(folder);
-  const Inputs in = read_inputs(input);
+  const Inputs in = read_inputs(input, config.in_channels);
   const Buffer<float> velocity(in.latents.size() / in.shape[2] * config.out_channels);
   io::Shape velocity_shape = in.shape;
   velocity_shape[2] = config.out_channels;

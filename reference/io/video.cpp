@@ -91,6 +91,14 @@ std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path
   return detail::open_mp4_writer(path, shape);
 }
 
+void require_video_output_size(const std::string& flag, const std::filesystem::path& path, VideoShape shape) {
+  constexpr int largest_h264_extent = 16'384;  // what x264 takes
+  require(is_safetensors(path) || std::max(shape.height, shape.width) <= largest_h264_extent, [&] {
+    return fmt::format("{}: {} does not fit an mp4, whose sides end at {}; a .safetensors file holds it",
+                       flag, to_string(shape), largest_h264_extent);
+  });
+}
+
 void require_video_output(const std::string& flag, const std::filesystem::path& path) {
   require_writable_output(flag, path, {".mp4", ".safetensors"});
   if (!is_safetensors(path)) detail::require_mp4_encoder(flag);

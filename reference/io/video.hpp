@@ -47,8 +47,9 @@ class VideoWriter {
 /// Error when the file cannot be created or the build cannot write it.
 std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path, VideoShape shape);
 
-/// Throws RequestError naming `flag` where open_video_writer would fail later: call it before the work.
+/// Throws RequestError naming `flag` where open_video_writer would fail later: call both before the work.
 void require_video_output(const std::string& flag, const std::filesystem::path& path);
+void require_video_output_size(const std::string& flag, const std::filesystem::path& path, VideoShape shape);
 
 /// A video in memory: RGB in [-1, 1], (frames, height, width, 3).
 struct Video {

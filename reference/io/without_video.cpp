@@ -7,7 +7,7 @@ namespace stepvideo::io::detail {
 namespace {
 
 [[noreturn]] void refuse(const std::string& what) {
-  throw Error(what +
+  throw RequestError(what +
               ": this build reads and writes no video files; a .safetensors file works, or build with "
               "STEPVIDEO_VIDEO=ON");
 }

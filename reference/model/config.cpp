@@ -13,8 +13,10 @@ using Path = std::filesystem::path;
 
 int positive(const io::Json& json, const Path& path, const char* name) {
   const int value = io::field<int>(json, path, name);
-  require(value > 0, [&] {
-    return fmt::format("{}: field \"{}\" is {}; it must be above 0", path.string(), name, value);
+  // Far above any model, and small enough that widths and tensor lists stay in range.
+  constexpr int largest = 1 << 17;
+  require(value > 0 && value <= largest, [&] {
+    return fmt::format("{}: field \"{}\" is {}; 1 to {} works", path.string(), name, value, largest);
   });
   return value;
 }

@@ -66,6 +66,9 @@ void Denoiser::require_fits(index_t llm_width, index_t clip_width, const Sampler
                             int latent_channels) const {
   // The schedule knows what it needs of the settings.
   FlowSchedule(settings.steps, static_cast<float>(settings.time_shift));
+  require(std::isfinite(static_cast<float>(settings.cfg_scale)), [&] {
+    return fmt::format("--cfg-scale is {}; it must be finite in float32, below 3.4e38", settings.cfg_scale);
+  });
   require(llm_width == config_.llm_width && clip_width == config_.clip_width, [&] {
     return fmt::format(
         "the text states have {} and {} channels and the transformer {} takes {} and {}; encoders and "
@@ -78,6 +81,14 @@ void Denoiser::require_fits(index_t llm_width, index_t clip_width, const Sampler
         "the latents have {} channels and the transformer {} maps {} to {}; the three must agree",
         latent_channels, weights_.path().string(), config_.in_channels, config_.out_channels);
   });
+}
+
+double Denoiser::activation_bytes(LatentShape shape, Precision precision) const {
+  const double tokens = static_cast<double>(shape.tokens()), width = config_.width();
+  const double element = precision == Precision::bf16 ? sizeof(bf16) : sizeof(float);
+  const double latents = 5.0 * sizeof(float) * config_.in_channels;  // latents, and a guided pair in and out
+  const double stream = sizeof(float) * width, layer = (1 + config_.feed_forward_factor) * element * width;
+  return tokens * (latents + guided_batch * (stream + layer));
 }
 
 void Denoiser::denoise(const Conditioning& conditioning, const SamplerSettings& settings, Precision precision,

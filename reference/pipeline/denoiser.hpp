@@ -31,6 +31,9 @@ class Denoiser {
   void require_fits(index_t llm_width, index_t clip_width, const SamplerSettings& settings,
                     int latent_channels) const;
 
+  /// What denoising holds at once, at least: latents and activations, without weights.
+  double activation_bytes(LatentShape shape, Precision precision) const;
+
   /// Integrates `latents` in place from sigma 0 to 1; `conditioning` holds a prompt and a negative prompt.
   /// Weights are loaded for the call. Throws Interrupted between steps, Error naming the step after which
   /// latents were no longer finite.

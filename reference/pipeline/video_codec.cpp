@@ -19,14 +19,21 @@ void VideoCodec::require_channels(const Latents& latents) const {
   });
 }
 
+double VideoCodec::decode_bytes(VideoShape video) const {
+  // The finest level works on three more frames than it keeps, in a float32 stream and one copy.
+  const double frames = video.is_image() ? 4 : VideoShape::chunk_frames + 3;
+  const double width = static_cast<double>(config_.decoder.up.widths[0]);
+  return 2 * sizeof(float) * frames * width * video.height * video.width;
+}
+
 void VideoCodec::decode(const Latents& latents, Precision precision, const std::filesystem::path& output,
                         Progress& progress) const {
   const VideoShape video = VideoShape::from_latent(latents.shape);
   with_element(precision, [&]<Element T>() {
     auto decoder = progress.stage("load VAE decoder", 0,
                                   [&](Stage&) { return model::VaeDecoder<T, Host>(host, weights_); });
+    const auto writer = io::open_video_writer(output, video);
     progress.stage("decode", video.chunks(), [&](Stage& stage) {
-      const auto writer = io::open_video_writer(output, video);
       index_t frames = 0;
       const auto write = [&](VideoView<const float> ready) {
         writer->append(ready);
@@ -35,8 +42,8 @@ void VideoCodec::decode(const Latents& latents, Precision precision, const std::
         if (frames * video.chunks() / video.frames > chunks_before) stage.step();
       };
       decoder.decode({latents.values.data(), 1, latents.channels, latents.shape}, write);
-      writer->finish();
     });
+    writer->finish();
   });
 }
 

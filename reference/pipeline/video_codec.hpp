@@ -21,6 +21,9 @@ class VideoCodec {
   /// Throws RequestError when the latents' channels are not the model's.
   void require_channels(const Latents& latents) const;
 
+  /// What decoding holds at once, at least: the activations of one chunk, without weights.
+  double decode_bytes(VideoShape video) const;
+
   /// Decodes chunk by chunk and writes each frame as soon as it is known, to `output` by its extension.
   /// Throws Interrupted between chunks.
   void decode(const Latents& latents, Precision precision, const std::filesystem::path& output,

@@ -1,4 +1,6 @@
 #define BOOST_TEST_MODULE shape
+#include <limits>
+
 #include <stepvideo/comm/mesh.hpp>
 
 #include "support/compare.hpp"
@@ -66,6 +68,16 @@ BOOST_AUTO_TEST_CASE(the_nearest_size_is_valid_and_no_valid_size_is_nearer) {
     for (int other = 16; other < 200; other += 16)
       BOOST_REQUIRE_LE(std::abs(fitted.height - height), std::abs(other - height));
   }
+}
+
+BOOST_AUTO_TEST_CASE(extents_beyond_every_video_are_refused_and_fitted_to_the_largest) {
+  const int most = std::numeric_limits<int>::max();
+  BOOST_CHECK(!frames_fill_whole_chunks({most / 17 * 17, 96, 96}));
+  BOOST_CHECK(!size_is_on_the_latent_grid({17, most / 16 * 16, 96}));
+  const VideoShape fitted = VideoShape{most, most, std::numeric_limits<int>::min()}.nearest();
+  BOOST_CHECK(frames_fill_whole_chunks(fitted) && size_is_on_the_latent_grid(fitted));
+  BOOST_CHECK_EQUAL(fitted.height, VideoShape::largest_extent);
+  BOOST_CHECK_EQUAL(fitted.width, 16);
 }
 
 BOOST_AUTO_TEST_CASE(refusals_name_what_was_found_and_what_works) {

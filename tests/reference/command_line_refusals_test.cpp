@@ -98,6 +98,8 @@ BOOST_AUTO_TEST_CASE(a_value_that_cannot_be_read_names_its_flag) {
   check_refusal(generate({"--steps"}), {"--steps"});
   check_refusal(generate({"--steps", "3", "--steps", "4"}), {"--steps", "more than once"});
   check_refusal(generate({"stray"}), {"without its flag"});
+  check_refusal(generate({"--"}), {"'--'"});
+  check_refusal({"generate", "--model", demo, "--prompt", "\xff"}, {"--prompt", "UTF-8"});
   check_refusal({"generate", "--prompt", "x"}, {"--model is missing"});
   check_refusal(generate({"--cfg-scale", "nan"}), {"--cfg-scale"});
 }
@@ -138,7 +140,8 @@ BOOST_AUTO_TEST_CASE(a_topology_is_checked_by_the_shape_rules) {
   check_refusal(generate({"--gpus", "0"}), {"--gpus is 0"});
   check_refusal(generate({"--gpus", "3", "--topology", "guidance=2"}), {"makes 2 ranks and there are 3"});
   check_refusal(generate({"--gpus", "2", "--topology", "guidance=2"}), {"one rank"});
-  check_refusal(generate({"--topology", "rings=2"}), {"--topology", "rings=2"});
+  for (const std::string topology : {"rings=2", "", "ring=1,", "ring=1,ring=1", "tensor=641,ulysses=6700417"})
+    check_refusal(generate({"--topology", topology}), {"--topology"});
 }
 
 BOOST_AUTO_TEST_CASE(truncated_weights_are_named_with_what_is_missing) {
@@ -204,7 +207,55 @@ BOOST_AUTO_TEST_CASE(nan_in_latents_names_the_tensor) {
 }
 
 BOOST_AUTO_TEST_CASE(latents_that_overflow_while_denoising_name_the_step) {
-  check_refusal(denoise(golden / "dit_tiny", {"--cfg-scale", "1e39"}), {"step", "latents", "--cfg-scale"}, 1);
+  // Finite inputs whose first projection overflows.
+  const ScratchFolder folder;
+  const std::vector<float> huge(72, 3e38f);
+  io::write_safetensors(folder / "latents.safetensors",
+                        {{"latents", io::Dtype::f32, {1, 3, 4, 2, 3}, std::as_bytes(std::span(huge))}});
+  check_refusal({"denoise", "--model", (golden / "dit_tiny").string(), "--conditioning",
+                 (golden / "pipeline_tiny.safetensors").string(), "--latents",
+                 (folder / "latents.safetensors").string(), "--steps", "2"},
+                {"after step 1 of 2", "latents"}, 1);
+}
+
+BOOST_AUTO_TEST_CASE(sizes_beyond_this_machine_are_refused_before_the_work) {
+  check_refusal(generate({"--frames", "1048560", "--height", "1048576", "--width", "1048576"}),
+                {"GiB", "--frames"});
+  check_refusal(generate({"--frames", "2147483647"}), {"--fit", "nearest valid size"});
+  check_refusal(generate({"--frames", "1", "--height", "16", "--width", "32768"}), {"--output", "16384"}, 2,
+                "out.mp4");
+}
+
+BOOST_AUTO_TEST_CASE(settings_beyond_float32_are_named) {
+  check_refusal(generate({"--cfg-scale", "1e39"}), {"--cfg-scale"});
+  check_refusal(generate({"--time-shift", "1e300"}), {"time shift"});
+}
+
+BOOST_AUTO_TEST_CASE(a_log_never_replaces_anything_but_a_log) {
+  const ScratchFolder folder;
+  const auto precious = folder.write("weights.safetensors", std::string("\x08\0\0\0\0\0\0\0{}      ", 16));
+  check_refusal(denoise(golden / "dit_tiny", {"--log-file", precious.string()}),
+                {"--log-file", "weights.safetensors"});
+  BOOST_CHECK_EQUAL(testing::read_text(precious).size(), 16u);
+}
+
+BOOST_AUTO_TEST_CASE(inputs_with_empty_extents_are_refused) {
+  const ScratchFolder folder;
+  rewrite(golden / "dit_tiny/io.safetensors", folder / "in.safetensors", [](auto& tensors) {
+    named(tensors, "hidden_states").shape = {1, 1, 0, 1, 1};
+    named(tensors, "hidden_states").bytes = {};
+  });
+  check_refusal({"transformer", "--model", (golden / "dit_tiny").string(), "--input",
+                 (folder / "in.safetensors").string()},
+                {"hidden_states", "[1, 1, 0, 1, 1]"});
+}
+
+BOOST_AUTO_TEST_CASE(a_config_beyond_every_model_is_refused) {
+  const BrokenTransformer model;
+  auto config = nlohmann::json::parse(testing::read_text(model.config));
+  config["num_layers"] = 2147483647;
+  model.folder.write("config.json", config.dump());
+  check_refusal(denoise(model.folder.path()), {"num_layers", "2147483647"});
 }
 
 BOOST_AUTO_TEST_CASE(latents_of_the_wrong_shape_are_named) {

@@ -18,13 +18,13 @@ inline constexpr std::size_t storage_alignment = 64;
 
 /// Uninitialised host memory. Throws Error when there is none left.
 inline void* allocate_bytes(Host, std::size_t bytes) {
-  void* memory = ::operator new(bytes, std::align_val_t{storage_alignment}, std::nothrow);
+  void* memory = ::operator new (bytes, std::align_val_t{storage_alignment}, std::nothrow);
   if (memory == nullptr)
     throw Error("out of memory: " + std::to_string(bytes) + " bytes were asked of the host");
   return memory;
 }
 inline void release_bytes(Host, void* memory) noexcept {
-  ::operator delete(memory, std::align_val_t{storage_alignment});
+  ::operator delete (memory, std::align_val_t{storage_alignment});
 }
 
 /// `size` elements of T in the memory of `E`; uninitialised; movable, not copyable. The device's

@@ -103,8 +103,8 @@ static_assert(sizeof(bf16) == 2 && sizeof(fp16) == 2 && sizeof(fp8_e4m3) == 1);
 
 /// What a kernel can be instantiated for.
 template <class T>
-concept Element = std::same_as<T, float> || std::same_as<T, bf16> || std::same_as<T, fp16> ||
-                  std::same_as<T, fp8_e4m3>;
+concept Element =
+    std::same_as<T, float> || std::same_as<T, bf16> || std::same_as<T, fp16> || std::same_as<T, fp8_e4m3>;
 
 /// The element's name as the command line and the error messages spell it.
 template <Element T>

@@ -51,8 +51,8 @@ inline float unit_normal(std::uint64_t seed, std::uint64_t index) {
   // cos(2 pi v), v in [0, 1): fold to an eighth turn, where the Taylor series is short.
   const std::uint32_t turn = words[1] >> 8;                        // 24 bits
   const std::uint32_t quarter = ((turn + (1u << 21)) >> 22) & 3u;  // nearest multiple of a quarter turn
-  const auto offset = static_cast<std::int32_t>(turn + (1u << 21)) - static_cast<std::int32_t>(
-                          ((turn + (1u << 21)) >> 22) << 22) - (1 << 21);
+  const auto offset = static_cast<std::int32_t>(turn + (1u << 21)) -
+                      static_cast<std::int32_t>(((turn + (1u << 21)) >> 22) << 22) - (1 << 21);
   const float angle = static_cast<float>(offset) * (0x1p-24f * 6.28318531f);  // in [-pi/4, pi/4)
   const float a2 = angle * angle;
   float cosine = std::fma(a2, 2.48015873e-5f, -1.38888889e-3f);

@@ -79,7 +79,10 @@ struct VideoShape {
             latent.height * pixels_per_latent, latent.width * pixels_per_latent};
   }
 
-  /// The valid size nearest to this one in every extent; halves go up, nothing goes below the smallest.
+  /// No extent goes beyond this: far more than any model sees, and products of three stay within 64 bits.
+  static constexpr int largest_extent = 1 << 20;
+
+  /// The valid size nearest to this one in every extent; halves go up, nothing leaves the valid range.
   constexpr VideoShape nearest() const {
     // 1 frame is an image; from 9 frames on a whole chunk is nearer.
     const int fitted_frames = frames < 9 ? 1 : nearest_multiple(frames, chunk_frames);
@@ -88,27 +91,30 @@ struct VideoShape {
   }
 
   static constexpr int nearest_multiple(int value, int step) {
-    return std::max(step, (value + step / 2) / step * step);
+    const int within = std::clamp(value, step, largest_extent / step * step);
+    return std::min((within + step / 2) / step, largest_extent / step) * step;
   }
 };
 
 constexpr bool frames_fill_whole_chunks(VideoShape video) {
-  return video.frames == 1 || (video.frames > 0 && video.frames % VideoShape::chunk_frames == 0);
+  return video.frames == 1 || (video.frames > 0 && video.frames <= VideoShape::largest_extent &&
+                               video.frames % VideoShape::chunk_frames == 0);
 }
 constexpr bool size_is_on_the_latent_grid(VideoShape video) {
-  return video.height > 0 && video.width > 0 && video.height % VideoShape::pixels_per_latent == 0 &&
+  return video.height > 0 && video.width > 0 && video.height <= VideoShape::largest_extent &&
+         video.width <= VideoShape::largest_extent && video.height % VideoShape::pixels_per_latent == 0 &&
          video.width % VideoShape::pixels_per_latent == 0;
 }
-/// Frames are 1 or a multiple of 17.
+/// Frames are 1 or a multiple of 17, at most 2^20.
 template <VideoShape video>
 concept FramesFillWholeChunks = frames_fill_whole_chunks(video);
-/// Height and width are multiples of 16.
+/// Height and width are multiples of 16, at most 2^20.
 template <VideoShape video>
 concept SizeIsOnTheLatentGrid = size_is_on_the_latent_grid(video);
 
 /// A video size known at compile time; a size off the grid does not compile.
 template <VideoShape video>
-  requires FramesFillWholeChunks<video> && SizeIsOnTheLatentGrid<video>
+requires FramesFillWholeChunks<video> && SizeIsOnTheLatentGrid<video>
 struct StaticVideo {
   static constexpr VideoShape shape = video;
   static constexpr LatentShape latent = video.latent();

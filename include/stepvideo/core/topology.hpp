@@ -18,7 +18,7 @@ struct Topology {
   int ring = 1;      ///< tokens, with keys and values passed round
   Sharding sharding = Sharding::even;
 
-  constexpr int ranks() const { return guidance * tensor * ulysses * ring; }
+  constexpr long long ranks() const { return 1LL * guidance * tensor * ulysses * ring; }
   constexpr int head_shards() const { return tensor * ulysses; }
   constexpr int token_shards() const { return ulysses * ring; }
   constexpr bool operator==(const Topology&) const = default;
@@ -65,8 +65,9 @@ inline void require_heads_shard_across_ranks(HeadShape heads, Topology gpus) {
 }
 inline void require_topology_covers_ranks(Topology gpus, int ranks) {
   require(topology_covers_ranks(gpus, ranks), [&] {
-    return "the topology " + to_string(gpus) + " makes " + std::to_string(gpus.ranks()) + " ranks and there are " +
-           std::to_string(ranks) + "; guidance is 1 or 2 and the product must be the number of ranks";
+    return "the topology " + to_string(gpus) + " makes " + std::to_string(gpus.ranks()) +
+           " ranks and there are " + std::to_string(ranks) +
+           "; guidance is 1 or 2 and the product must be the number of ranks";
   });
 }
 

@@ -5,13 +5,16 @@
 #include <bit>
 #include <cmath>
 #include <concepts>
+#include <string>
 
+#include <stepvideo/core/error.hpp>
 #include <stepvideo/core/view.hpp>
 
 namespace stepvideo {
 
-/// visible_keys(batch, query, keys): of `keys` keys the query sees this many, the first ones. The number must
-/// not fall as `query` rises.
+/// A mask that holds arrays also has require_fits(batch, query heads), which throws RequestError when one is
+/// too short. visible_keys(batch, query, keys): of `keys` keys the query sees this many, the first ones. The
+/// number must not fall as `query` rises.
 template <class M>
 concept AttentionMask = requires(const M& mask, index_t at) {
   { mask.visible_keys(at, at, at) } -> std::convertible_to<index_t>;
@@ -36,6 +39,12 @@ struct KeyPrefixMask {
   constexpr index_t visible_keys(index_t batch, index_t, index_t keys) const {
     return std::min(lengths[batch], keys);
   }
+  void require_fits(index_t batch, index_t) const {
+    require(lengths.size == batch, [&] {
+      return "attention: there are " + std::to_string(lengths.size) + " key lengths for a batch of " +
+             std::to_string(batch) + "; each element needs one";
+    });
+  }
 };
 
 /// A query sees itself and the keys before it.
@@ -52,6 +61,12 @@ struct SqrtAlibiMask {
 
   constexpr index_t visible_keys(index_t, index_t query, index_t keys) const {
     return std::min(query + 1, keys);
+  }
+  void require_fits(index_t, index_t heads) const {
+    require(slopes.size == heads, [&] {
+      return "attention: there are " + std::to_string(slopes.size) + " slopes for " + std::to_string(heads) +
+             " query heads; each head needs one";
+    });
   }
   float bias(index_t head, index_t query, index_t key) const {
     return -slopes[head] * std::sqrt(static_cast<float>(query - key));

@@ -34,6 +34,9 @@ void causal_conv3d(Host, VideoView<In> in, ConvWeight<T> weight,
 template <Element T, class In, Element Out, Epilogue E = Store>
 void conv2d(Host, VideoView<In> in, ConvWeight<T> weight, std::type_identity_t<VectorView<const T>> bias,
             const ConvOptions& options, VideoView<Out> out, const E& epilogue = {}) {
+  require(
+      weight.shape.kernel_frames == 1 && options.upsample_frames == 1 && options.skipped_frames == 0,
+      "conv2d: the weight spans frames, or the options upsample or skip them; it works on each frame alone");
   const ConvGeometry geometry = frame_geometry(weight.shape, options);
   require_conv_shapes("conv2d", weight.shape, options, geometry, in, bias.size, out);
   epilogue.require_fits(out.pixels(), out.channels);

@@ -37,7 +37,7 @@ void require_group_norm_shapes(const VideoView<In>& in, index_t weight, index_t 
                    " groups are not built; up to " + std::to_string(Policy::max_channels) +
                    " channels in up to " + std::to_string(Policy::max_groups) + " groups of one size are";
           });
-  require(weight == in.channels && bias == in.channels, [&] {
+  require(weight == in.channels && bias == in.channels && in.channels > 0, [&] {
     return "group_norm: weight has " + std::to_string(weight) + " elements and bias " + std::to_string(bias) +
            "; in has " + std::to_string(in.channels) + " channels and needs as many of each";
   });

@@ -1,5 +1,6 @@
 // The sampler's times: a straight flow from noise (sigma 0) to video (sigma 1), shifted towards the noise.
 #pragma once
+#include <limits>
 #include <string>
 
 #include <stepvideo/core/error.hpp>
@@ -14,7 +15,9 @@ class FlowSchedule {
   /// Throws RequestError unless steps >= 1 and shift > 0.
   FlowSchedule(int steps, float shift) : steps_(steps), shift_(shift) {
     require(steps >= 1, [&] { return "steps is " + std::to_string(steps) + "; 1 or more works"; });
-    require(shift > 0, [&] { return "time shift is " + std::to_string(shift) + "; it must be above 0"; });
+    require(shift > 0 && shift <= std::numeric_limits<float>::max(), [&] {
+      return "time shift is " + std::to_string(shift) + "; it must be above 0 and finite in float32";
+    });
   }
 
   int steps() const { return steps_; }

@@ -1,0 +1,11 @@
+// A request that cannot fit is refused before the work.
+#pragma once
+#include <stepvideo/core/shape.hpp>
+
+namespace stepvideo::pipeline {
+
+/// Throws RequestError naming the size flags when `bytes`, a lower bound on what `video` needs at once, are
+/// more than this machine's memory.
+void require_memory(VideoShape video, double bytes);
+
+}  // namespace stepvideo::pipeline
