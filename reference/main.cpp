@@ -27,7 +27,9 @@ void print_help() {
 }
 
 void run(const commands::Arguments& arguments) {
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "help") return print_help();
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help")
+    return print_help();
+  if (arguments[0] == "--version") return fmt::print("stepvideo {}\n", STEPVIDEO_VERSION);
   const auto& all = commands::all_commands();
   const auto command =
       std::ranges::find(all, arguments[0], [](const auto& c) { return std::string(c.name); });

@@ -13,5 +13,7 @@ cmake -S . -B build/demo -G Ninja -DCMAKE_BUILD_TYPE=Release \
   -DSTEPVIDEO_CUDA=OFF -DSTEPVIDEO_TESTS=OFF -DSTEPVIDEO_BENCH=OFF
 cmake --build build/demo
 
+# Threads that spin for a core another program holds would slow a busy machine down several times.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 build/demo/stepvideo generate --model models/demo --prompt "$prompt" --output "$output"
 echo "wrote $output"

@@ -25,6 +25,7 @@ void denoise(const Arguments& arguments) {
 
   const pipeline::Denoiser denoiser(common.model);
   const auto conditioning = pipeline::read_conditioning(conditioning_path);
+  io::require_known_scheduler(common.model);
   const auto defaults = io::read_generation_defaults(common.model);
   const auto settings = sampling.settings(defaults);
   const auto start = [&] {

@@ -12,7 +12,9 @@ void encode_text(const Arguments& arguments) {
   parser.common()
       .flag("prompt", prompt, "what the video shows; English or Chinese")
       .flag("negative", negative, "what it should not show [empty]")
-      .flag("output", output, "safetensors file to write; the prompt is batch element 0, the negative 1")
+      .flag("output", output,
+            "safetensors file to write; batch element 0 is the prompt, 1 the negative; LLM states end with "
+            "the longer one")
       .require("prompt")
       .require("output");
   if (!parser.parse(arguments)) return;

@@ -28,6 +28,7 @@ void generate(const Arguments& arguments) {
 
   // Everything that can be refused is refused here, before the first weight is loaded.
   io::require_video_output("--output", output);
+  io::require_known_scheduler(common.model);
   const auto defaults = io::read_generation_defaults(common.model);
   const VideoShape video = sampling.video(defaults, common);
   const auto settings = sampling.settings(defaults);

@@ -33,8 +33,7 @@ const Layout& layout(Component component) {
       {"clip_text_encoder", {"hunyuan_clip/clip_text_encoder", "clip_text_encoder"}, "config.json"},
       {"vae", {"vae"}, "vae_v2.safetensors", true},
       {"step_llm_tokenizer", {"step_llm"}, "step1_chat_tokenizer.model", true},
-      {"clip_tokenizer", {"hunyuan_clip/tokenizer", "tokenizer"}, "vocab.txt", true},
-      {"scheduler", {"scheduler"}, "scheduler_config.json", true}};
+      {"clip_tokenizer", {"hunyuan_clip/tokenizer", "tokenizer"}, "vocab.txt", true}};
   return layouts[static_cast<std::size_t>(component)];
 }
 
@@ -49,10 +48,6 @@ bool is_whole_model(const fs::path& folder) {
 }
 
 }  // namespace
-
-std::string_view component_name(Component component) {
-  return layout(component).name;
-}
 
 fs::path find_component(const fs::path& model, Component component) {
   const auto& [name, places, file, is_file] = layout(component);
@@ -73,6 +68,19 @@ fs::path find_component(const fs::path& model, Component component) {
   if (is_there(model / file) && (is_file || !is_whole_model(model))) return is_file ? model / file : model;
   throw RequestError(fmt::format("--model: {} holds no {}; looked for {}/{} and {} in it", model.string(),
                                  name, fmt::join(places, fmt::format("/{}, ", file)), file, file));
+}
+
+void require_known_scheduler(const fs::path& model) {
+  const fs::path path = model / "scheduler" / "scheduler_config.json";
+  if (!is_there(path)) return;
+  const Json config = read_json(path);
+  const bool is_reversed = field_or(config, path, "reverse", false);
+  const auto solver = field_or<std::string>(config, path, "solver", "euler");
+  require(!is_reversed && solver == "euler", [&] {
+    return fmt::format(
+        "{} asks for reverse {} and solver {}; reverse false and solver \"euler\" can be sampled",
+        path.string(), is_reversed, in_quotes(solver));
+  });
 }
 
 GenerationDefaults read_generation_defaults(const fs::path& model) {

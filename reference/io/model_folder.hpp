@@ -6,24 +6,17 @@
 
 namespace stepvideo::io {
 
-enum class Component {
-  transformer,
-  step_llm,
-  clip_text_encoder,
-  vae,
-  step_llm_tokenizer,
-  clip_tokenizer,
-  scheduler
-};
+enum class Component { transformer, step_llm, clip_text_encoder, vae, step_llm_tokenizer, clip_tokenizer };
 
-/// "transformer", "step_llm", ...
-std::string_view component_name(Component component);
-
-/// The folder (transformer, step_llm, clip_text_encoder) or file (vae_v2.safetensors, scheduler_config.json,
+/// The folder (transformer, step_llm, clip_text_encoder) or file (vae_v2.safetensors,
 /// the tokenizers' step1_chat_tokenizer.model and vocab.txt) of a component. `model` is the whole checkpoint
 /// folder, the component's own folder, or, where the result is a file, that file. Throws RequestError naming
 /// --model and what was looked for.
 std::filesystem::path find_component(const std::filesystem::path& model, Component component);
+
+/// Throws RequestError naming the file and the field when the folder's scheduler/scheduler_config.json asks
+/// for a sampler that is not this program's: anything but Euler steps from noise to video.
+void require_known_scheduler(const std::filesystem::path& model);
 
 /// What `generate` uses where the command line is silent.
 struct GenerationDefaults {

@@ -186,6 +186,14 @@ BOOST_AUTO_TEST_CASE(a_config_that_disagrees_with_the_tensors_is_refused) {
   check_refusal(denoise(model.folder.path()), {"config.json"});
 }
 
+BOOST_AUTO_TEST_CASE(a_scheduler_of_another_kind_is_refused) {
+  const BrokenTransformer model;
+  model.folder.write("scheduler/scheduler_config.json", R"({"reverse": true, "solver": "euler"})");
+  check_refusal(denoise(model.folder.path()), {"scheduler_config.json", "reverse"});
+  model.folder.write("scheduler/scheduler_config.json", R"({"solver": "heun"})");
+  check_refusal(denoise(model.folder.path()), {"scheduler_config.json", "heun"});
+}
+
 BOOST_AUTO_TEST_CASE(nan_in_weights_names_the_tensor) {
   const BrokenTransformer model;
   std::vector<std::uint16_t> poisoned(4 * 256, 0x3F80);

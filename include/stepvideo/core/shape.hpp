@@ -41,6 +41,15 @@ constexpr bool rope_split_covers_head(RopeSplit split, HeadShape heads) {
 template <class Rope, HeadShape heads>
 concept RopeSplitCoversHead = rope_split_covers_head(Rope::split, heads);
 
+/// Heads with their rotary embedding, known at compile time; a split that does not cover the head does not
+/// compile.
+template <HeadShape heads, class Rope>
+requires RopeSplitCoversHead<Rope, heads>
+struct RotaryHeads {
+  static constexpr HeadShape shape = heads;
+  static constexpr RopeSplit split = Rope::split;
+};
+
 inline void require_rope_split_covers_head(RopeSplit split, HeadShape heads) {
   require(rope_split_covers_head(split, heads), [&] {
     return "the rope split " + std::to_string(split.frame) + "/" + std::to_string(split.row) + "/" +

@@ -122,7 +122,9 @@ void linear_tile(MatrixView<const T> in, MatrixView<const T> weight, const E& ep
 /// out = epilogue(in weight^T): in (rows, depth), weight (columns, depth) as checkpoints store it, out (rows,
 /// columns). Products are summed in float32 and rounded to out's element once, after the epilogue. `out` must
 /// not overlap `in` or `weight`; an epilogue's residual may be `out`. With a PairEpilogue the weight has two
-/// rows for each column of out: [first half | second half]. Throws RequestError where shapes disagree.
+/// rows for each column of out: [first half | second half]. Sets OpenBLAS to one
+/// thread for the whole process, since tiles are multiplied from OpenMP threads. Throws RequestError where
+/// shapes disagree.
 template <class In, class E, Element Out, Element T = std::remove_const_t<In>>
 requires Epilogue<E> || PairEpilogue<E>
 void linear(Host, MatrixView<In> in, std::type_identity_t<MatrixView<const T>> weight, const E& epilogue,
