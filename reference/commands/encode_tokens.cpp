@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include <fmt/format.h>
 
 #include "commands/command.hpp"
@@ -8,6 +6,7 @@
 #include "io/pending_file.hpp"
 #include "model/clip_text.hpp"
 #include "model/step_llm.hpp"
+#include "pipeline/conditioning.hpp"
 
 namespace stepvideo::commands {
 namespace {
@@ -33,23 +32,11 @@ Tokens read_tokens(const std::filesystem::path& path) {
   tokens.lengths.assign(static_cast<std::size_t>(tokens.shape[0]), tokens.shape[1]);
   if (!file.contains(mask_name)) return tokens;
 
-  const auto mask = file.load_integers(mask_name);
   require(file.at(mask_name).shape == tokens.shape, [&] {
     return fmt::format("{} in {} has shape {}; that of {}, {}, is needed", mask_name, path.string(),
                        io::to_string(file.at(mask_name).shape), ids_name, io::to_string(tokens.shape));
   });
-  for (index_t row = 0; row < tokens.shape[0]; ++row) {
-    const auto begin = mask.begin() + row * tokens.shape[1], end = begin + tokens.shape[1];
-    const auto padding = std::find(begin, end, 0);
-    require(padding != begin && std::all_of(begin, padding, [](int value) { return value == 1; }) &&
-                std::all_of(padding, end, [](int value) { return value == 0; }),
-            [&] {
-              return fmt::format(
-                  "{} in {}: row {} is not ones followed by zeros with at least one 1; padding comes last",
-                  mask_name, path.string(), row);
-            });
-    tokens.lengths[static_cast<std::size_t>(row)] = padding - begin;
-  }
+  tokens.lengths = pipeline::read_prefix_lengths(file, mask_name);
   return tokens;
 }
 

@@ -22,24 +22,34 @@ io::Shape shape_of_rank(const io::Checkpoint& file, const char* name, std::size_
   return shape;
 }
 
-/// The number of ones of a mask row, which must all stand in front.
-index_t prefix_length(std::span<const float> row, index_t element, const std::string& file) {
-  const auto zero = std::ranges::find(row, 0.0f);
-  const bool is_prefix = std::all_of(row.begin(), zero, [](float v) { return v == 1.0f; }) &&
-                         std::all_of(zero, row.end(), [](float v) { return v == 0.0f; });
-  require(is_prefix && zero != row.begin(), [&] {
-    return fmt::format(
-        "{} in {}: row {} is not ones followed by zeros with at least one 1; padding comes last", mask_name,
-        file, element);
-  });
-  return zero - row.begin();
-}
-
 std::span<const std::byte> bytes_of(const auto& values) {
   return std::as_bytes(std::span(values));
 }
 
 }  // namespace
+
+std::vector<index_t> read_prefix_lengths(const io::Checkpoint& file, const std::string& name) {
+  const io::Shape& shape = file.at(name).shape;
+  const auto mask = file.load_integers(name);
+  require(shape.size() == 2, [&] {
+    return fmt::format("{} in {} has shape {}; (batch, tokens) is needed", name, file.path().string(),
+                       io::to_string(shape));
+  });
+  std::vector<index_t> lengths;
+  for (index_t row = 0; row < shape[0]; ++row) {
+    const auto begin = mask.begin() + row * shape[1], end = begin + shape[1];
+    const auto padding = std::find(begin, end, 0);
+    require(padding != begin && std::all_of(begin, padding, [](int value) { return value == 1; }) &&
+                std::all_of(padding, end, [](int value) { return value == 0; }),
+            [&] {
+              return fmt::format(
+                  "{} in {}: row {} is not ones followed by zeros with at least one 1; padding comes last",
+                  name, file.path().string(), row);
+            });
+    lengths.push_back(padding - begin);
+  }
+  return lengths;
+}
 
 Conditioning read_conditioning(const std::filesystem::path& path) {
   const auto file = io::Checkpoint::open(path);
@@ -58,11 +68,7 @@ Conditioning read_conditioning(const std::filesystem::path& path) {
                             .clip_width = clip[2],
                             .llm_states = file.load<float>(llm_name),
                             .clip_states = file.load<float>(clip_name),
-                            .key_lengths = {}};
-  const auto rows = file.load<float>(mask_name);
-  for (index_t element = 0; element < mask[0]; ++element)
-    conditioning.key_lengths.push_back(prefix_length(
-        {rows.data() + element * mask[1], static_cast<std::size_t>(mask[1])}, element, path.string()));
+                            .key_lengths = read_prefix_lengths(file, mask_name)};
   return conditioning;
 }
 

@@ -1,9 +1,12 @@
 // What the prompt becomes: the text states that the transformer attends to.
 #pragma once
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include <stepvideo/core/buffer.hpp>
+
+#include "io/checkpoint.hpp"
 
 namespace stepvideo::pipeline {
 
@@ -23,6 +26,10 @@ struct Conditioning {
     return TokensView<const float>::dense(clip_states.data(), batch, clip_tokens, clip_width);
   }
 };
+
+/// How many ones each row of the mask `name`, (batch, tokens), begins with. Throws RequestError naming the
+/// tensor when a row is not ones followed by zeros, or has no one.
+std::vector<index_t> read_prefix_lengths(const io::Checkpoint& file, const std::string& name);
 
 /// Reads `encoder_hidden_states`, `encoder_hidden_states_2` and `encoder_attention_mask` of a safetensors
 /// file. Throws RequestError naming the tensor: missing, of the wrong rank, of disagreeing extents, NaN, or a
