@@ -57,9 +57,6 @@ struct TokensView {
   constexpr T* row(index_t b, index_t t) const { return data + b * batch_stride + t * token_stride; }
   /// All tokens of all batch elements as rows; needs the batch elements to follow one another.
   constexpr MatrixView<T> rows() const { return {data, batch * tokens, width, token_stride}; }
-  constexpr bool rows_follow_one_another() const {
-    return batch <= 1 || batch_stride == tokens * token_stride;
-  }
   template <AddsConst<T> U>
   constexpr operator TokensView<U>() const {
     return {data, batch, tokens, width, batch_stride, token_stride};
