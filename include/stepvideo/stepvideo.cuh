@@ -4,6 +4,7 @@
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/norm/rms_norm.cuh>
+#include <stepvideo/kernels/tile/hadamard.cuh>
 // nvcc's front end does not know the host compiler's unroll pragmas and passes them on.
 #pragma nv_diagnostic push
 #pragma nv_diag_suppress 1675

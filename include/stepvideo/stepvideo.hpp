@@ -7,6 +7,7 @@
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/philox.hpp>
+#include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/topology.hpp>
@@ -44,6 +45,7 @@
 #include <stepvideo/kernels/tile/conv_tile.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/exp.hpp>
+#include <stepvideo/kernels/tile/hadamard.hpp>
 #include <stepvideo/kernels/tile/moments.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
 #include <stepvideo/kernels/tile/sgemm.hpp>
