@@ -3,7 +3,11 @@
 #include <stepvideo/core/check.cuh>
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/attention/row_softmax.cuh>
 #include <stepvideo/kernels/norm/rms_norm.cuh>
+#include <stepvideo/kernels/tile/barrier.cuh>
+#include <stepvideo/kernels/tile/tma.cuh>
+#include <stepvideo/kernels/tile/wgmma.cuh>
 #include <stepvideo/kernels/tile/hadamard.cuh>
 // nvcc's front end does not know the host compiler's unroll pragmas and passes them on.
 #pragma nv_diagnostic push

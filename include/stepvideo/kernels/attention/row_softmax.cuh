@@ -1,0 +1,105 @@
+// The online softmax of scores that lie in accumulator registers: the state of softmax_state.hpp, for the two
+// rows that a thread shares with the other three of its quad.
+#pragma once
+#include <cmath>
+#include <numbers>
+
+#include <cuda_runtime_api.h>
+
+namespace stepvideo {
+
+/// Reductions over the four neighbouring lanes that hold a row. CUB's warp reductions leave the result in one
+/// lane and cost a broadcast more; these sit in attention's main loop.
+__device__ inline float quad_max(float value) {
+  value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, 1));
+  return fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, 2));
+}
+__device__ inline float quad_sum(float value) {
+  value += __shfl_xor_sync(0xFFFFFFFFu, value, 1);
+  return value + __shfl_xor_sync(0xFFFFFFFFu, value, 2);
+}
+
+/// 2^x by the special function unit, 2 ulp; minus infinity gives zero.
+__device__ inline float exp2_approximately(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+/// A tile's values are in mma.sync's accumulator layout: element 4 i + 2 r + c belongs to row r. Weights are
+/// 2^(scale_log2 score - reference). The reference trails the row's maximum by up to `headroom_log2`, so that
+/// it rises, and results made so far are rescaled, a few times per row only; the end divides it out.
+class RowSoftmax {
+ public:
+  static constexpr int rows = 2;
+  static constexpr float headroom_log2 = 8.0f;
+
+  /// scores -> weights. True where a row's reference rose in this warp: then results so far must be rescaled.
+  template <int size>
+  __device__ bool weigh(float (&scores)[size], float scale_log2) {
+    float largest[rows] = {-INFINITY, -INFINITY};
+#pragma unroll
+    for (int i = 0; i < size; ++i) largest[row_of(i)] = fmaxf(largest[row_of(i)], scores[i]);
+    const bool rose = raise_to({quad_max(largest[0]) * scale_log2, quad_max(largest[1]) * scale_log2});
+    // A row that has seen no key has only scores of minus infinity; their difference must not be NaN.
+    const float subtrahend[rows] = {finite(reference_[0]), finite(reference_[1])};
+#pragma unroll
+    for (int i = 0; i < size; ++i) {
+      scores[i] = exp2_approximately(fmaf(scores[i], scale_log2, -subtrahend[row_of(i)]));
+      sum_[row_of(i)] += scores[i];
+    }
+    return rose;
+  }
+
+  /// Carries a result over to the references of the last weigh().
+  template <int size>
+  __device__ void rescale(float (&results)[size]) const {
+#pragma unroll
+    for (int i = 0; i < size; ++i) results[i] *= factor_[row_of(i)];
+  }
+
+  /// Adds up what the quad's threads summed; once, after the last tile.
+  __device__ void finish() {
+    for (float& sum : sum_) sum = quad_sum(sum);
+  }
+  /// What a row's result is multiplied with in the end; zero where no key was seen.
+  __device__ float normaliser(int row) const {
+    return sum_[row] > 0 ? 1.0f / sum_[row] : 0.0f;
+  }
+  /// log(sum over keys of exp(scale score)); minus infinity where no key was seen.
+  __device__ float log_sum_exp(int row) const {
+    return (reference_[row] + log2f(sum_[row])) * std::numbers::ln2_v<float>;
+  }
+
+ private:
+  struct Rows {
+    float at[rows];
+  };
+
+  static constexpr int row_of(int i) {
+    return i / 2 % 2;
+  }
+  static __device__ float finite(float reference) {
+    return reference == -INFINITY ? 0.0f : reference;
+  }
+
+  __device__ bool raise_to(Rows largest) {
+    const bool rises =
+        largest.at[0] > reference_[0] + headroom_log2 || largest.at[1] > reference_[1] + headroom_log2;
+    if (!__any_sync(0xFFFFFFFFu, rises)) return false;
+#pragma unroll
+    for (int row = 0; row < rows; ++row) {
+      const float raised = fmaxf(reference_[row], largest.at[row]);
+      factor_[row] = exp2_approximately(reference_[row] - finite(raised));
+      sum_[row] *= factor_[row];
+      reference_[row] = raised;
+    }
+    return true;
+  }
+
+  float reference_[rows] = {-INFINITY, -INFINITY};
+  float sum_[rows] = {0, 0};
+  float factor_[rows] = {1, 1};
+};
+
+}  // namespace stepvideo

@@ -1,0 +1,171 @@
+// Warpgroup matrix products (wgmma): 64 rows a warpgroup, B in shared memory, A in shared memory or
+// registers, float32 accumulators in registers. PTX ISA, "Asynchronous warpgroup level matrix instructions".
+#pragma once
+#include <cstdint>
+
+#include <stepvideo/core/element.hpp>
+
+namespace stepvideo {
+
+/// A 64 x columns float32 accumulator, spread over the 128 threads of a warpgroup. With lane = 4 group + quad
+/// in warp w of the four, a thread holds rows 16 w + group and 16 w + group + 8: at[4 i + 2 r + c] is row
+/// group + 8 r, column 8 i + 2 quad + c. Each warp's part has the layout of mma.sync's accumulators.
+template <int column_count>
+struct Accumulator {
+  static constexpr int columns = column_count, size = columns / 2;
+  float at[size];
+};
+
+/// Where wgmma finds an operand in shared memory: rows of 128 bytes in the 128-byte swizzle that TMA writes,
+/// eight rows (1024 bytes) an atom, atoms aligned to 1024 bytes.
+struct SharedOperand {
+  std::uint64_t descriptor;
+
+  /// Rows run along the operand's M or N, their bytes along K: what the product of queries and keys reads.
+  static __device__ SharedOperand along_depth(const void* tile) { return make(tile, 16); }
+
+  /// Rows run along K, their 64 two-byte elements along N: what the product of weights and values reads. The
+  /// next 64 columns lie `panel_bytes` further on.
+  static __device__ SharedOperand along_columns(const void* tile, int panel_bytes) {
+    return make(tile, panel_bytes);
+  }
+
+  __device__ SharedOperand advanced(int bytes) const {
+    return {descriptor + static_cast<std::uint64_t>(bytes >> 4)};
+  }
+
+ private:
+  static __device__ SharedOperand make(const void* tile, int leading_bytes) {
+    const auto address = static_cast<std::uint64_t>(__cvta_generic_to_shared(tile));
+    constexpr std::uint64_t swizzle_128 = std::uint64_t{1} << 62, atom_bytes = 1024;
+    return {(address & 0x3FFFF) >> 4 | static_cast<std::uint64_t>(leading_bytes >> 4) << 16 |
+            (atom_bytes >> 4) << 32 | swizzle_128};
+  }
+};
+
+/// Orders ordinary accesses to accumulators and A registers before the products that follow.
+__device__ inline void wgmma_fence() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+
+/// Closes a group of products; wgmma_wait counts groups.
+__device__ inline void wgmma_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+/// Waits until at most `pending` groups are unfinished.
+template <int pending>
+__device__ void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
+}
+
+/// Keeps the compiler, which does not know what products in flight write, from moving accesses across.
+template <int columns>
+__device__ void keep_in_place(Accumulator<columns>& accumulator) {
+#pragma unroll
+  for (int i = 0; i < Accumulator<columns>::size; ++i) asm volatile("" : "+f"(accumulator.at[i])::"memory");
+}
+
+/// One product, 32 bytes of depth: accumulator = A B, plus its old value with `accumulate`. A in shared
+/// memory lies along depth. A in registers has mma.sync's layout, m16k16 for two-byte and m16k32 for one-byte
+/// elements, and B then lies along columns (two-byte) or along depth (one-byte). Built for the numbers of
+/// columns listed at the end.
+template <class T, int columns>
+__device__ void wgmma(Accumulator<columns>& accumulator, SharedOperand a, SharedOperand b, bool accumulate);
+template <class T, int columns>
+__device__ void wgmma(Accumulator<columns>& accumulator, const std::uint32_t (&a)[4], SharedOperand b,
+                      bool accumulate);
+
+// An instruction's register list must be spelt: AT is its text, OUT its operands.
+#define STEPVIDEO_AT8(i0, i1, i2, i3, i4, i5, i6, i7) \
+  "%" #i0 ", %" #i1 ", %" #i2 ", %" #i3 ", %" #i4 ", %" #i5 ", %" #i6 ", %" #i7
+#define STEPVIDEO_OUT8(i)                                                                     \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
+      "+f"(d[i + 6]), "+f"(d[i + 7])
+#define STEPVIDEO_AT_32                                                \
+  STEPVIDEO_AT8(0, 1, 2, 3, 4, 5, 6, 7)                                \
+  ", " STEPVIDEO_AT8(8, 9, 10, 11, 12, 13, 14, 15) ", " STEPVIDEO_AT8( \
+      16, 17, 18, 19, 20, 21, 22, 23) ", " STEPVIDEO_AT8(24, 25, 26, 27, 28, 29, 30, 31)
+#define STEPVIDEO_OUT_32 STEPVIDEO_OUT8(0), STEPVIDEO_OUT8(8), STEPVIDEO_OUT8(16), STEPVIDEO_OUT8(24)
+#define STEPVIDEO_AT_48 \
+  STEPVIDEO_AT_32       \
+  ", " STEPVIDEO_AT8(32, 33, 34, 35, 36, 37, 38, 39) ", " STEPVIDEO_AT8(40, 41, 42, 43, 44, 45, 46, 47)
+#define STEPVIDEO_OUT_48 STEPVIDEO_OUT_32, STEPVIDEO_OUT8(32), STEPVIDEO_OUT8(40)
+#define STEPVIDEO_AT_56 STEPVIDEO_AT_48 ", " STEPVIDEO_AT8(48, 49, 50, 51, 52, 53, 54, 55)
+#define STEPVIDEO_OUT_56 STEPVIDEO_OUT_48, STEPVIDEO_OUT8(48)
+#define STEPVIDEO_AT_64 STEPVIDEO_AT_56 ", " STEPVIDEO_AT8(56, 57, 58, 59, 60, 61, 62, 63)
+#define STEPVIDEO_OUT_64 STEPVIDEO_OUT_56, STEPVIDEO_OUT8(56)
+#define STEPVIDEO_AT_72 STEPVIDEO_AT_64 ", " STEPVIDEO_AT8(64, 65, 66, 67, 68, 69, 70, 71)
+#define STEPVIDEO_OUT_72 STEPVIDEO_OUT_64, STEPVIDEO_OUT8(64)
+#define STEPVIDEO_AT_80 STEPVIDEO_AT_72 ", " STEPVIDEO_AT8(72, 73, 74, 75, 76, 77, 78, 79)
+#define STEPVIDEO_OUT_80 STEPVIDEO_OUT_72, STEPVIDEO_OUT8(72)
+#define STEPVIDEO_AT_88 STEPVIDEO_AT_80 ", " STEPVIDEO_AT8(80, 81, 82, 83, 84, 85, 86, 87)
+#define STEPVIDEO_OUT_88 STEPVIDEO_OUT_80, STEPVIDEO_OUT8(80)
+#define STEPVIDEO_AT_96 STEPVIDEO_AT_88 ", " STEPVIDEO_AT8(88, 89, 90, 91, 92, 93, 94, 95)
+#define STEPVIDEO_OUT_96 STEPVIDEO_OUT_88, STEPVIDEO_OUT8(88)
+#define STEPVIDEO_AT_104 STEPVIDEO_AT_96 ", " STEPVIDEO_AT8(96, 97, 98, 99, 100, 101, 102, 103)
+#define STEPVIDEO_OUT_104 STEPVIDEO_OUT_96, STEPVIDEO_OUT8(96)
+
+#define STEPVIDEO_WGMMA(T, TYPE, COLUMNS, DEPTH, SHARED, REGISTERS, COUNT, I0, I1, I2, I3, I4, I5)         \
+  template <>                                                                                              \
+  __device__ inline void wgmma<T, COLUMNS>(Accumulator<COLUMNS> & accumulator, SharedOperand a,            \
+                                           SharedOperand b, bool accumulate) {                             \
+    float(&d)[COUNT] = accumulator.at;                                                                     \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #I2                                                  \
+                 ", 0;\n"                                                                                  \
+                 "wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k" #DEPTH ".f32." TYPE "." TYPE             \
+                 " {" STEPVIDEO_AT_##COUNT "}, %" #I0 ", %" #I1 ", p, 1, 1" SHARED ";\n}"                  \
+                 : STEPVIDEO_OUT_##COUNT                                                                   \
+                 : "l"(a.descriptor), "l"(b.descriptor), "r"(static_cast<int>(accumulate)));               \
+  }                                                                                                        \
+  template <>                                                                                              \
+  __device__ inline void wgmma<T, COLUMNS>(Accumulator<COLUMNS> & accumulator, const std::uint32_t(&a)[4], \
+                                           SharedOperand b, bool accumulate) {                             \
+    float(&d)[COUNT] = accumulator.at;                                                                     \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #I5                                                  \
+                 ", 0;\n"                                                                                  \
+                 "wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k" #DEPTH ".f32." TYPE "." TYPE             \
+                 " {" STEPVIDEO_AT_##COUNT "}, {%" #I0 ", %" #I1 ", %" #I2 ", %" #I3 "}, %" #I4            \
+                                           ", p, 1, 1" REGISTERS ";\n}"                                    \
+                 : STEPVIDEO_OUT_##COUNT                                                                   \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.descriptor),                          \
+                   "r"(static_cast<int>(accumulate)));                                                     \
+  }
+#define STEPVIDEO_WGMMA_TYPES(COLUMNS, COUNT, ...)                                \
+  STEPVIDEO_WGMMA(bf16, "bf16", COLUMNS, 16, ", 0, 0", ", 1", COUNT, __VA_ARGS__) \
+  STEPVIDEO_WGMMA(fp16, "f16", COLUMNS, 16, ", 0, 0", ", 1", COUNT, __VA_ARGS__)  \
+  STEPVIDEO_WGMMA(fp8_e4m3, "e4m3", COLUMNS, 32, "", "", COUNT, __VA_ARGS__)
+STEPVIDEO_WGMMA_TYPES(64, 32, 32, 33, 34, 35, 36, 37)
+STEPVIDEO_WGMMA_TYPES(96, 48, 48, 49, 50, 51, 52, 53)
+STEPVIDEO_WGMMA_TYPES(112, 56, 56, 57, 58, 59, 60, 61)
+STEPVIDEO_WGMMA_TYPES(128, 64, 64, 65, 66, 67, 68, 69)
+STEPVIDEO_WGMMA_TYPES(144, 72, 72, 73, 74, 75, 76, 77)
+STEPVIDEO_WGMMA_TYPES(160, 80, 80, 81, 82, 83, 84, 85)
+STEPVIDEO_WGMMA_TYPES(176, 88, 88, 89, 90, 91, 92, 93)
+STEPVIDEO_WGMMA_TYPES(192, 96, 96, 97, 98, 99, 100, 101)
+STEPVIDEO_WGMMA_TYPES(208, 104, 104, 105, 106, 107, 108, 109)
+
+#undef STEPVIDEO_WGMMA_TYPES
+#undef STEPVIDEO_WGMMA
+#undef STEPVIDEO_AT8
+#undef STEPVIDEO_OUT8
+#undef STEPVIDEO_AT_32
+#undef STEPVIDEO_OUT_32
+#undef STEPVIDEO_AT_48
+#undef STEPVIDEO_OUT_48
+#undef STEPVIDEO_AT_56
+#undef STEPVIDEO_OUT_56
+#undef STEPVIDEO_AT_64
+#undef STEPVIDEO_OUT_64
+#undef STEPVIDEO_AT_72
+#undef STEPVIDEO_OUT_72
+#undef STEPVIDEO_AT_80
+#undef STEPVIDEO_OUT_80
+#undef STEPVIDEO_AT_88
+#undef STEPVIDEO_OUT_88
+#undef STEPVIDEO_AT_96
+#undef STEPVIDEO_OUT_96
+#undef STEPVIDEO_AT_104
+#undef STEPVIDEO_OUT_104
+
+}  // namespace stepvideo
