@@ -36,6 +36,7 @@
 #include <stepvideo/kernels/norm/group_norm.hpp>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
 #include <stepvideo/kernels/norm/rms_norm.hpp>
+#include <stepvideo/kernels/rope/qk_norm_rope.hpp>
 #include <stepvideo/kernels/rope/rope.hpp>
 #include <stepvideo/kernels/rope/rope_table.hpp>
 #include <stepvideo/kernels/sampler/flow_schedule.hpp>
@@ -48,5 +49,6 @@
 #include <stepvideo/kernels/tile/hadamard.hpp>
 #include <stepvideo/kernels/tile/moments.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
+#include <stepvideo/kernels/tile/rms_row.hpp>
 #include <stepvideo/kernels/tile/sgemm.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>

@@ -1,15 +1,14 @@
 // RMSNorm over the channels of each head, or of each row.
 #pragma once
-#include <cmath>
 #include <string>
 #include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
-#include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
+#include <stepvideo/kernels/tile/rms_row.hpp>
 
 namespace stepvideo {
 
@@ -39,17 +38,8 @@ void rms_norm(Host, std::type_identity_t<HeadsView<const T>> in,
 #pragma omp parallel for schedule(static)
   for (index_t row = 0; row < rows; ++row) {
     const index_t batch = row / in.tokens, token = row % in.tokens;
-    for (index_t head = 0; head < in.heads; ++head) {
-      const T* source = in.row(batch, token, head);
-      T* target = out.row(batch, token, head);
-      float squares = 0;
-#pragma omp simd reduction(+ : squares)
-      for (index_t i = 0; i < in.dim; ++i) squares += float(source[i]) * float(source[i]);
-      const float scale = 1.0f / std::sqrt(squares / static_cast<float>(in.dim) + epsilon);
-#pragma omp simd
-      for (index_t i = 0; i < in.dim; ++i)
-        round_into(target[i], float(T(float(source[i]) * scale)) * float(weight[i]));
-    }
+    for (index_t head = 0; head < in.heads; ++head)
+      rms_norm_row(in.row(batch, token, head), weight.data, in.dim, epsilon, out.row(batch, token, head));
   }
 }
 

@@ -1,5 +1,6 @@
 // 3D rotary embedding of queries and keys.
 #pragma once
+#include <cstdint>
 #include <string>
 
 #include <stepvideo/core/element.hpp>
@@ -25,6 +26,19 @@ void require_rope_shapes(HeadsView<T> heads, const RopeTableView& table) {
   });
 }
 
+/// Where in the video a tensor's token lies.
+struct RopePosition {
+  index_t frame = 0, row = 0, column = 0;
+
+  /// Divides in 32 bits, which GPUs do several times faster; no memory holds 2^32 tokens.
+  static constexpr RopePosition of(const RopeTableView& table, index_t token) {
+    const auto place = static_cast<std::uint32_t>(table.first_token + token);
+    const auto width = static_cast<std::uint32_t>(table.shape.width),
+               height = static_cast<std::uint32_t>(table.shape.height), line = place / width;
+    return {line / height, line % height, place % width};
+  }
+};
+
 namespace rope_detail {
 
 /// (a, b) -> (a cos - b sin, b cos + a sin) for the pairs (i, i + pairs).
@@ -40,6 +54,14 @@ void turn(T* channels, const RopeAxis& axis, index_t position) {
   }
 }
 
+/// One head at one place of the video.
+template <class T>
+void turn_head(T* channels, const RopeTableView& table, const RopePosition& position) {
+  turn(channels, table.frame, position.frame);
+  turn(channels, table.row, position.row);
+  turn(channels, table.column, position.column);
+}
+
 }  // namespace rope_detail
 
 /// Turns (batch, tokens, heads, dim) in place, in float32. Tokens are in the order (frame, row, column),
@@ -50,15 +72,9 @@ void rope3d(Host, HeadsView<T> heads, const RopeTableView& table) {
 #pragma omp parallel for collapse(2) schedule(static)
   for (index_t batch = 0; batch < heads.batch; ++batch)
     for (index_t token = 0; token < heads.tokens; ++token) {
-      const index_t place = table.first_token + token;
-      const index_t column = place % table.shape.width, line = place / table.shape.width;
-      const index_t row = line % table.shape.height, frame = line / table.shape.height;
-      for (index_t head = 0; head < heads.heads; ++head) {
-        T* channels = heads.row(batch, token, head);
-        rope_detail::turn(channels, table.frame, frame);
-        rope_detail::turn(channels, table.row, row);
-        rope_detail::turn(channels, table.column, column);
-      }
+      const auto position = RopePosition::of(table, token);
+      for (index_t head = 0; head < heads.heads; ++head)
+        rope_detail::turn_head(heads.row(batch, token, head), table, position);
     }
 }
 
