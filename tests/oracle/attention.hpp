@@ -13,36 +13,59 @@ struct Attention {
   std::vector<double> log_sum_exp;  ///< (batch, query tokens, query heads)
 };
 
-/// `sees(batch, query, key)` and `bias(head, query, key)` are the test's own statement of the mask.
+/// Attention in the arithmetic of `Real`; `round_weight(weight)` and `round_result(value)` may lose
+/// precision. `sees(batch, query, key)` and `bias(head, query, key)` are the test's own statement of the
+/// mask. A query that sees no key gets zeros and minus infinity.
+template <class Real, class T, class Sees, class Bias, class RoundWeight, class RoundResult>
+Attention attention_in(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
+                       Real scale, Sees&& sees, Bias&& bias, RoundWeight&& round_weight,
+                       RoundResult&& round_result) {
+  const index_t sharing = queries.heads / keys.heads, rows = queries.batch * queries.tokens * queries.heads;
+  Attention result{std::vector<double>(static_cast<std::size_t>(rows * queries.dim)),
+                   std::vector<double>(static_cast<std::size_t>(rows))};
+#pragma omp parallel for schedule(dynamic, 16)
+  for (index_t row = 0; row < rows; ++row) {
+    const index_t h = row % queries.heads, i = row / queries.heads % queries.tokens,
+                  b = row / queries.heads / queries.tokens;
+    const T* query = queries.row(b, i, h);
+    std::vector<Real> weights(static_cast<std::size_t>(keys.tokens), Real{0});
+    Real largest = -std::numeric_limits<Real>::infinity(), sum = 0;
+    for (index_t j = 0; j < keys.tokens; ++j) {
+      if (!sees(b, i, j)) continue;
+      const T* key = keys.row(b, j, h / sharing);
+      Real score = 0;
+      for (index_t c = 0; c < queries.dim; ++c) score += Real(float(query[c])) * Real(float(key[c]));
+      weights[j] = score * scale + Real(bias(h, i, j));
+      largest = std::max(largest, weights[j]);
+    }
+    for (index_t j = 0; j < keys.tokens; ++j)
+      if (sees(b, i, j)) sum += weights[j] = std::exp(weights[j] - largest);
+    std::vector<Real> out(static_cast<std::size_t>(queries.dim), Real{0});
+    for (index_t j = 0; j < keys.tokens; ++j) {
+      if (!sees(b, i, j)) continue;
+      const T* value = values.row(b, j, h / sharing);
+      const Real weight = round_weight(weights[j] / sum);
+      for (index_t c = 0; c < queries.dim; ++c) out[c] += weight * Real(float(value[c]));
+    }
+    for (index_t c = 0; c < queries.dim; ++c) result.out[row * queries.dim + c] = round_result(out[c]);
+    result.log_sum_exp[row] = largest + std::log(sum);
+  }
+  return result;
+}
+
 template <class T, class Sees, class Bias>
 Attention attention(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
                     double scale, Sees&& sees, Bias&& bias) {
-  Attention result;
-  const index_t sharing = queries.heads / keys.heads;
-  for (index_t b = 0; b < queries.batch; ++b)
-    for (index_t i = 0; i < queries.tokens; ++i)
-      for (index_t h = 0; h < queries.heads; ++h) {
-        std::vector<double> weights(static_cast<std::size_t>(keys.tokens), 0.0);
-        double largest = -std::numeric_limits<double>::infinity(), sum = 0;
-        for (int pass = 0; pass < 2; ++pass)
-          for (index_t j = 0; j < keys.tokens; ++j) {
-            if (!sees(b, i, j)) continue;
-            double score = 0;
-            for (index_t c = 0; c < queries.dim; ++c)
-              score += double(queries.row(b, i, h)[c]) * double(keys.row(b, j, h / sharing)[c]);
-            score = score * scale + bias(h, i, j);
-            if (pass == 0) largest = std::max(largest, score);
-            if (pass == 1) sum += weights[j] = std::exp(score - largest);
-          }
-        for (index_t c = 0; c < queries.dim; ++c) {
-          double value = 0;
-          for (index_t j = 0; j < keys.tokens; ++j)
-            if (weights[j] > 0) value += weights[j] / sum * double(values.row(b, j, h / sharing)[c]);
-          result.out.push_back(value);
-        }
-        result.log_sum_exp.push_back(largest + std::log(sum));
-      }
-  return result;
+  const auto exact = [](double value) { return value; };
+  return attention_in<double, T>(queries, keys, values, scale, sees, bias, exact, exact);
+}
+
+/// What the formula gives without care: float32 sums, weights and results rounded to T.
+template <class T, class Sees, class Bias>
+Attention naive_attention(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
+                          float scale, Sees&& sees, Bias&& bias) {
+  const auto rounded = [](float value) { return float(T(value)); };
+  return attention_in<float, T>(queries, keys, values, scale, sees, bias, rounded, rounded);
 }
 
 }  // namespace stepvideo::oracle

@@ -68,10 +68,31 @@ struct SqrtAlibiMask {
              " query heads; each head needs one";
     });
   }
-  float bias(index_t head, index_t query, index_t key) const {
+  constexpr float bias(index_t head, index_t query, index_t key) const {
     return -slopes[head] * std::sqrt(static_cast<float>(query - key));
   }
 };
+
+/// FullMask, or KeyPrefixMask, told apart at run time: one kernel serves both.
+struct MaybePrefixMask {
+  const index_t* lengths = nullptr;  ///< None: every key.
+
+  constexpr index_t visible_keys(index_t batch, index_t, index_t keys) const {
+    return lengths == nullptr ? keys : std::min(lengths[batch], keys);
+  }
+};
+
+/// The mask that a kernel is compiled for, of the one that attention was called with.
+template <AttentionMask Mask>
+constexpr const Mask& kernel_mask(const Mask& mask) {
+  return mask;
+}
+constexpr MaybePrefixMask kernel_mask(const FullMask&) {
+  return {};
+}
+constexpr MaybePrefixMask kernel_mask(const KeyPrefixMask& mask) {
+  return {mask.lengths.data};
+}
 
 /// The slope of head `head` of `heads`. With n the largest power of two not above `heads`: 2^(-8 (head + 1) /
 /// n) for the first n heads, then the odd steps of the sequence for 2n heads, 2^(-4 (2 (head - n) + 1) / n)

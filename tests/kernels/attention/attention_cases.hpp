@@ -1,0 +1,204 @@
+// The cases of attention, for any execution: `attend(problem, mask, options)` works on a problem's host
+// buffers, in whatever memory it likes, with options.log_sum_exp in the problem's.
+#pragma once
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <stepvideo/kernels/attention/attention.hpp>
+
+#include "kernels/attention/attention_problem.hpp"
+
+namespace stepvideo::testing {
+
+/// What an execution builds, and how much of it a case tries.
+struct AttentionLimits {
+  std::vector<index_t> dims;
+  int trials = 40;
+};
+
+inline constexpr auto no_bias = [](index_t, index_t, index_t) { return 0.0f; };
+inline constexpr auto sees_all = [](index_t, index_t, index_t) { return true; };
+inline constexpr auto sees_past = [](index_t, index_t query, index_t key) { return key <= query; };
+
+/// Shapes around the edges of tiles.
+inline AttentionExtents random_extents(std::mt19937& engine, const AttentionLimits& limits) {
+  const int tokens[] = {1,  2,   7,   15,  16,  17,  31,  33,  63,  64,  65,  95, 96,
+                        97, 108, 127, 128, 129, 175, 176, 177, 255, 256, 257, 400};
+  const auto any = [&](const auto& from) {
+    return from[static_cast<std::size_t>(random_int(engine, 0, static_cast<int>(std::size(from)) - 1))];
+  };
+  const int groups = random_int(engine, 1, 2);
+  return {.batch = random_int(engine, 1, 2),
+          .queries = any(tokens),
+          .keys = any(tokens),
+          .heads = groups * random_int(engine, 1, 3),
+          .groups = groups,
+          .dim = any(limits.dims)};
+}
+
+/// `test(engine, problem, budget)` for many random problems.
+template <class T, class Test>
+void on_random_problems(const AttentionLimits& limits, unsigned seed, Test&& test) {
+  std::mt19937 engine(seed);
+  ErrorBudget<T> budget;
+  for (int trial = 0; trial < limits.trials; ++trial) {
+    const AttentionProblem<T> problem(engine, random_extents(engine, limits));
+    test(engine, problem, budget);
+  }
+  budget.check();
+}
+
+template <class T, class Attend>
+void full_attention_agrees(Attend&& attend, const AttentionLimits& limits) {
+  on_random_problems<T>(limits, 29, [&](std::mt19937&, const auto& problem, ErrorBudget<T>& budget) {
+    attend(problem, FullMask{});
+    budget.judge(problem, sees_all, no_bias);
+  });
+}
+
+template <class T, class Attend>
+void causal_attention_agrees(Attend&& attend, const AttentionLimits& limits) {
+  on_random_problems<T>(limits, 30, [&](std::mt19937&, const auto& problem, ErrorBudget<T>& budget) {
+    attend(problem, CausalMask{});
+    budget.judge(problem, sees_past, no_bias);
+  });
+}
+
+template <class T, class Attend>
+void square_root_alibi_agrees(Attend&& attend, const AttentionLimits& limits) {
+  on_random_problems<T>(limits, 31, [&](std::mt19937& engine, const auto& problem, ErrorBudget<T>& budget) {
+    const auto slopes = random_normal<float>(problem.extents.heads, engine, 0.5f);
+    attend(problem, SqrtAlibiMask{slopes.vector()});
+    budget.judge(problem, sees_past, [&](index_t head, index_t query, index_t key) {
+      return -slopes[head] * std::sqrt(static_cast<float>(query - key));
+    });
+  });
+}
+
+/// Lengths from zero to beyond the keys; padding is NaN, which shows whether it is touched.
+template <class T, class Attend>
+void padded_keys_receive_no_weight(Attend&& attend, const AttentionLimits& limits) {
+  on_random_problems<T>(limits, 32, [&](std::mt19937& engine, const auto& problem, ErrorBudget<T>& budget) {
+    const auto& e = problem.extents;
+    Buffer<index_t> lengths(e.batch);
+    for (index_t& length : lengths) length = random_int(engine, 0, static_cast<int>(e.keys) + 3);
+    for (index_t b = 0; b < e.batch; ++b)
+      for (index_t key = lengths[b]; key < e.keys; ++key)
+        for (index_t group = 0; group < e.groups; ++group)
+          for (index_t i = 0; i < e.dim; ++i)
+            problem.keys.view.row(b, key, group)[i] = problem.values.view.row(b, key, group)[i] = T(NAN);
+    attend(problem, KeyPrefixMask{lengths.vector()});
+    budget.judge(
+        problem, [&](index_t batch, index_t, index_t key) { return key < lengths[batch]; }, no_bias);
+  });
+}
+
+template <class T>
+void require_empty(const AttentionProblem<T>& problem, index_t batch) {
+  for (index_t token = 0; token < problem.extents.queries; ++token)
+    for (index_t head = 0; head < problem.extents.heads; ++head) {
+      for (index_t i = 0; i < problem.extents.dim; ++i)
+        BOOST_REQUIRE_EQUAL(float(problem.out.view.row(batch, token, head)[i]), 0.0f);
+      BOOST_REQUIRE_EQUAL(*problem.log_sum_exp.view.row(batch, token, head), -INFINITY);
+    }
+}
+
+template <class T, class Attend>
+void a_query_without_keys_gets_zeros_and_minus_infinity(Attend&& attend) {
+  std::mt19937 engine(1);
+  const AttentionProblem<T> none(engine, {.batch = 2, .queries = 5, .keys = 0, .heads = 3, .groups = 3});
+  attend(none, FullMask{});
+  require_empty(none, 0), require_empty(none, 1);
+  attend(none, CausalMask{});
+  require_empty(none, 0), require_empty(none, 1);
+
+  const AttentionProblem<T> some(engine, {.batch = 2, .queries = 5, .keys = 7, .heads = 3, .groups = 1});
+  Buffer<index_t> lengths(2);
+  lengths[0] = 0, lengths[1] = 7;
+  attend(some, KeyPrefixMask{lengths.vector()});
+  require_empty(some, 0);
+  for (index_t token = 0; token < 5; ++token)
+    for (index_t head = 0; head < 3; ++head)
+      BOOST_REQUIRE(std::isfinite(*some.log_sum_exp.view.row(1, token, head)));
+
+  const AttentionProblem<T> nobody(engine, {.queries = 0, .keys = 7});
+  attend(nobody, FullMask{});
+}
+
+/// Queries and keys scaled by 30: scores of tens of thousands, of which one per query decides.
+template <class T, class Attend>
+void large_scores_do_not_overflow(Attend&& attend, index_t dim) {
+  std::mt19937 engine(8);
+  ErrorBudget<T> budget;
+  for (const index_t keys : {40, 150, 333}) {
+    const AttentionProblem<T> problem(
+        engine, {.queries = 70, .keys = keys, .heads = 2, .groups = 2, .dim = dim}, 30.0f);
+    attend(problem, FullMask{});
+    budget.judge(problem, sees_all, no_bias);
+  }
+}
+
+/// Scores that rise along the keys make every tile raise the maximum; a scale below zero turns the order
+/// round, a scale of zero makes all keys equal.
+template <class T, class Attend>
+void any_scale_and_any_order_of_scores(Attend&& attend, index_t dim) {
+  std::mt19937 engine(18);
+  ErrorBudget<T> budget;
+  for (const float scale : {0.3f, -0.3f, 0.0f}) {
+    AttentionProblem<T> problem(engine, {.queries = 60, .keys = 300, .heads = 2, .groups = 1, .dim = dim});
+    problem.scale = scale;
+    for (index_t key = 0; key < 300; ++key)
+      for (index_t i = 0; i < dim; ++i)
+        problem.keys.view.row(0, key, 0)[i] =
+            T(float(problem.queries.view.row(0, 0, 0)[i]) * 0.01f * static_cast<float>(key));
+    attend(problem, FullMask{});
+    budget.judge(problem, sees_all, no_bias);
+  }
+  budget.check();
+}
+
+template <class T, class Attend>
+void a_nan_in_a_query_reaches_its_result_and_no_other(Attend&& attend) {
+  std::mt19937 engine(9);
+  const AttentionProblem<T> problem(engine, {.queries = 20, .keys = 70});
+  problem.queries.view.row(0, 3, 0)[10] = T(NAN);
+  attend(problem, FullMask{});
+  for (index_t query = 0; query < 20; ++query)
+    for (index_t i = 0; i < 64; ++i)
+      BOOST_REQUIRE_EQUAL(std::isnan(float(problem.out.view.row(0, query, 0)[i])), query == 3);
+}
+
+/// `attention(queries, keys, values, mask, out, options)` may refuse host memory for its shapes alone:
+/// nothing is read.
+template <class T, class Attention>
+void views_that_do_not_fit_are_refused_by_name(Attention&& attention) {
+  const Buffer<T> memory(1 << 16);
+  const auto view = [&](index_t tokens, index_t heads, index_t dim) {
+    return HeadsView<T>::dense(memory.data(), 1, tokens, heads, dim);
+  };
+  const auto refused = [&](auto queries, auto keys, auto values, auto out, const auto& mask,
+                           const AttentionOptions& options, const char* text) {
+    BOOST_CHECK_EXCEPTION(attention(queries, keys, values, mask, out, options), RequestError,
+                          [&](const RequestError& error) {
+                            BOOST_TEST_MESSAGE(error.what());
+                            return std::string(error.what()).find(text) != std::string::npos;
+                          });
+  };
+  const FullMask full;
+  refused(view(3, 2, 64), view(4, 2, 128), view(4, 2, 128), view(3, 2, 64), full, {},
+          "batch and head dimension");
+  refused(view(3, 3, 64), view(4, 2, 64), view(4, 2, 64), view(3, 3, 64), full, {},
+          "3 query heads cannot share 2 key heads");
+  refused(view(3, 2, 64), view(4, 2, 64), view(5, 2, 64), view(3, 2, 64), full, {}, "values (1, 5, 2, 64)");
+  refused(view(3, 2, 64), view(4, 2, 64), view(4, 2, 64), view(4, 2, 64), full, {}, "out is (1, 4, 2, 64)");
+  float one = 0;
+  refused(view(3, 2, 64), view(4, 2, 64), view(4, 2, 64), view(3, 2, 64), full,
+          {.log_sum_exp = HeadsView<float>::dense(&one, 1, 1, 1, 1)}, "log_sum_exp is (1, 1, 1, 1)");
+  refused(view(3, 2, 64), view(4, 2, 64), view(4, 2, 64), view(3, 2, 64), KeyPrefixMask{{nullptr, 2}}, {},
+          "2 key lengths for a batch of 1");
+  refused(view(3, 2, 64), view(4, 2, 64), view(4, 2, 64), view(3, 2, 64), SqrtAlibiMask{{&one, 1}}, {},
+          "1 slopes for 2 query heads");
+}
+
+}  // namespace stepvideo::testing
