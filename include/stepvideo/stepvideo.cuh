@@ -4,11 +4,20 @@
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/row_softmax.cuh>
+#include <stepvideo/kernels/elementwise/latents.cuh>
+#include <stepvideo/kernels/elementwise/quantize_rows.cuh>
+#include <stepvideo/kernels/elementwise/timestep.cuh>
+#include <stepvideo/kernels/norm/gated_layer_norm.cuh>
+#include <stepvideo/kernels/norm/layer_norm.cuh>
 #include <stepvideo/kernels/norm/rms_norm.cuh>
+#include <stepvideo/kernels/sampler/guided_step.cuh>
+#include <stepvideo/kernels/sampler/noise.cuh>
 #include <stepvideo/kernels/tile/barrier.cuh>
+#include <stepvideo/kernels/tile/hadamard.cuh>
+#include <stepvideo/kernels/tile/pack.cuh>
+#include <stepvideo/kernels/tile/row_reduce.cuh>
 #include <stepvideo/kernels/tile/tma.cuh>
 #include <stepvideo/kernels/tile/wgmma.cuh>
-#include <stepvideo/kernels/tile/hadamard.cuh>
 // nvcc's front end does not know the host compiler's unroll pragmas and passes them on.
 #pragma nv_diagnostic push
 #pragma nv_diag_suppress 1675

@@ -31,8 +31,10 @@
 #include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/elementwise/embed.hpp>
 #include <stepvideo/kernels/elementwise/latents.hpp>
+#include <stepvideo/kernels/elementwise/quantize_rows.hpp>
 #include <stepvideo/kernels/elementwise/timestep.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>
+#include <stepvideo/kernels/norm/gated_layer_norm.hpp>
 #include <stepvideo/kernels/norm/group_norm.hpp>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
 #include <stepvideo/kernels/norm/rms_norm.hpp>
@@ -49,6 +51,7 @@
 #include <stepvideo/kernels/tile/hadamard.hpp>
 #include <stepvideo/kernels/tile/moments.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
+#include <stepvideo/kernels/tile/row_scale.hpp>
 #include <stepvideo/kernels/tile/rms_row.hpp>
 #include <stepvideo/kernels/tile/sgemm.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>

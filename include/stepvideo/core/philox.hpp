@@ -30,7 +30,7 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::uint64_t seed, std::uint6
 /// Element `index` of the unit normal noise of `seed`: Box-Muller on the words of philox4x32(seed, index).
 /// Logarithm and cosine are evaluated here, by operations that every IEEE machine rounds alike (fma, *, +,
 /// sqrt; no product is left for a compiler to contract), so host and device agree to the last bit.
-inline float unit_normal(std::uint64_t seed, std::uint64_t index) {
+constexpr float unit_normal(std::uint64_t seed, std::uint64_t index) {
   const auto words = philox4x32(seed, index);
   // u in (0, 1]: never zero, so the logarithm is finite; the largest |normal| is about 5.8.
   const float u = static_cast<float>((words[0] >> 8) + 1u) * 0x1p-24f;

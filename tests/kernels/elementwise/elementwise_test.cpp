@@ -4,88 +4,26 @@
 
 #include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/elementwise/embed.hpp>
-#include <stepvideo/kernels/elementwise/latents.hpp>
-#include <stepvideo/kernels/elementwise/timestep.hpp>
 
-#include "support/compare.hpp"
-#include "support/random_input.hpp"
+#include "kernels/elementwise/elementwise_cases.hpp"
 
 using namespace stepvideo;
 
 namespace {
 
 using Elements = std::tuple<float, bf16>;
-
-template <class T>
-constexpr double bound = std::same_as<T, float> ? 1e-6 : 4e-3;
+using testing::bound;
 
 }  // namespace
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(latents_become_tokens_and_come_back, T, Elements) {
-  std::mt19937 engine(3);
-  const LatentShape shape{3, 4, 5};
-  const index_t batch = 2, channels = 7;
-  auto latents = testing::random_normal<float>(batch * channels * shape.tokens(), engine);
-  for (float& value : latents) value = float(T(value));
-  const auto tokens_values = testing::poisoned<T>(latents.size());
-  const auto tokens = TokensView<T>::dense(tokens_values.data(), batch, shape.tokens(), channels);
-  latents_to_tokens(host, LatentsView<const float>{latents.data(), batch, channels, shape}, tokens);
-  for (index_t b = 0; b < batch; ++b)
-    for (index_t f = 0; f < 3; ++f)
-      for (index_t c = 0; c < channels; ++c)
-        for (index_t y = 0; y < 4; ++y)
-          for (index_t x = 0; x < 5; ++x)
-            BOOST_REQUIRE_EQUAL(float(tokens.row(b, (f * 4 + y) * 5 + x)[c]),
-                                latents[(((b * 3 + f) * channels + c) * 4 + y) * 5 + x]);
-
-  const auto back = testing::poisoned<float>(latents.size());
-  tokens_to_latents(host, TokensView<const T>(tokens),
-                    LatentsView<float>{back.data(), batch, channels, shape});
-  BOOST_CHECK(std::equal(back.begin(), back.end(), latents.begin(), latents.end()));
-  BOOST_CHECK_THROW(
-      latents_to_tokens(host, LatentsView<const float>{latents.data(), 1, channels, shape}, tokens),
-      RequestError);
+  testing::latents_become_tokens_and_come_back<T>(host);
 }
-
 BOOST_AUTO_TEST_CASE_TEMPLATE(timestep_sinusoids_put_cosines_first, T, Elements) {
-  const float times[] = {0.0f, 0.25f, 0.999f};
-  for (const index_t channels : {2, 10, 256}) {
-    std::vector<double> expected;
-    for (const float time : times)
-      for (index_t i = 0; i < channels; ++i) {
-        const index_t half = channels / 2;
-        const double angle = 1000.0 * time * std::exp(-std::log(10000.0) * double(i % half) / double(half));
-        expected.push_back(i < half ? std::cos(angle) : std::sin(angle));
-      }
-    const auto out = testing::poisoned<T>(3 * channels);
-    timestep_sinusoids(host, {times, 3}, out.matrix(3, channels));
-    STEPVIDEO_CHECK_CLOSE(out, expected, bound<T>);
-  }
-  const Buffer<T> odd(9);
-  BOOST_CHECK_THROW(timestep_sinusoids(host, {times, 3}, odd.matrix(3, 3)), RequestError);
+  testing::timestep_sinusoids_put_cosines_first<T>(host);
 }
-
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_table_is_added_to_rows_of_its_own_or_to_a_shared_row, T, Elements) {
-  std::mt19937 engine(4);
-  const index_t batch = 3, rows = 6, width = 37;
-  const auto table = testing::random_normal<T>(rows * width, engine);
-  const auto own = testing::random_normal<T>(batch * rows * width, engine),
-             shared = testing::random_normal<T>(batch * width, engine);
-  const auto out = testing::poisoned<float>(batch * rows * width);
-  std::vector<double> expected_own, expected_shared;
-  for (index_t i = 0; i < batch * rows * width; ++i) {
-    expected_own.push_back(double(own[i]) + double(table[i % (rows * width)]));
-    expected_shared.push_back(double(shared[i / (rows * width) * width + i % width]) +
-                              double(table[i % (rows * width)]));
-  }
-  add_table<T>(host, own.matrix(batch, rows * width), table.matrix(rows, width),
-               out.matrix(batch, rows * width));
-  STEPVIDEO_CHECK_CLOSE(out, expected_own, 1e-6);
-  add_table<T>(host, shared.matrix(batch, width), table.matrix(rows, width), out.matrix(batch, rows * width));
-  STEPVIDEO_CHECK_CLOSE(out, expected_shared, 1e-6);
-  BOOST_CHECK_THROW(
-      add_table<T>(host, shared.matrix(1, width), table.matrix(rows, width), out.matrix(batch, rows * width)),
-      RequestError);
+  testing::a_table_is_added_to_rows_of_its_own_or_to_a_shared_row<T>(host);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(an_embedding_is_the_sum_of_its_rows, T, Elements) {

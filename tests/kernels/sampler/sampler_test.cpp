@@ -5,11 +5,9 @@
 #include <omp.h>
 
 #include <stepvideo/kernels/sampler/flow_schedule.hpp>
-#include <stepvideo/kernels/sampler/guided_step.hpp>
 #include <stepvideo/kernels/sampler/noise.hpp>
 
-#include "support/compare.hpp"
-#include "support/random_input.hpp"
+#include "kernels/sampler/sampler_cases.hpp"
 
 using namespace stepvideo;
 
@@ -43,17 +41,7 @@ BOOST_AUTO_TEST_CASE(zero_steps_are_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(a_guided_step_follows_its_formula) {
-  std::mt19937 engine(3);
-  for (int size : {1, 17, 4096, 10007}) {
-    const auto prompted = testing::random_normal<float>(size, engine);
-    const auto negative = testing::random_normal<float>(size, engine);
-    auto latents = testing::random_normal<float>(size, engine);
-    std::vector<double> expected(size);
-    for (int i = 0; i < size; ++i)
-      expected[i] = latents[i] + 0.03 * (negative[i] + 9.0 * (double{prompted[i]} - negative[i]));
-    guided_step(host, prompted.vector(), negative.vector(), 9.0f, 0.03f, latents.vector());
-    STEPVIDEO_CHECK_CLOSE(latents, expected, 1e-6);
-  }
+  testing::a_guided_step_follows_its_formula(host);
 }
 
 BOOST_AUTO_TEST_CASE(noise_is_unit_normal) {

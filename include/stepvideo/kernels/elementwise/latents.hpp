@@ -20,7 +20,8 @@ struct LatentsView {
   LatentShape shape{};
 
   constexpr index_t size() const { return batch * channels * shape.tokens(); }
-  constexpr operator LatentsView<const T>() const requires(!std::is_const_v<T>) {
+  template <AddsConst<T> U>
+  constexpr operator LatentsView<U>() const {
     return {data, batch, channels, shape};
   }
 };

@@ -1,0 +1,114 @@
+// Rows to fp8 on the GPU, behind the same call as on the CPU.
+#pragma once
+#include <type_traits>
+
+#include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/elementwise/quantize_rows.hpp>
+#include <stepvideo/kernels/tile/pack.cuh>
+#include <stepvideo/kernels/tile/row_reduce.cuh>
+
+namespace stepvideo {
+
+/// A block takes a row and keeps it in registers, `packs` packs of `vector` elements a thread.
+template <class Element, int vector_elements>
+struct QuantizeRowsPolicy {
+  using In = Element;
+  static constexpr int vector = vector_elements;
+  static constexpr int threads = 256;
+  static constexpr int packs = 24 / vector;  // 6144 channels: the model's width
+  static constexpr index_t widest = index_t{threads} * packs * vector;
+};
+
+template <class In>
+struct QuantizeRowsParams {
+  TokensView<const In> in;
+  ScaledTokensView out;
+};
+
+template <class Policy>
+__global__ void __launch_bounds__(Policy::threads)
+    quantize_rows_kernel(QuantizeRowsParams<typename Policy::In> params) {
+  constexpr int vector = Policy::vector, packs = Policy::packs;
+  using Reduce = BlockAllReduce<Policy::threads, 1>;
+  __shared__ typename Reduce::Storage storage;
+  Reduce reduce(storage);
+
+  const int width = static_cast<int>(params.in.width);
+  const index_t batch = blockIdx.y, token = blockIdx.x;
+  const typename Policy::In* source = params.in.row(batch, token);
+  const auto for_each_pack = [&](auto&& body) {
+#pragma unroll
+    for (int p = 0; p < packs; ++p) {
+      const int column = (p * Policy::threads + static_cast<int>(threadIdx.x)) * vector;
+      if (column < width) body(p, column);
+    }
+  };
+
+  Pack<typename Policy::In, vector> loaded[packs];
+  for_each_pack([&](int p, int column) { loaded[p] = load_pack_once<vector>(source + column); });
+  float largest[1] = {};
+  for_each_pack([&](int p, int) {
+#pragma unroll
+    for (int e = 0; e < vector; ++e) largest[0] = LargerMagnitude{}(largest[0], float(loaded[p].elements[e]));
+  });
+  reduce(largest, LargerMagnitude{});
+
+  const RowScale scale = RowScale::of(largest[0]);
+  if (threadIdx.x == 0) params.out.scale(batch, token) = scale.scale;
+  fp8_e4m3* target = params.out.values.row(batch, token);
+  for_each_pack([&](int p, int column) {
+    float values[vector];
+#pragma unroll
+    for (int e = 0; e < vector; ++e) values[e] = scale(float(loaded[p].elements[e]));
+    store_pack_once(target + column, round_pack<fp8_e4m3>(values));
+  });
+}
+
+/// Rows that do not fit the registers or lie off the packs' grid: read twice.
+template <class Policy>
+__global__ void __launch_bounds__(Policy::threads)
+    quantize_rows_loop_kernel(QuantizeRowsParams<typename Policy::In> params) {
+  using Reduce = BlockAllReduce<Policy::threads, 1>;
+  __shared__ typename Reduce::Storage storage;
+  Reduce reduce(storage);
+
+  const int width = static_cast<int>(params.in.width);
+  const index_t batch = blockIdx.y, token = blockIdx.x;
+  const typename Policy::In* source = params.in.row(batch, token);
+  float largest[1] = {};
+  for (int i = threadIdx.x; i < width; i += Policy::threads)
+    largest[0] = LargerMagnitude{}(largest[0], float(source[i]));
+  reduce(largest, LargerMagnitude{});
+
+  const RowScale scale = RowScale::of(largest[0]);
+  if (threadIdx.x == 0) params.out.scale(batch, token) = scale.scale;
+  fp8_e4m3* target = params.out.values.row(batch, token);
+  for (int i = threadIdx.x; i < width; i += Policy::threads) target[i] = fp8_e4m3(scale(float(source[i])));
+}
+
+/// See the host's quantize_rows: same shapes, same errors, the same bits. Runs on device.stream.
+template <class In>
+requires Element<std::remove_const_t<In>>
+void quantize_rows(Device device, TokensView<In> in, ScaledTokensView out) {
+  require_scaled_tokens_fit("quantize_rows", in, out);
+  if (in.batch == 0 || in.tokens == 0) return;
+  using T = std::remove_const_t<In>;
+  constexpr int vector = widest_access_bytes / sizeof(T);
+  const auto launch_with = [&](auto policy, auto kernel) {
+    launch({.grid = dim3(static_cast<unsigned>(in.tokens), static_cast<unsigned>(in.batch)),
+            .block = policy.threads,
+            .stream = device.stream},
+           kernel, QuantizeRowsParams<T>{in, out});
+  };
+  using Fast = QuantizeRowsPolicy<T, vector>;
+  using Loop = QuantizeRowsPolicy<T, 1>;
+  const auto& values = out.values;
+  if (in.width <= Fast::widest && packs_fit<vector>(in.data, in.width, in.batch_stride, in.token_stride) &&
+      packs_fit<vector>(values.data, values.batch_stride, values.token_stride)) {
+    launch_with(Fast{}, quantize_rows_kernel<Fast>);
+  } else {
+    launch_with(Loop{}, quantize_rows_loop_kernel<Loop>);
+  }
+}
+
+}  // namespace stepvideo

@@ -1,0 +1,35 @@
+// Rows to fp8 with a scale each.
+#pragma once
+#include <type_traits>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/round_into.hpp>
+#include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/row_scale.hpp>
+
+namespace stepvideo {
+
+/// out.values = fp8(in / scale), scale = max(|row|) / 448: (batch, tokens, width), any strides; see RowScale
+/// for zeros, NaN and infinities. The same bits on every execution. Throws RequestError where shapes
+/// disagree.
+template <class In>
+requires Element<std::remove_const_t<In>>
+void quantize_rows(Host, TokensView<In> in, ScaledTokensView out) {
+  require_scaled_tokens_fit("quantize_rows", in, out);
+#pragma omp parallel for collapse(2) schedule(static)
+  for (index_t batch = 0; batch < in.batch; ++batch)
+    for (index_t token = 0; token < in.tokens; ++token) {
+      const In* source = in.row(batch, token);
+      fp8_e4m3* target = out.values.row(batch, token);
+      float largest = 0;
+#pragma omp simd reduction(max : largest)
+      for (index_t i = 0; i < in.width; ++i) largest = LargerMagnitude{}(largest, float(source[i]));
+      const RowScale scale = RowScale::of(largest);
+      out.scale(batch, token) = scale.scale;
+#pragma omp simd
+      for (index_t i = 0; i < in.width; ++i) round_into(target[i], scale(float(source[i])));
+    }
+}
+
+}  // namespace stepvideo

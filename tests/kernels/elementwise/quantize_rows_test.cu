@@ -1,0 +1,20 @@
+#define BOOST_TEST_MODULE quantize_rows_device
+#include <stepvideo/kernels/elementwise/quantize_rows.cuh>
+
+#include "kernels/elementwise/quantize_rows_cases.hpp"
+
+using namespace stepvideo;
+
+using testing::NeedsDevice;
+BOOST_TEST_GLOBAL_FIXTURE(NeedsDevice);
+
+BOOST_AUTO_TEST_CASE(every_element_is_rounded_to_the_nearest) {
+  testing::quantised_rows_are_the_nearest<float>(device);
+  testing::quantised_rows_are_the_nearest<bf16>(device);
+}
+BOOST_AUTO_TEST_CASE(zeros_stay_zeros_and_nan_stays_nan) {
+  testing::rows_of_zeros_and_of_what_is_no_number(device);
+}
+BOOST_AUTO_TEST_CASE(scales_that_do_not_fit_are_refused) {
+  testing::scales_that_do_not_fit_are_refused(device);
+}
