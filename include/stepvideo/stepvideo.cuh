@@ -10,11 +10,16 @@
 #include <stepvideo/kernels/norm/gated_layer_norm.cuh>
 #include <stepvideo/kernels/norm/layer_norm.cuh>
 #include <stepvideo/kernels/norm/rms_norm.cuh>
+#include <stepvideo/kernels/rope/qk_norm_rope.cuh>
+#include <stepvideo/kernels/rope/qk_norm_rope_any.cuh>
+#include <stepvideo/kernels/rope/qk_row.cuh>
+#include <stepvideo/kernels/rope/rope.cuh>
 #include <stepvideo/kernels/sampler/guided_step.cuh>
 #include <stepvideo/kernels/sampler/noise.cuh>
 #include <stepvideo/kernels/tile/barrier.cuh>
 #include <stepvideo/kernels/tile/hadamard.cuh>
 #include <stepvideo/kernels/tile/pack.cuh>
+#include <stepvideo/kernels/tile/pair_words.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
 #include <stepvideo/kernels/tile/tma.cuh>
 #include <stepvideo/kernels/tile/wgmma.cuh>

@@ -3,7 +3,6 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
 #include <string>
 #include <type_traits>
 
@@ -56,11 +55,14 @@ void require_qk_inputs(HeadsView<const T> packed, const QkNorm<T>& norm, const R
   });
   require_rope_shapes(
       HeadsView<const T>{packed.data, packed.batch, packed.tokens, packed.heads, table.dim, 0, 0, 0}, table);
-  for (const auto& weight : {norm.query_weight, norm.key_weight})
+  const auto require_weight = [&](const VectorView<const T>& weight) {
     require(weight.size == table.dim, [&] {
-      return "qk_norm_rope: a norm's weight has " + std::to_string(weight.size) +
-             " elements and a head has " + std::to_string(table.dim) + "; they must be equal";
+      return "qk_norm_rope: a norm's weight has " + std::to_string(weight.size) + " elements and a head has " +
+             std::to_string(table.dim) + "; they must be equal";
     });
+  };
+  require_weight(norm.query_weight);
+  require_weight(norm.key_weight);
 }
 
 template <class T, class Out>
