@@ -70,6 +70,17 @@ __device__ inline void named_barrier_arrive(int id, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+/// Waits for every thread of the cluster; of the block, when that is all.
+template <int blocks>
+__device__ void cluster_barrier() {
+  if constexpr (blocks == 1) {
+    __syncthreads();
+  } else {
+    cuda::ptx::barrier_cluster_arrive();
+    cuda::ptx::barrier_cluster_wait();
+  }
+}
+
 /// A warpgroup's registers a thread, from here on; a multiple of 8. All its warps must call it.
 template <int registers>
 __device__ void release_registers() {

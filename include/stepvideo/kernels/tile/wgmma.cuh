@@ -7,6 +7,13 @@
 
 namespace stepvideo {
 
+/// Whether the code being compiled may use what this header and setmaxnreg need: sm_90a, not plain sm_90.
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+inline constexpr bool has_warpgroup_products = true;
+#else
+inline constexpr bool has_warpgroup_products = false;
+#endif
+
 /// A 64 x columns float32 accumulator, spread over the 128 threads of a warpgroup. With lane = 4 group + quad
 /// in warp w of the four, a thread holds rows 16 w + group and 16 w + group + 8: at[4 i + 2 r + c] is row
 /// group + 8 r, column 8 i + 2 quad + c. Each warp's part has the layout of mma.sync's accumulators.
@@ -66,13 +73,17 @@ __device__ void keep_in_place(Accumulator<columns>& accumulator) {
   for (int i = 0; i < Accumulator<columns>::size; ++i) asm volatile("" : "+f"(accumulator.at[i])::"memory");
 }
 
-/// One product, 32 bytes of depth: accumulator = A B, plus its old value with `accumulate`. A in shared
-/// memory lies along depth. A in registers has mma.sync's layout, m16k16 for two-byte and m16k32 for one-byte
-/// elements, and B then lies along columns (two-byte) or along depth (one-byte). Built for the numbers of
-/// columns listed at the end.
+/// How B lies: SharedOperand::along_depth, or along_columns.
+enum class Major { depth, columns };
+
+/// One product, 32 bytes of depth: accumulator = A B, plus its old value with `accumulate`. A and B lie along
+/// depth in shared memory. Built for the numbers of columns listed at the end.
 template <class T, int columns>
 __device__ void wgmma(Accumulator<columns>& accumulator, SharedOperand a, SharedOperand b, bool accumulate);
-template <class T, int columns>
+
+/// The same with A in registers, in mma.sync's layout: m16k16 for two-byte, m16k32 for one-byte elements.
+/// One-byte elements know Major::depth only.
+template <class T, int columns, Major b_major>
 __device__ void wgmma(Accumulator<columns>& accumulator, const std::uint32_t (&a)[4], SharedOperand b,
                       bool accumulate);
 
@@ -87,10 +98,10 @@ __device__ void wgmma(Accumulator<columns>& accumulator, const std::uint32_t (&a
   ", " STEPVIDEO_AT8(8, 9, 10, 11, 12, 13, 14, 15) ", " STEPVIDEO_AT8( \
       16, 17, 18, 19, 20, 21, 22, 23) ", " STEPVIDEO_AT8(24, 25, 26, 27, 28, 29, 30, 31)
 #define STEPVIDEO_OUT_32 STEPVIDEO_OUT8(0), STEPVIDEO_OUT8(8), STEPVIDEO_OUT8(16), STEPVIDEO_OUT8(24)
-#define STEPVIDEO_AT_48 \
-  STEPVIDEO_AT_32       \
-  ", " STEPVIDEO_AT8(32, 33, 34, 35, 36, 37, 38, 39) ", " STEPVIDEO_AT8(40, 41, 42, 43, 44, 45, 46, 47)
-#define STEPVIDEO_OUT_48 STEPVIDEO_OUT_32, STEPVIDEO_OUT8(32), STEPVIDEO_OUT8(40)
+#define STEPVIDEO_AT_40 STEPVIDEO_AT_32 ", " STEPVIDEO_AT8(32, 33, 34, 35, 36, 37, 38, 39)
+#define STEPVIDEO_OUT_40 STEPVIDEO_OUT_32, STEPVIDEO_OUT8(32)
+#define STEPVIDEO_AT_48 STEPVIDEO_AT_40 ", " STEPVIDEO_AT8(40, 41, 42, 43, 44, 45, 46, 47)
+#define STEPVIDEO_OUT_48 STEPVIDEO_OUT_40, STEPVIDEO_OUT8(40)
 #define STEPVIDEO_AT_56 STEPVIDEO_AT_48 ", " STEPVIDEO_AT8(48, 49, 50, 51, 52, 53, 54, 55)
 #define STEPVIDEO_OUT_56 STEPVIDEO_OUT_48, STEPVIDEO_OUT8(48)
 #define STEPVIDEO_AT_64 STEPVIDEO_AT_56 ", " STEPVIDEO_AT8(56, 57, 58, 59, 60, 61, 62, 63)
@@ -106,51 +117,61 @@ __device__ void wgmma(Accumulator<columns>& accumulator, const std::uint32_t (&a
 #define STEPVIDEO_AT_104 STEPVIDEO_AT_96 ", " STEPVIDEO_AT8(96, 97, 98, 99, 100, 101, 102, 103)
 #define STEPVIDEO_OUT_104 STEPVIDEO_OUT_96, STEPVIDEO_OUT8(96)
 
-#define STEPVIDEO_WGMMA(T, TYPE, COLUMNS, DEPTH, SHARED, REGISTERS, COUNT, I0, I1, I2, I3, I4, I5)         \
-  template <>                                                                                              \
-  __device__ inline void wgmma<T, COLUMNS>(Accumulator<COLUMNS> & accumulator, SharedOperand a,            \
-                                           SharedOperand b, bool accumulate) {                             \
-    float(&d)[COUNT] = accumulator.at;                                                                     \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #I2                                                  \
-                 ", 0;\n"                                                                                  \
-                 "wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k" #DEPTH ".f32." TYPE "." TYPE             \
-                 " {" STEPVIDEO_AT_##COUNT "}, %" #I0 ", %" #I1 ", p, 1, 1" SHARED ";\n}"                  \
-                 : STEPVIDEO_OUT_##COUNT                                                                   \
-                 : "l"(a.descriptor), "l"(b.descriptor), "r"(static_cast<int>(accumulate)));               \
-  }                                                                                                        \
-  template <>                                                                                              \
-  __device__ inline void wgmma<T, COLUMNS>(Accumulator<COLUMNS> & accumulator, const std::uint32_t(&a)[4], \
-                                           SharedOperand b, bool accumulate) {                             \
-    float(&d)[COUNT] = accumulator.at;                                                                     \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #I5                                                  \
-                 ", 0;\n"                                                                                  \
-                 "wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k" #DEPTH ".f32." TYPE "." TYPE             \
-                 " {" STEPVIDEO_AT_##COUNT "}, {%" #I0 ", %" #I1 ", %" #I2 ", %" #I3 "}, %" #I4            \
-                                           ", p, 1, 1" REGISTERS ";\n}"                                    \
-                 : STEPVIDEO_OUT_##COUNT                                                                   \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.descriptor),                          \
-                   "r"(static_cast<int>(accumulate)));                                                     \
+#define STEPVIDEO_WGMMA_SHARED(T, TYPE, COLUMNS, DEPTH, LAYOUT, COUNT, I0, I1, I2, I3, I4, I5)  \
+  template <>                                                                                   \
+  __device__ inline void wgmma<T, COLUMNS>(Accumulator<COLUMNS> & accumulator, SharedOperand a, \
+                                           SharedOperand b, bool accumulate) {                  \
+    float(&d)[COUNT] = accumulator.at;                                                          \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #I2                                       \
+                 ", 0;\n"                                                                       \
+                 "wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k" #DEPTH ".f32." TYPE "." TYPE  \
+                 " {" STEPVIDEO_AT_##COUNT "}, %" #I0 ", %" #I1 ", p, 1, 1" LAYOUT ";\n}"       \
+                 : STEPVIDEO_OUT_##COUNT                                                        \
+                 : "l"(a.descriptor), "l"(b.descriptor), "r"(static_cast<int>(accumulate)));    \
   }
-#define STEPVIDEO_WGMMA_TYPES(COLUMNS, COUNT, ...)                                \
-  STEPVIDEO_WGMMA(bf16, "bf16", COLUMNS, 16, ", 0, 0", ", 1", COUNT, __VA_ARGS__) \
-  STEPVIDEO_WGMMA(fp16, "f16", COLUMNS, 16, ", 0, 0", ", 1", COUNT, __VA_ARGS__)  \
-  STEPVIDEO_WGMMA(fp8_e4m3, "e4m3", COLUMNS, 32, "", "", COUNT, __VA_ARGS__)
-STEPVIDEO_WGMMA_TYPES(64, 32, 32, 33, 34, 35, 36, 37)
-STEPVIDEO_WGMMA_TYPES(96, 48, 48, 49, 50, 51, 52, 53)
-STEPVIDEO_WGMMA_TYPES(112, 56, 56, 57, 58, 59, 60, 61)
-STEPVIDEO_WGMMA_TYPES(128, 64, 64, 65, 66, 67, 68, 69)
-STEPVIDEO_WGMMA_TYPES(144, 72, 72, 73, 74, 75, 76, 77)
-STEPVIDEO_WGMMA_TYPES(160, 80, 80, 81, 82, 83, 84, 85)
-STEPVIDEO_WGMMA_TYPES(176, 88, 88, 89, 90, 91, 92, 93)
-STEPVIDEO_WGMMA_TYPES(192, 96, 96, 97, 98, 99, 100, 101)
-STEPVIDEO_WGMMA_TYPES(208, 104, 104, 105, 106, 107, 108, 109)
+#define STEPVIDEO_WGMMA_REGISTERS(T, TYPE, COLUMNS, MAJOR, DEPTH, LAYOUT, COUNT, I0, I1, I2, I3, I4, I5)  \
+  template <>                                                                                             \
+  __device__ inline void wgmma<T, COLUMNS, Major::MAJOR>(                                                 \
+      Accumulator<COLUMNS> & accumulator, const std::uint32_t(&a)[4], SharedOperand b, bool accumulate) { \
+    float(&d)[COUNT] = accumulator.at;                                                                    \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #I5                                                 \
+                 ", 0;\n"                                                                                 \
+                 "wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k" #DEPTH ".f32." TYPE "." TYPE            \
+                 " {" STEPVIDEO_AT_##COUNT "}, {%" #I0 ", %" #I1 ", %" #I2 ", %" #I3 "}, %" #I4           \
+                                           ", p, 1, 1" LAYOUT ";\n}"                                      \
+                 : STEPVIDEO_OUT_##COUNT                                                                  \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.descriptor),                         \
+                   "r"(static_cast<int>(accumulate)));                                                    \
+  }
+#define STEPVIDEO_WGMMA_ALL(COLUMNS, ...)                                           \
+  STEPVIDEO_WGMMA_SHARED(bf16, "bf16", COLUMNS, 16, ", 0, 0", __VA_ARGS__)          \
+  STEPVIDEO_WGMMA_SHARED(fp16, "f16", COLUMNS, 16, ", 0, 0", __VA_ARGS__)           \
+  STEPVIDEO_WGMMA_SHARED(fp8_e4m3, "e4m3", COLUMNS, 32, "", __VA_ARGS__)            \
+  STEPVIDEO_WGMMA_REGISTERS(bf16, "bf16", COLUMNS, depth, 16, ", 0", __VA_ARGS__)   \
+  STEPVIDEO_WGMMA_REGISTERS(bf16, "bf16", COLUMNS, columns, 16, ", 1", __VA_ARGS__) \
+  STEPVIDEO_WGMMA_REGISTERS(fp16, "f16", COLUMNS, depth, 16, ", 0", __VA_ARGS__)    \
+  STEPVIDEO_WGMMA_REGISTERS(fp16, "f16", COLUMNS, columns, 16, ", 1", __VA_ARGS__)  \
+  STEPVIDEO_WGMMA_REGISTERS(fp8_e4m3, "e4m3", COLUMNS, depth, 32, "", __VA_ARGS__)
+STEPVIDEO_WGMMA_ALL(64, 32, 32, 33, 34, 35, 36, 37)
+STEPVIDEO_WGMMA_ALL(80, 40, 40, 41, 42, 43, 44, 45)
+STEPVIDEO_WGMMA_ALL(96, 48, 48, 49, 50, 51, 52, 53)
+STEPVIDEO_WGMMA_ALL(112, 56, 56, 57, 58, 59, 60, 61)
+STEPVIDEO_WGMMA_ALL(128, 64, 64, 65, 66, 67, 68, 69)
+STEPVIDEO_WGMMA_ALL(144, 72, 72, 73, 74, 75, 76, 77)
+STEPVIDEO_WGMMA_ALL(160, 80, 80, 81, 82, 83, 84, 85)
+STEPVIDEO_WGMMA_ALL(176, 88, 88, 89, 90, 91, 92, 93)
+STEPVIDEO_WGMMA_ALL(192, 96, 96, 97, 98, 99, 100, 101)
+STEPVIDEO_WGMMA_ALL(208, 104, 104, 105, 106, 107, 108, 109)
 
-#undef STEPVIDEO_WGMMA_TYPES
-#undef STEPVIDEO_WGMMA
+#undef STEPVIDEO_WGMMA_ALL
+#undef STEPVIDEO_WGMMA_REGISTERS
+#undef STEPVIDEO_WGMMA_SHARED
 #undef STEPVIDEO_AT8
 #undef STEPVIDEO_OUT8
 #undef STEPVIDEO_AT_32
 #undef STEPVIDEO_OUT_32
+#undef STEPVIDEO_AT_40
+#undef STEPVIDEO_OUT_40
 #undef STEPVIDEO_AT_48
 #undef STEPVIDEO_OUT_48
 #undef STEPVIDEO_AT_56
