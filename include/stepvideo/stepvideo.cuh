@@ -3,6 +3,7 @@
 #include <stepvideo/core/check.cuh>
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/attention/merge.cuh>
 #include <stepvideo/kernels/attention/row_softmax.cuh>
 #include <stepvideo/kernels/elementwise/latents.cuh>
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
@@ -16,8 +17,10 @@
 #include <stepvideo/kernels/rope/rope.cuh>
 #include <stepvideo/kernels/sampler/guided_step.cuh>
 #include <stepvideo/kernels/sampler/noise.cuh>
+#include <stepvideo/kernels/tile/async_copy.cuh>
 #include <stepvideo/kernels/tile/barrier.cuh>
 #include <stepvideo/kernels/tile/hadamard.cuh>
+#include <stepvideo/kernels/tile/mma_sync.cuh>
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/pair_words.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>

@@ -55,3 +55,4 @@
 #include <stepvideo/kernels/tile/rms_row.hpp>
 #include <stepvideo/kernels/tile/sgemm.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>
+#include <stepvideo/kernels/tile/swizzle.hpp>

@@ -18,7 +18,7 @@ struct SoftmaxState {
   float sum = 0;
 
   /// The state whose partial result is already normalised, of a log-sum-exp.
-  static SoftmaxState from_log_sum_exp(float log_sum_exp) {
+  static constexpr SoftmaxState from_log_sum_exp(float log_sum_exp) {
     if (log_sum_exp == -std::numeric_limits<float>::infinity()) return {};
     return {log_sum_exp, 1.0f};
   }
@@ -33,10 +33,10 @@ struct SoftmaxState {
     return factor;
   }
 
-  bool is_empty() const { return sum == 0; }
+  constexpr bool is_empty() const { return sum == 0; }
 
   /// log(sum over keys of exp(score)); minus infinity when no key was seen.
-  float log_sum_exp() const {
+  constexpr float log_sum_exp() const {
     return is_empty() ? -std::numeric_limits<float>::infinity() : max + std::log(sum);
   }
 };
@@ -47,7 +47,7 @@ struct MergeFactors {
 };
 
 /// Takes `other`'s keys into `into`.
-inline MergeFactors merge(SoftmaxState& into, const SoftmaxState& other) {
+constexpr MergeFactors merge(SoftmaxState& into, const SoftmaxState& other) {
   // An empty state's partial result is zero, but its factor must not be 0/0.
   if (other.is_empty()) return {1.0f, 0.0f};
   const float factor = into.raise_to(other.max);

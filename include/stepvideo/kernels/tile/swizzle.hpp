@@ -5,15 +5,15 @@ namespace stepvideo {
 
 /// Rows of `row_bytes`; chunk c of row r lies at chunk c ^ (r % 8), so that a column of eight rows, which
 /// ldmatrix reads at once, meets every bank once.
-template <int row_bytes_>
+template <unsigned row_bytes_>
 struct SwizzledRows {
-  static constexpr int row_bytes = row_bytes_, chunk_bytes = 16, chunks = row_bytes / chunk_bytes;
+  static constexpr unsigned row_bytes = row_bytes_, chunk_bytes = 16, chunks = row_bytes / chunk_bytes;
   static_assert(chunks % 8 == 0);
 
   /// In bytes from the tile's start. The chunk enters by exclusive or alone: offset(r, c ^ d) ==
   /// (offset(r, c) ^ 16 d).
-  static constexpr unsigned offset(int row, int chunk) {
-    return static_cast<unsigned>(row * row_bytes + ((chunk ^ (row % 8)) * chunk_bytes));
+  static constexpr unsigned offset(unsigned row, unsigned chunk) {
+    return row * row_bytes + (chunk ^ row % 8) * chunk_bytes;
   }
 };
 
