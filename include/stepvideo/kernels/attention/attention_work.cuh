@@ -1,0 +1,28 @@
+// Which tile of queries a block works on next.
+#pragma once
+#include <stepvideo/core/view.hpp>
+
+namespace stepvideo {
+
+/// A tile of queries of one head.
+struct AttentionWork {
+  int batch, head, first_query;
+};
+
+/// Numbers all tiles of all heads. The tiles of a head are neighbours, so that the blocks at work share its
+/// keys and values in the L2 cache; the last queries come first, since under a causal mask they have most to do.
+struct AttentionWorkList {
+  int query_tiles, heads, batch, tile_queries;
+
+  static AttentionWorkList of(index_t batch, index_t heads, index_t queries, int tile_queries) {
+    return {static_cast<int>((queries + tile_queries - 1) / tile_queries), static_cast<int>(heads),
+            static_cast<int>(batch), tile_queries};
+  }
+  constexpr int count() const { return query_tiles * heads * batch; }
+  constexpr AttentionWork at(int index) const {
+    const int tile = query_tiles - 1 - index % query_tiles, of_batch = index / query_tiles;
+    return {of_batch / heads, of_batch % heads, tile * tile_queries};
+  }
+};
+
+}  // namespace stepvideo
