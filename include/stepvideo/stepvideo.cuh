@@ -9,11 +9,13 @@
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
 #include <stepvideo/kernels/elementwise/timestep.cuh>
 #include <stepvideo/kernels/norm/gated_layer_norm.cuh>
+#include <stepvideo/kernels/norm/group_norm.cuh>
 #include <stepvideo/kernels/norm/layer_norm.cuh>
 #include <stepvideo/kernels/norm/rms_norm.cuh>
 #include <stepvideo/kernels/rope/qk_norm_rope.cuh>
 #include <stepvideo/kernels/rope/qk_norm_rope_any.cuh>
 #include <stepvideo/kernels/rope/qk_row.cuh>
+#include <stepvideo/kernels/rope/quantized_qk.cuh>
 #include <stepvideo/kernels/rope/rope.cuh>
 #include <stepvideo/kernels/sampler/guided_step.cuh>
 #include <stepvideo/kernels/sampler/noise.cuh>

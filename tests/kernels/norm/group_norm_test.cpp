@@ -1,72 +1,35 @@
 #define BOOST_TEST_MODULE group_norm
-#include "oracle/group_norm.hpp"
-
-#include <array>
-
 #include <omp.h>
 
-#include <stepvideo/kernels/norm/group_norm.hpp>
-
-#include "support/compare.hpp"
-#include "support/random_input.hpp"
+#include "kernels/norm/group_norm_cases.hpp"
 
 using namespace stepvideo;
 
 namespace {
 
-template <class T>
-VideoView<T> video(const Buffer<T>& values, index_t frames, index_t height, index_t width, index_t channels) {
-  return {values.data(), frames, height, width, channels};
-}
+using testing::video;
 
-template <class T>
-void check_random_shapes(double bound) {
-  std::mt19937 engine(11);
-  for (int trial = 0; trial < 40; ++trial) {
-    const index_t groups = std::array{1, 2, 3, 32}[trial % 4];
-    const index_t channels = groups * testing::random_int(engine, 1, groups == 32 ? 3 : 20);
-    const index_t frames = testing::random_int(engine, 1, 4), height = testing::random_int(engine, 1, 30),
-                  width = testing::random_int(engine, 2, 30);
-    const index_t size = frames * height * width * channels;
-    const auto in = testing::random_normal<T>(size, engine, 3.0f);
-    const auto weight = testing::random_normal<T>(channels, engine),
-               bias = testing::random_normal<T>(channels, engine);
-    auto out = testing::poisoned<T>(size);
-    const auto in_view = video(in, frames, height, width, channels);
-    const auto out_view = video(out, frames, height, width, channels);
-    auto expected = oracle::group_norm<T>(in_view, weight, bias, groups, 1e-5);
-
-    group_norm(host, in_view, weight.vector(), bias.vector(), groups, 1e-5f, Store{}, out_view);
-    STEPVIDEO_CHECK_CLOSE(out, expected, bound);
-
-    for (double& value : expected) value = value / (1 + std::exp(-value));
-    group_norm(host, in_view, weight.vector(), bias.vector(), groups, 1e-5f, Activate<Silu>{}, in_view);
-    STEPVIDEO_CHECK_CLOSE(in, expected, bound);
-  }
-}
+const auto on_host = [](const auto&, auto shape, const auto& weight, const auto& bias, index_t groups,
+                        const auto& epilogue, const auto& out) {
+  group_norm(host, shape, weight.vector(), bias.vector(), groups, 1e-5f, epilogue,
+             video(out, shape.frames, shape.height, shape.width, shape.channels));
+};
 
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(random_shapes_agree_with_the_formula_in_float) {
-  check_random_shapes<float>(2e-6);
+  testing::group_norm_agrees_with_its_oracle<float>(on_host, 2e-6);
 }
 BOOST_AUTO_TEST_CASE(random_shapes_agree_with_the_formula_in_bf16) {
-  check_random_shapes<bf16>(4e-3);
+  testing::group_norm_agrees_with_its_oracle<bf16>(on_host, 4e-3);
 }
 
-BOOST_AUTO_TEST_CASE(a_mean_far_from_zero_costs_no_digits) {
-  // In float the inputs themselves are rounded to 6e-5; a sum of squares would leave nothing of the variance.
-  std::mt19937 engine(12);
-  const index_t channels = 32, size = 100 * 100 * channels;
-  const auto in = testing::random_normal<float>(size, engine);
-  for (float& value : in) value += 1000.0f;
-  const auto weight = testing::random_normal<float>(channels, engine);
-  const auto bias = testing::random_normal<float>(channels, engine);
-  auto out = testing::poisoned<float>(size);
-  const auto view = video(in, 1, 100, 100, channels);
-  group_norm(host, view, weight.vector(), bias.vector(), 32, 1e-5f, Store{},
-             video(out, 1, 100, 100, channels));
-  STEPVIDEO_CHECK_CLOSE(out, oracle::group_norm<float>(view, weight, bias, 32, 1e-5), 5e-5);
+BOOST_AUTO_TEST_CASE(large_videos) {
+  testing::large_videos_agree_with_the_oracle<float>(on_host, 2e-6);
+  testing::large_videos_agree_with_the_oracle<bf16>(on_host, 4e-3);
+}
+BOOST_AUTO_TEST_CASE(a_mean_far_from_zero) {
+  testing::a_mean_far_from_zero_costs_no_digits(on_host);
 }
 
 BOOST_AUTO_TEST_CASE(frames_do_not_see_one_another) {

@@ -3,12 +3,14 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <string>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/workspace.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/moments.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>
@@ -112,13 +114,19 @@ void scale_pixels(const VideoView<In>& in, index_t first, index_t pixels, bool i
 
 }  // namespace detail
 
+/// Bytes of workspace that group_norm asks for: none on the host.
+template <class In>
+constexpr std::size_t group_norm_workspace(Host, const VideoView<In>&) {
+  return 0;
+}
+
 /// out = epilogue((in - mean) / sqrt(variance + epsilon) weight + bias), mean and (biased) variance over a
 /// frame's pixels and a group's channels. (frames, height, width, channels); `groups` equal runs of channels;
 /// the epilogue sees (pixels, channels): Activate<Silu>{}. In float32, statistics merged in double. in may be
 /// out itself; in, weights and out may differ in their elements. Throws RequestError where shapes disagree.
 template <class In, class Weight, Element Out, Epilogue E>
 void group_norm(Host, VideoView<In> in, VectorView<Weight> weight, VectorView<Weight> bias, index_t groups,
-                float epsilon, const E& epilogue, VideoView<Out> out) {
+                float epsilon, const E& epilogue, VideoView<Out> out, Workspace = {}) {
   require_group_norm_shapes(in, weight.size, bias.size, groups, out);
   epilogue.require_fits(out.pixels(), out.channels);
   const index_t pixels = in.height * in.width;

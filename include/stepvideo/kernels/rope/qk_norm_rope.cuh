@@ -1,16 +1,13 @@
 // qk_norm_rope on the GPU, behind the same call as on the CPU: every byte is read once and written once.
 #pragma once
 #include <cstdint>
-#include <cuda/functional>
 
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/rope/qk_norm_rope.hpp>
 #include <stepvideo/kernels/rope/qk_norm_rope_any.cuh>
 #include <stepvideo/kernels/rope/qk_row.cuh>
-#include <stepvideo/kernels/tile/hadamard.cuh>
+#include <stepvideo/kernels/rope/quantized_qk.cuh>
 #include <stepvideo/kernels/tile/pack.cuh>
-#include <stepvideo/kernels/tile/pair_words.cuh>
-#include <stepvideo/kernels/tile/row_reduce.cuh>
 
 namespace stepvideo {
 
@@ -22,26 +19,17 @@ struct QkNormRopePolicy : QkRowPolicy<T, head_dim> {
   static constexpr int tokens = threads / QkRowPolicy<T, head_dim>::lanes;
 };
 
-/// A block makes one head's block of queries, or of keys, and keeps it in registers until it knows the scale.
-template <class T, int head_dim>
-struct QuantizedQkPolicy : QkRowPolicy<T, head_dim> {
-  static constexpr int tokens = quantization_block_tokens;
-  static constexpr int threads = tokens * QkRowPolicy<T, head_dim>::lanes;
-  static constexpr int blocks_per_multiprocessor = sizeof(T) == 2 ? 2 : 1;
-};
-
 template <class Policy>
 __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiprocessor)
     qk_norm_rope_kernel(QkNormRopeParams<typename Policy::Element> params) {
   using T = typename Policy::Element;
-  __shared__ typename Policy::Reduce::Storage storage[Policy::tokens];
   const auto& [packed, norm, table, out] = params;
 
   // Heads first: neighbouring blocks read a token's row whole.
   const QkTile tile{blockIdx.z, blockIdx.x, index_t{blockIdx.y} * Policy::tokens};
-  const int row = threadIdx.x / Policy::lanes, lane = threadIdx.x % Policy::lanes;
-  const index_t token = tile.first_token + row;
-  const bool is_token = token < packed.tokens;  // every lane stays for the reductions
+  const int lane = threadIdx.x % Policy::lanes;
+  const index_t token = tile.first_token + threadIdx.x / Policy::lanes;
+  const bool is_token = token < packed.tokens;  // every lane stays for the exchanges
 
   QkRow<Policy> heads[2], value;
   if (is_token) {
@@ -53,57 +41,15 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
       value.store(out.values.row(tile.batch, token, tile.head), lane);
     }
   }
-  heads[0].normalize(norm.query_weight.data, norm.epsilon, lane, storage[row]);
-  heads[1].normalize(norm.key_weight.data, norm.epsilon, lane, storage[row]);
-  turn_rows(heads, table, RopePosition::of(table, is_token ? token : 0), lane);
+  heads[0].normalize(norm.query_weight.data, norm.epsilon, lane);
+  heads[1].normalize(norm.key_weight.data, norm.epsilon, lane);
+  turn_rows(heads, table, RopePosition::of(table, is_token ? token : 0), lane,
+            [&](int row, int v, const float(&values)[Policy::vector]) {
+              heads[row].vectors[v] = round_words<T>(values);
+            });
   if (is_token) {
     heads[0].store(out.queries.row(tile.batch, token, tile.head), lane);
     heads[1].store(out.keys.row(tile.batch, token, tile.head), lane);
-  }
-}
-
-template <class Policy>
-__global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiprocessor)
-    quantized_qk_kernel(QuantizedQkParams<typename Policy::Element> params) {
-  using T = typename Policy::Element;
-  using BlockReduce = BlockAllReduce<Policy::threads, 1>;
-  constexpr int vector = Policy::vector, vectors = Policy::vectors;
-  __shared__ typename Policy::Reduce::Storage storage[Policy::tokens];
-  __shared__ typename BlockReduce::Storage block_storage;
-  const auto& [packed, norm, table, out] = params;
-
-  const bool is_query = blockIdx.x % 2 == 0;
-  const QkTile tile{blockIdx.z, blockIdx.x / 2, index_t{blockIdx.y} * Policy::tokens};
-  const int row = threadIdx.x / Policy::lanes, lane = threadIdx.x % Policy::lanes;
-  const index_t token = tile.first_token + row;
-  const bool is_token = token < packed.tokens;
-
-  QkRow<Policy> heads[1];
-  if (is_token) heads[0].load(packed.row(tile.batch, token, tile.head) + (is_query ? 0 : Policy::dim), lane);
-  heads[0].normalize((is_query ? norm.query_weight : norm.key_weight).data, norm.epsilon, lane, storage[row]);
-  turn_rows(heads, table, RopePosition::of(table, is_token ? token : 0), lane);
-
-  float values[vectors * vector];
-  auto& by_vector = reinterpret_cast<float(&)[vectors][vector]>(values);
-#pragma unroll
-  for (int v = 0; v < vectors; ++v) widen_words(heads[0].vectors[v], by_vector[v]);
-  if (out.rotation == HeadRotation::hadamard) hadamard<Policy::lanes>(values);
-
-  float largest[] = {0};
-#pragma unroll
-  for (const float value : values) largest[0] = fmaxf(largest[0], fabsf(value));
-  BlockReduce{block_storage}(largest, ::cuda::maximum<>{});
-
-  const auto [scale, inverse] = BlockScale::of(largest[0]);
-  const QuantizedHeads<fp8_e4m3>& to = is_query ? out.queries : out.keys;
-  if (threadIdx.x == 0) to.scale(tile.batch, tile.first_token / Policy::tokens, tile.head) = scale;
-  if (!is_token) return;
-  fp8_e4m3* target = to.values.row(tile.batch, token, tile.head);
-#pragma unroll
-  for (int v = 0; v < vectors; ++v) {
-#pragma unroll
-    for (float& value : by_vector[v]) value *= inverse;
-    store_pack_once(target + QkRow<Policy>::channel(lane, v), round_words<fp8_e4m3>(by_vector[v]));
   }
 }
 
@@ -121,11 +67,11 @@ bool fits_rows(HeadsView<const T> packed, const QkNorm<T>& norm, const RopeTable
          packs_fit<Policy::vector>(norm.query_weight.data) && packs_fit<Policy::vector>(norm.key_weight.data);
 }
 
-/// Blocks for (heads x parts, tiles of tokens, batch).
+/// Blocks for (heads, tiles of tokens, batch).
 template <class Policy, class T>
-dim3 grid_of(HeadsView<const T> packed, int parts) {
+dim3 grid_of(HeadsView<const T> packed) {
   const auto tiles = (packed.tokens + Policy::tokens - 1) / Policy::tokens;
-  return dim3(static_cast<unsigned>(packed.heads * parts), static_cast<unsigned>(tiles),
+  return dim3(static_cast<unsigned>(packed.heads), static_cast<unsigned>(tiles),
               static_cast<unsigned>(packed.batch));
 }
 
@@ -144,9 +90,8 @@ void qk_norm_rope(Device device, std::type_identity_t<HeadsView<const T>> packed
     if (!rope_detail::fits_rows<Policy>(packed, norm, table) ||
         !rope_detail::heads_fit<Policy::vector>(out.queries, out.keys, out.values))
       return false;
-    launch(
-        {.grid = rope_detail::grid_of<Policy>(packed, 1), .block = Policy::threads, .stream = device.stream},
-        qk_norm_rope_kernel<Policy>, params);
+    launch({.grid = rope_detail::grid_of<Policy>(packed), .block = Policy::threads, .stream = device.stream},
+           qk_norm_rope_kernel<Policy>, params);
     return true;
   };
   if (launch_if_it_fits(QkNormRopePolicy<T, 128>{}) || launch_if_it_fits(QkNormRopePolicy<T, 64>{})) return;
@@ -165,9 +110,7 @@ void qk_norm_rope(Device device, std::type_identity_t<HeadsView<const T>> packed
     if (!rope_detail::fits_rows<Policy>(packed, norm, table) ||
         !rope_detail::heads_fit<Policy::vector>(out.queries.values, out.keys.values))
       return false;
-    launch(
-        {.grid = rope_detail::grid_of<Policy>(packed, 2), .block = Policy::threads, .stream = device.stream},
-        quantized_qk_kernel<Policy>, params);
+    launch_quantized_qk<Policy>(device, params);
     return true;
   };
   if (launch_if_it_fits(QuantizedQkPolicy<T, 128>{}) || launch_if_it_fits(QuantizedQkPolicy<T, 64>{})) return;

@@ -57,8 +57,8 @@ void require_qk_inputs(HeadsView<const T> packed, const QkNorm<T>& norm, const R
       HeadsView<const T>{packed.data, packed.batch, packed.tokens, packed.heads, table.dim, 0, 0, 0}, table);
   const auto require_weight = [&](const VectorView<const T>& weight) {
     require(weight.size == table.dim, [&] {
-      return "qk_norm_rope: a norm's weight has " + std::to_string(weight.size) + " elements and a head has " +
-             std::to_string(table.dim) + "; they must be equal";
+      return "qk_norm_rope: a norm's weight has " + std::to_string(weight.size) +
+             " elements and a head has " + std::to_string(table.dim) + "; they must be equal";
     });
   };
   require_weight(norm.query_weight);
@@ -140,15 +140,18 @@ void qk_norm_rope(Host, std::type_identity_t<HeadsView<const T>> packed, const Q
 
 namespace rope_detail {
 
-/// One row as fp8 quantises it: normed, turned and rounded to T, then rotated in float32.
+/// One row as fp8 quantises it: normed as T and turned in float32; a rotation takes the turned row as T,
+/// which is what the GPU's matrix units take.
 template <class T>
 void make_row(const T* source, VectorView<const T> weight, float epsilon, const RopeTableView& table,
               index_t token, HeadRotation rotation, float* row) {
-  T rounded[max_quantized_dim];
-  rms_norm_row(source, weight.data, weight.size, epsilon, rounded);
-  turn_head(rounded, table, RopePosition::of(table, token));
-  std::copy_n(rounded, weight.size, row);
-  if (rotation == HeadRotation::hadamard) hadamard(row, weight.size);
+  T normed[max_quantized_dim];
+  rms_norm_row(source, weight.data, weight.size, epsilon, normed);
+  std::copy_n(normed, weight.size, row);
+  turn_head(row, table, RopePosition::of(table, token));
+  if (rotation == HeadRotation::none) return;
+  for (index_t i = 0; i < weight.size; ++i) row[i] = float(T(row[i]));
+  hadamard(row, weight.size);
 }
 
 /// Finds the block's scale, then makes its rows again to store them.

@@ -55,7 +55,8 @@ struct AnyQkPolicy {
 
 namespace rope_detail {
 
-/// row = rope3d(rms_norm(source)), rounded to T, in shared memory; one warp, which must not be reading row.
+/// row = rope3d(rms_norm(source)), not yet rounded to T, in shared memory; one warp, which must not be
+/// reading row.
 template <class Policy>
 __device__ void make_row_in_warp(const typename Policy::Element* source,
                                  VectorView<const typename Policy::Element> weight, float epsilon,
@@ -76,13 +77,13 @@ __device__ void make_row_in_warp(const typename Policy::Element* source,
   __syncwarp();
 
   const auto position = RopePosition::of(table, token);
-  const auto turn_axis = [&](const RopeAxis& axis, index_t place) {
+  const auto turn_axis = [&](const RopeAxis& axis, int place) {
     for (index_t i = lane; i < axis.pairs; i += warp_lanes) {
       float &first = row[axis.first_channel + i], &second = row[axis.first_channel + axis.pairs + i];
       const float a = first, b = second;
       const float cosine = axis.cosines[place * axis.pairs + i], sine = axis.sines[place * axis.pairs + i];
-      first = float(T(a * cosine - b * sine));
-      second = float(T(b * cosine + a * sine));
+      first = a * cosine - b * sine;
+      second = b * cosine + a * sine;
     }
   };
   turn_axis(table.frame, position.frame);
@@ -91,8 +92,12 @@ __device__ void make_row_in_warp(const typename Policy::Element* source,
   __syncwarp();
 }
 
-inline __device__ void rotate_in_warp(float* row, index_t dim) {
+/// Rounds the row to T and rotates it.
+template <class T>
+__device__ void rotate_in_warp(float* row, index_t dim) {
   const int lane = threadIdx.x % warp_lanes;
+  for (index_t i = lane; i < dim; i += warp_lanes) row[i] = float(T(row[i]));
+  __syncwarp();
   for (index_t stride = 1; stride < dim; stride *= 2) {
     for (index_t pair = lane; pair < dim / 2; pair += warp_lanes) {
       const index_t i = pair / stride * 2 * stride + pair % stride;
@@ -155,7 +160,8 @@ __global__ void __launch_bounds__(Policy::threads)
       rope_detail::make_row_in_warp<Policy>(
           packed.row(tile.batch, token, tile.head) + (is_query ? 0 : table.dim),
           is_query ? norm.query_weight : norm.key_weight, norm.epsilon, table, token, row, storage[warp]);
-      if (out.rotation == HeadRotation::hadamard) rope_detail::rotate_in_warp(row, table.dim);
+      if (out.rotation == HeadRotation::hadamard)
+        rope_detail::rotate_in_warp<typename Policy::Element>(row, table.dim);
       __syncwarp();
       for (index_t i = lane; i < table.dim; i += warp_lanes) use(token, i, row[i]);
       __syncwarp();

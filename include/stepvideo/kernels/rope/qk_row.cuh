@@ -1,13 +1,11 @@
 // A query's or a key's head in the registers of four lanes: normed, turned, rotated.
 #pragma once
-#include <cuda/std/functional>
 #include <cuda/warp>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/kernels/rope/rope.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/pair_words.cuh>
-#include <stepvideo/kernels/tile/row_reduce.cuh>
 
 namespace stepvideo {
 
@@ -18,7 +16,6 @@ struct QkRowPolicy {
   using Element = T;
   static constexpr int dim = head_dim, lanes = 4, vector = 8, vectors = dim / (lanes * vector);
   using Elements = Pack<T, vector>;
-  using Reduce = LanesAllReduce<lanes>;
   static_assert(dim == 64 || dim == 128);
 };
 
@@ -54,8 +51,7 @@ struct QkRow {
   }
 
   /// RMSNorm with the host's roundings; every lane of the warp takes part.
-  __device__ void normalize(const T* weight, float epsilon, int lane,
-                            typename Policy::Reduce::Storage& storage) {
+  __device__ void normalize(const T* weight, float epsilon, int lane) {
     float values[vector], squares = 0;
 #pragma unroll
     for (const Elements& elements : vectors) {
@@ -63,8 +59,12 @@ struct QkRow {
 #pragma unroll
       for (const float value : values) squares += value * value;
     }
-    const float sum = Policy::Reduce::reduce(storage, squares, ::cuda::std::plus<>{});
-    const float scale = rsqrtf(sum / Policy::dim + epsilon);
+    // Two exchanges: CUB's reduction and the broadcast of its result take five times the instructions, and
+    // these kernels have little time for them (62 % of the copy's bandwidth in fp8 with it).
+#pragma unroll
+    for (int distance = 1; distance < Policy::lanes; distance *= 2)
+      squares += ::cuda::device::warp_shuffle_xor<Policy::lanes>(squares, distance).data;
+    const float scale = rsqrtf(squares / Policy::dim + epsilon);
 #pragma unroll
     for (int v = 0; v < Policy::vectors; ++v) {
       widen_words(vectors[v], values);
@@ -75,12 +75,11 @@ struct QkRow {
   }
 };
 
-/// Turns rows that are heads of one token; every lane of the warp takes part.
-template <class Policy, int rows>
-__device__ void turn_rows(QkRow<Policy> (&heads)[rows], const RopeTableView& table,
-                          const RopePosition& position, int lane) {
-  using T = typename Policy::Element;
-  using Elements = typename Policy::Elements;
+/// Turns rows that are heads of one token and calls finish(row, v, values) with what becomes of each vector;
+/// every lane of the warp takes part. `finish` may overwrite the vector that it is told of.
+template <class Policy, int rows, class Finish>
+__device__ void turn_rows(const QkRow<Policy> (&heads)[rows], const RopeTableView& table,
+                          const RopePosition& position, int lane, Finish&& finish) {
   constexpr int vector = Policy::vector, lanes = Policy::lanes;
 #pragma unroll
   for (int v = 0; v < Policy::vectors; ++v) {
@@ -92,21 +91,21 @@ __device__ void turn_rows(QkRow<Policy> (&heads)[rows], const RopeTableView& tab
     const int at = lane + v * lanes;
     const bool is_row = !is_frame && (at & Policy::dim / 32) == 0;
     const RopeAxis& axis = is_frame ? table.frame : is_row ? table.row : table.column;
-    const index_t place = is_frame ? position.frame : is_row ? position.row : position.column;
-    const index_t first = place * axis.pairs + (at & (distance - 1)) * vector;
+    const int place = is_frame ? position.frame : is_row ? position.row : position.column;
+    const int first = place * distance * vector + (at & (distance - 1)) * vector;
     const auto cosines = load_pack<vector>(axis.cosines + first),
                sines = load_pack<vector>(axis.sines + first);
 #pragma unroll
-    for (QkRow<Policy>& head : heads) {
+    for (int r = 0; r < rows; ++r) {
+      const QkRow<Policy>& head = heads[r];
       float own[vector], other[vector], turned[vector];
       widen_words(head.vectors[v], own);
       if (vectors_apart > 0) {
-        Elements& second = head.vectors[v + vectors_apart];
-        widen_words(second, other);
+        widen_words(head.vectors[v + vectors_apart], other);
 #pragma unroll
         for (int i = 0; i < vector; ++i)
           turned[i] = other[i] * cosines.elements[i] + own[i] * sines.elements[i];
-        second = round_words<T>(turned);
+        finish(r, v + vectors_apart, turned);
 #pragma unroll
         for (int i = 0; i < vector; ++i)
           turned[i] = own[i] * cosines.elements[i] - other[i] * sines.elements[i];
@@ -118,7 +117,7 @@ __device__ void turn_rows(QkRow<Policy> (&heads)[rows], const RopeTableView& tab
         for (int i = 0; i < vector; ++i)
           turned[i] = own[i] * cosines.elements[i] + other[i] * (sign * sines.elements[i]);
       }
-      head.vectors[v] = round_words<T>(turned);
+      finish(r, v, turned);
     }
   }
 }

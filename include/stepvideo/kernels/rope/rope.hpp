@@ -28,14 +28,15 @@ void require_rope_shapes(HeadsView<T> heads, const RopeTableView& table) {
 
 /// Where in the video a tensor's token lies.
 struct RopePosition {
-  index_t frame = 0, row = 0, column = 0;
+  int frame = 0, row = 0, column = 0;
 
   /// Divides in 32 bits, which GPUs do several times faster; no memory holds 2^32 tokens.
   static constexpr RopePosition of(const RopeTableView& table, index_t token) {
     const auto place = static_cast<std::uint32_t>(table.first_token + token);
     const auto width = static_cast<std::uint32_t>(table.shape.width),
                height = static_cast<std::uint32_t>(table.shape.height), line = place / width;
-    return {line / height, line % height, place % width};
+    return {static_cast<int>(line / height), static_cast<int>(line % height),
+            static_cast<int>(place % width)};
   }
 };
 

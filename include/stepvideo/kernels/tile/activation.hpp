@@ -11,13 +11,13 @@ struct Identity {
 };
 /// x / (1 + exp(-x))
 struct Silu {
-  constexpr float operator()(float x) const { return x / (1.0f + fast_exp(-x)); }
+  constexpr float operator()(float x) const { return fast_divide(x, 1.0f + fast_exp(-x)); }
 };
 /// x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), written as x sigmoid(2 u)
 struct GeluTanh {
   constexpr float operator()(float x) const {
     const float u = 0.797884561f * (x + 0.044715f * x * x * x);
-    return x / (1.0f + fast_exp(-2.0f * u));
+    return fast_divide(x, 1.0f + fast_exp(-2.0f * u));
   }
 };
 /// x/2 (1 + erf(x / sqrt 2))

@@ -55,7 +55,7 @@ struct Bias {
 /// function(y)
 template <class Function>
 struct Activate {
-  [[no_unique_address]] Function function{};
+  Function function{};  // not [[no_unique_address]]: nvcc lays that out differently on the host and on the GPU
 
   constexpr auto row(index_t) const {
     return [f = function](float y, index_t) { return f(y); };

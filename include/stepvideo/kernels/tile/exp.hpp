@@ -6,8 +6,15 @@
 namespace stepvideo {
 
 /// e^x in float32, with a relative error below 2e-7. Arguments below -87.33 give the smallest normal float
-/// (1.2e-38) and arguments above 88.37 give 2.4e38: never zero, never infinity. NaN stays NaN.
+/// (1.2e-38) and arguments above 88.37 give 2.4e38: never zero, never infinity. NaN stays NaN. On the GPU,
+/// one instruction of the special function unit: relative error below 2e-7 + 1e-7 |x|, zero and infinity at
+/// the ends.
 constexpr float fast_exp(float x) {
+#ifdef __CUDA_ARCH__
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * 1.44269504f));
+  return power;
+#else
   x = x < -87.33f ? -87.33f : x;
   x = x > 88.37f ? 88.37f : x;
   // Adding 1.5 * 2^23 rounds to a whole number, which then sits in the low bits of the sum.
@@ -24,6 +31,19 @@ constexpr float fast_exp(float x) {
   p = p * r * r + r + 1.0f;
   const auto exponent = (std::bit_cast<std::int32_t>(shifted) - 0x4B400000 + 127) << 23;
   return p * std::bit_cast<float>(exponent);
+#endif
+}
+
+/// numerator / denominator; on the GPU by an approximate reciprocal, within a few units in the last place: a
+/// correctly rounded quotient takes more instructions there than an activation's other steps together.
+constexpr float fast_divide(float numerator, float denominator) {
+#ifdef __CUDA_ARCH__
+  float reciprocal;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(reciprocal) : "f"(denominator));
+  return numerator * reciprocal;
+#else
+  return numerator / denominator;
+#endif
 }
 
 }  // namespace stepvideo

@@ -10,14 +10,14 @@ namespace stepvideo {
 struct Moments {
   double count = 0, mean = 0, deviations = 0;
 
-  void merge(const Moments& other) {
+  constexpr void merge(const Moments& other) {
     if (other.count == 0) return;
     const double total = count + other.count, difference = other.mean - mean;
     deviations += other.deviations + difference * difference * (count * other.count / total);
     mean += difference * (other.count / total);
     count = total;
   }
-  double variance() const { return deviations / count; }
+  constexpr double variance() const { return deviations / count; }
 };
 
 /// The moments of up to simd_floats neighbouring columns.
