@@ -1,9 +1,10 @@
-// What a build without tokenizers and libav says. Its sources stand in for the library's own here.
+// What a build without tokenizers, libav and the GPU's benches says. Its sources stand in for the library's own here.
 #define BOOST_TEST_MODULE without_capabilities
 #include <functional>
 
 #include <boost/test/unit_test.hpp>
 
+#include "commands/without_device_bench.cpp"
 #include "io/without_video.cpp"
 #include "support/scratch_folder.hpp"
 #include "text/without_text.cpp"
@@ -42,4 +43,8 @@ BOOST_AUTO_TEST_CASE(a_build_without_libav_still_writes_tensors) {
   writer->append({pixels.data(), 1, 16, 16, 3});
   writer->finish();
   BOOST_CHECK_EQUAL(io::read_video(folder / "v.safetensors").pixels[100], 0.5f);
+}
+BOOST_AUTO_TEST_CASE(a_build_without_the_gpus_benches_says_so) {
+  BOOST_CHECK(!commands::can_bench_device());
+  check_says([] { commands::bench_device({}); }, "STEPVIDEO_CUDA=ON");
 }

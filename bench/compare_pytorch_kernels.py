@@ -1,0 +1,106 @@
+"""Time PyTorch's kernels on the GPU, for the rows of `stepvideo bench kernels`.
+
+    python compare_pytorch_kernels.py [--attention NAME=BACKEND:QUERIES:KEYS:HEADS]... [--kernel NAME]...
+
+BACKEND is cudnn or flash, the one backend that scaled_dot_product_attention may use. --kernel asks for the operations
+of bench/NAME.cu that EAGER has. Prints one JSON object: versions, and for each row the library and the median milliseconds.
+Inputs are normal, take turns and together exceed the L2; each run is between two events; all runs are enqueued before
+the first is waited for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from typing import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+BACKENDS = {"cudnn": (SDPBackend.CUDNN_ATTENTION, "cuDNN"), "flash": (SDPBackend.FLASH_ATTENTION, "FlashAttention-2")}
+TOKENS, WIDTH, DIM = 75_888, 6144, 128
+L2_BYTES = 60e6
+
+Call = Callable[[int], object]
+
+
+def median_ms(call: Call, least_ms: float = 300) -> float:
+    """The median over at least 5 runs that fill `least_ms`, after two for warming up."""
+
+    def times(first: int, runs: int) -> list[float]:
+        events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(runs)]
+        for run, (begin, end) in enumerate(events):
+            begin.record()
+            call(first + run)
+            end.record()
+        torch.cuda.synchronize()
+        return [begin.elapsed_time(end) for begin, end in events]
+
+    estimate = min(times(0, 2))
+    return statistics.median(times(2, int(min(max(math.ceil(least_ms / max(estimate, 1e-3)), 5), 200))))
+
+
+def normal(*shape: int, dtype: torch.dtype = torch.bfloat16) -> Callable[[int], Tensor]:
+    """Tensors that take turns, by run."""
+    count = int(min(max(4 * L2_BYTES / (math.prod(shape) * dtype.itemsize), 2), 16))
+    sets = [torch.randn(*shape, device="cuda", dtype=dtype) for _ in range(count)]
+    return lambda run: sets[run % count]
+
+
+def attention(backend: str, queries: int, keys: int, heads: int) -> Call:
+    q, k, v = normal(1, heads, queries, DIM), normal(1, heads, keys, DIM), normal(1, heads, keys, DIM)
+
+    def call(run: int) -> Tensor:
+        with sdpa_kernel(BACKENDS[backend][0]):
+            return F.scaled_dot_product_attention(q(run), k(run), v(run))
+
+    return call
+
+
+def rms_norm() -> Call:
+    x, weight = normal(1, TOKENS, WIDTH // DIM, DIM), normal(DIM)
+    return lambda run: F.rms_norm(x(run), (DIM,), weight(0), 1e-6)
+
+
+# By the name of the bench, then of its row.
+EAGER: dict[str, dict[str, Callable[[], Call]]] = {
+    "rms_norm": {"rms_norm, bf16, 75888 x 48 x 128": rms_norm},
+}
+
+
+def parse_attention(text: str) -> tuple[str, str, list[int]]:
+    name, shape = text.rsplit("=", 1)
+    backend, *extents = shape.split(":")
+    return name, backend, [int(extent) for extent in extents]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--attention", action="append", default=[], type=parse_attention)
+    parser.add_argument("--kernel", action="append", default=[])
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        raise SystemExit(f"PyTorch {torch.__version__} sees no CUDA GPU")
+    torch.manual_seed(1)
+    rows, timed = {}, {}
+    with torch.no_grad():
+        for name, backend, extents in arguments.attention:
+            key = (backend, *extents)
+            if key not in timed:
+                timed[key] = median_ms(attention(backend, *extents))
+                torch.cuda.empty_cache()
+            rows[name] = {"library": BACKENDS[backend][1], "milliseconds": timed[key]}
+        for kernel in arguments.kernel:
+            for name, operation in EAGER.get(kernel, {}).items():
+                rows[name] = {"library": "eager", "milliseconds": median_ms(operation())}
+                torch.cuda.empty_cache()
+    print(json.dumps({"pytorch": torch.__version__, "cuda": torch.version.cuda,
+                      "cudnn": torch.backends.cudnn.version(), "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+// The same work in PyTorch, timed by a child process.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "support/report.hpp"
+
+namespace stepvideo::commands {
+
+struct PytorchTimes {
+  std::string versions;  ///< "PyTorch 2.11.0 with CUDA 13.0, cuDNN 91900"
+  std::map<std::string, bench::Baseline> rows;
+};
+
+/// Runs bench/compare_pytorch_kernels.py under `python` for the rows of the named benches; what it says on
+/// its error stream passes through. Throws Error when it fails.
+PytorchTimes time_pytorch(const std::string& python, const std::vector<std::string>& benches);
+
+}  // namespace stepvideo::commands
