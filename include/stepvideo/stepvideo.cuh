@@ -5,12 +5,17 @@
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/merge.cuh>
 #include <stepvideo/kernels/attention/row_softmax.cuh>
+#include <stepvideo/kernels/attention/warp_attention.cuh>
+#include <stepvideo/kernels/attention/warp_mainloop.cuh>
+#include <stepvideo/kernels/attention/warp_softmax.cuh>
+#include <stepvideo/kernels/attention/warp_tile.cuh>
 #include <stepvideo/kernels/elementwise/latents.cuh>
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
 #include <stepvideo/kernels/elementwise/timestep.cuh>
 #include <stepvideo/kernels/norm/gated_layer_norm.cuh>
 #include <stepvideo/kernels/norm/group_norm.cuh>
 #include <stepvideo/kernels/norm/layer_norm.cuh>
+#include <stepvideo/kernels/norm/layer_norm_rows.cuh>
 #include <stepvideo/kernels/norm/rms_norm.cuh>
 #include <stepvideo/kernels/rope/qk_norm_rope.cuh>
 #include <stepvideo/kernels/rope/qk_norm_rope_any.cuh>

@@ -67,6 +67,14 @@ struct OnDevice {
   }
 };
 
+/// A kernel and the element it is tested with.
+template <class Kernel_, class T>
+struct Subject {
+  using Kernel = Kernel_;
+  using Element = T;
+  static constexpr OnDevice<Kernel> on_device{};
+};
+
 /// The bits of fifty runs, each over a poisoned output.
 template <class Kernel, class T, class Mask>
 void fifty_runs_give_the_same_bits(const Mask& mask) {
