@@ -1,6 +1,5 @@
 // The gated residual and the LayerNorm behind it on the GPU, behind the same call as on the CPU.
 #pragma once
-#include <algorithm>
 #include <type_traits>
 
 #include <stepvideo/kernels/norm/gated_layer_norm.hpp>
@@ -20,36 +19,32 @@ struct GatedRows {
   struct Loaded {
     Pack<Stream, count> stream;
     Pack<Delta, count> delta;
-    float gate[count];
   };
 
   template <int count>
-  __device__ Loaded<count> load(index_t batch, index_t token, int column) const {
-    Loaded<count> loaded{load_pack_once<count>(stream.row(batch, token) + column),
-                         load_pack_once<count>(delta.row(batch, token) + column),
-                         {}};
-    if (gate.data != nullptr) {
-      widen_pack(load_constant_pack<count>(gate.row(batch) + column), loaded.gate);
-    } else {
-#pragma unroll
-      for (int e = 0; e < count; ++e) loaded.gate[e] = 1;
-    }
-    return loaded;
+  __device__ Loaded<count> load(index_t batch, index_t token, PackColumn column) const {
+    return {load_pack_once<count>(column.of(stream.row(batch, token))),
+            load_pack_once<count>(column.of(delta.row(batch, token)))};
   }
   /// As the stream will hold them.
   template <int count>
-  __device__ void evaluate(const Loaded<count>& loaded, float (&values)[count]) const {
+  __device__ void evaluate(const Loaded<count>& loaded, index_t batch, PackColumn column,
+                           float (&values)[count]) const {
+    float gates[count];
+#pragma unroll
+    for (int e = 0; e < count; ++e) gates[e] = 1;
+    if (gate.data != nullptr) widen_pack(load_constant_pack<count>(column.of(gate.row(batch))), gates);
 #pragma unroll
     for (int e = 0; e < count; ++e)
-      values[e] = float(loaded.stream.elements[e]) + loaded.gate[e] * float(loaded.delta.elements[e]);
+      values[e] = float(loaded.stream.elements[e]) + gates[e] * float(loaded.delta.elements[e]);
     widen_pack(round_pack<Stream>(values), values);
   }
   template <int count>
-  __device__ void keep(index_t batch, index_t token, int column, const float (&values)[count]) const {
-    store_pack_once(stream.row(batch, token) + column, round_pack<Stream>(values));
+  __device__ void keep(index_t batch, index_t token, PackColumn column, const float (&values)[count]) const {
+    store_pack_once(column.of(stream.row(batch, token)), round_pack<Stream>(values));
   }
-  __device__ float again(index_t batch, index_t token, int column) const {
-    return float(stream.row(batch, token)[column]);
+  __device__ float again(index_t batch, index_t token, PackColumn column) const {
+    return float(*column.of(stream.row(batch, token)));
   }
 
   template <int count>

@@ -1,6 +1,7 @@
 // RMSNorm on the GPU, behind the same call as on the CPU.
 #pragma once
 #include <cuda/std/functional>
+#include <limits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/launch.cuh>
@@ -11,16 +12,16 @@
 namespace stepvideo {
 
 /// A row is shared by `lanes` lanes of a warp that take `vector` elements each at a time. Heads of up to
-/// `lanes` packs stay in registers, `rows` neighbouring heads at once, so that many loads are in flight.
+/// `lanes` packs stay in registers. On an H200 over 75,888 tokens of 48 heads of 128 bf16: 91 % of the
+/// device copy's 4228 GB/s (256 threads 90 %; two or four rows a lane 78 and 69 %).
 template <class T, int vector_elements>
 struct RmsNormPolicy {
   using Element = T;
   static constexpr int vector = vector_elements;
-  static constexpr int threads = 256;
+  static constexpr int threads = 128;
   // 16-byte loads: 16 lanes cover a head of 128 two-byte elements, 32 lanes one of 128 floats.
   static constexpr int lanes = sizeof(T) == 2 && vector > 1 ? 16 : 32;
   static constexpr int groups = threads / lanes;
-  static constexpr int rows = 4;
   static constexpr index_t widest = index_t{lanes} * vector;
 };
 
@@ -29,39 +30,26 @@ struct RmsNormParams {
   HeadsView<const T> in;
   VectorView<const T> weight;
   HeadsView<T> out;
-  float epsilon;
+  float epsilon, per_channel;  ///< 1 / dim
 };
 
 namespace detail {
 
-/// A row's place: rows run over heads, then tokens, then batch elements.
+/// A row of one batch element: rows run over heads, then tokens. Index is as narrow as the count of rows
+/// allows, for the division's sake.
+template <class Index>
 struct HeadPlace {
-  index_t batch, token, head;
+  Index token, head;
 
-  template <class T>
-  static __device__ HeadPlace of(index_t row, const HeadsView<T>& view) {
-    const index_t all_tokens = row / view.heads;
-    return {all_tokens / view.tokens, all_tokens % view.tokens, row - all_tokens * view.heads};
-  }
-  template <class T>
-  __device__ void advance(const HeadsView<T>& view) {
-    if (++head < view.heads) return;
-    head = 0;
-    if (++token < view.tokens) return;
-    token = 0, ++batch;
-  }
-  template <class T>
-  __device__ T* row_of(const HeadsView<T>& view) const {
-    return view.row(batch, token, head);
-  }
+  __device__ HeadPlace(Index row, Index heads) : token(row / heads), head(row - token * heads) {}
 };
 
 /// Of the sum of a row's squares, shared by `lanes`.
-template <int lanes>
-__device__ float rms_scale(typename LanesAllReduce<lanes>::Storage& storage, float squares, index_t dim,
-                           float epsilon) {
+template <int lanes, class T>
+__device__ float rms_scale(typename LanesAllReduce<lanes>::Storage& storage, float squares,
+                           const RmsNormParams<T>& params) {
   const float sum = LanesAllReduce<lanes>::reduce(storage, squares, cuda::std::plus<float>{});
-  return 1.0f / sqrtf(sum / static_cast<float>(dim) + epsilon);
+  return rsqrtf(sum * params.per_channel + params.epsilon);
 }
 
 template <class T, int count>
@@ -83,34 +71,28 @@ template <class Policy>
 __global__ void __launch_bounds__(Policy::threads)
     rms_norm_kernel(RmsNormParams<typename Policy::Element> params) {
   using T = typename Policy::Element;
-  constexpr int vector = Policy::vector, rows = Policy::rows;
-  __shared__ typename LanesAllReduce<Policy::lanes>::Storage storage[rows][Policy::groups];
+  constexpr int vector = Policy::vector;
+  __shared__ typename LanesAllReduce<Policy::lanes>::Storage storage[Policy::groups];
 
   const int group = threadIdx.x / Policy::lanes, column = threadIdx.x % Policy::lanes * vector;
   const HeadsView<const T>& in = params.in;
-  const index_t first = (index_t{blockIdx.x} * Policy::groups + group) * rows;
-  const index_t count = in.batch * in.tokens * in.heads - first;  // every lane stays for the reduction
-  const bool has_column = column < in.dim;
+  const auto heads = static_cast<unsigned>(in.heads), rows = static_cast<unsigned>(in.tokens) * heads;
+  const unsigned row = blockIdx.x * Policy::groups + group;
+  const bool has_pack = row < rows && column < in.dim;  // every lane stays for the reduction
+  const detail::HeadPlace<unsigned> place(row, heads);
 
-  const auto first_place = detail::HeadPlace::of(first, in);
-  Pack<T, vector> packs[rows] = {};
-  auto place = first_place;
-#pragma unroll
-  for (int r = 0; r < rows; ++r, place.advance(in))
-    if (r < count && has_column) packs[r] = load_pack_once<vector>(place.row_of(in) + column);
-  Pack<T, vector> weight{};
-  if (has_column) weight = load_constant_pack<vector>(params.weight.data + column);
-
-  place = first_place;
-#pragma unroll
-  for (int r = 0; r < rows; ++r, place.advance(in)) {
-    float squares = 0;
-#pragma unroll
-    for (int e = 0; e < vector; ++e) squares += float(packs[r].elements[e]) * float(packs[r].elements[e]);
-    const float scale = detail::rms_scale<Policy::lanes>(storage[r][group], squares, in.dim, params.epsilon);
-    if (r < count && has_column)
-      store_pack_once(place.row_of(params.out) + column, detail::scaled(packs[r], scale, weight));
+  Pack<T, vector> pack{}, weight{};
+  if (has_pack) {
+    pack = load_pack_once<vector>(in.row(blockIdx.y, place.token, place.head) + column);
+    weight = load_constant_pack<vector>(params.weight.data + column);
   }
+  float squares = 0;
+#pragma unroll
+  for (int e = 0; e < vector; ++e) squares += float(pack.elements[e]) * float(pack.elements[e]);
+  const float scale = detail::rms_scale<Policy::lanes>(storage[group], squares, params);
+  if (has_pack)
+    store_pack_once(params.out.row(blockIdx.y, place.token, place.head) + column,
+                    detail::scaled(pack, scale, weight));
 }
 
 /// Rows of any length: read twice, the second time from L1.
@@ -124,9 +106,9 @@ __global__ void __launch_bounds__(Policy::threads)
   const int group = threadIdx.x / Policy::lanes, column = threadIdx.x % Policy::lanes * vector;
   const HeadsView<const T>& in = params.in;
   const index_t row = index_t{blockIdx.x} * Policy::groups + group;
-  const bool is_row = row < in.batch * in.tokens * in.heads;  // every lane stays for the reduction
-  const auto place = detail::HeadPlace::of(row, in);
-  const T* source = place.row_of(in);
+  const bool is_row = row < in.tokens * in.heads;  // every lane stays for the reduction
+  const detail::HeadPlace<index_t> place(row, in.heads);
+  const T* source = in.row(blockIdx.y, place.token, place.head);
   float squares = 0;
   if (is_row) {
     for (index_t i = column; i < in.dim; i += stride) {
@@ -135,10 +117,10 @@ __global__ void __launch_bounds__(Policy::threads)
       for (int e = 0; e < vector; ++e) squares += float(pack.elements[e]) * float(pack.elements[e]);
     }
   }
-  const float scale = detail::rms_scale<Policy::lanes>(storage[group], squares, in.dim, params.epsilon);
+  const float scale = detail::rms_scale<Policy::lanes>(storage[group], squares, params);
   if (!is_row) return;
 
-  T* target = place.row_of(params.out);
+  T* target = params.out.row(blockIdx.y, place.token, place.head);
   for (index_t i = column; i < in.dim; i += stride)
     store_pack_once(target + i, detail::scaled(load_pack<vector>(source + i), scale,
                                                load_constant_pack<vector>(params.weight.data + i)));
@@ -149,14 +131,16 @@ template <Element T>
 void rms_norm(Device device, std::type_identity_t<HeadsView<const T>> in,
               std::type_identity_t<VectorView<const T>> weight, float epsilon, HeadsView<T> out) {
   require_rms_norm_shapes<T>(in, weight, out);
-  const index_t rows = in.batch * in.tokens * in.heads;
-  if (rows == 0) return;
+  const index_t rows = in.tokens * in.heads;  // of a batch element
+  if (rows == 0 || in.batch == 0) return;
 
   constexpr int vector = widest_access_bytes / sizeof(T);
   const auto launch_with = [&](auto policy, index_t rows_per_block, auto kernel) {
-    const auto blocks = (rows + rows_per_block - 1) / rows_per_block;
-    launch({.grid = dim3(static_cast<unsigned>(blocks)), .block = policy.threads, .stream = device.stream},
-           kernel, RmsNormParams<T>{in, weight, out, epsilon});
+    launch({.grid = dim3(static_cast<unsigned>((rows + rows_per_block - 1) / rows_per_block),
+                         static_cast<unsigned>(in.batch)),
+            .block = policy.threads,
+            .stream = device.stream},
+           kernel, RmsNormParams<T>{in, weight, out, epsilon, 1.0f / static_cast<float>(in.dim)});
   };
   using Fast = RmsNormPolicy<T, vector>;
   using Scalar = RmsNormPolicy<T, 1>;
@@ -164,10 +148,10 @@ void rms_norm(Device device, std::type_identity_t<HeadsView<const T>> in,
       !packs_fit<vector>(out.data, out.batch_stride, out.token_stride, out.head_stride) ||
       !packs_fit<vector>(weight.data)) {
     launch_with(Scalar{}, Scalar::groups, rms_norm_loop_kernel<Scalar>);
-  } else if (in.dim > Fast::widest) {
+  } else if (in.dim > Fast::widest || rows > std::numeric_limits<int>::max()) {
     launch_with(Fast{}, Fast::groups, rms_norm_loop_kernel<Fast>);
   } else {
-    launch_with(Fast{}, Fast::groups * Fast::rows, rms_norm_kernel<Fast>);
+    launch_with(Fast{}, Fast::groups, rms_norm_kernel<Fast>);
   }
 }
 

@@ -29,6 +29,18 @@ bool packs_fit(const void* data, std::same_as<index_t> auto... strides) {
   return reinterpret_cast<std::uintptr_t>(data) % widest_access_bytes == 0 && ((strides % count == 0) && ...);
 }
 
+/// Where in a row a thread's pack lies. The offset is a constant of an unrolled loop: apart from the rest it
+/// becomes part of the access and costs no arithmetic.
+struct PackColumn {
+  int first, offset = 0;
+
+  template <class T>
+  __device__ T* of(T* row) const {
+    return row + first + offset;
+  }
+  __device__ bool is_within(int width) const { return first < width - offset; }
+};
+
 namespace detail {
 
 template <std::size_t bytes>
@@ -91,8 +103,21 @@ __device__ void store_pack_once(T* target, const Pack<T, count>& pack) {
 /// values = pack, as floats.
 template <class T, int count>
 __device__ void widen_pack(const Pack<T, count>& pack, float (&values)[count]) {
+  if constexpr (std::same_as<T, bf16> && count > 1) {
+    // A pair is a word whose upper half is a float already: one instruction an element.
+    struct Pairs {
+      unsigned words[count / 2];
+    };
+    const auto pairs = std::bit_cast<Pairs>(pack);
 #pragma unroll
-  for (int i = 0; i < count; ++i) values[i] = float(pack.elements[i]);
+    for (int i = 0; i < count; i += 2) {
+      values[i] = std::bit_cast<float>(pairs.words[i / 2] << 16);
+      values[i + 1] = std::bit_cast<float>(pairs.words[i / 2] & 0xFFFF'0000u);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < count; ++i) values[i] = float(pack.elements[i]);
+  }
 }
 
 /// The values as T, rounded as T(value) rounds them; pairs take one instruction of the GPU.

@@ -23,7 +23,7 @@ struct LanesAllReduce {
 
 /// Over a block of `threads`, `count` values at a time behind one barrier. The order of a sum depends on
 /// nothing but `threads`.
-template <int threads, int count>
+template <int threads, int count = 1>
 class BlockAllReduce {
   static_assert(threads % warp_lanes == 0);
   static constexpr int warps = threads / warp_lanes;
@@ -56,10 +56,22 @@ class BlockAllReduce {
     // The next call writes the other half, which every thread has read before it met this call's barrier.
     turn_ ^= 1;
   }
+  /// The reduction of one value of each thread.
+  template <class Op>
+  __device__ float operator()(float value, Op op) requires(count == 1) {
+    float values[1] = {value};
+    (*this)(values, op);
+    return values[0];
+  }
 
  private:
   Storage& storage_;
   int turn_ = 0;
+};
+
+/// LargerMagnitude as one instruction.
+struct LargerMagnitudeOfLane {
+  __device__ float operator()(float largest, float value) const { return fmaxf(largest, fabsf(value)); }
 };
 
 }  // namespace stepvideo
