@@ -66,9 +66,48 @@ def rms_norm() -> Call:
     return lambda run: F.rms_norm(x(run), (DIM,), weight(0), 1e-6)
 
 
+def layer_norm(dtype: torch.dtype) -> Call:
+    """In bf16 whatever the stream is in, as our rows are."""
+    x, weight, bias = normal(TOKENS, WIDTH, dtype=dtype), normal(WIDTH), normal(WIDTH)
+    scale, shift = normal(WIDTH), normal(WIDTH)
+
+    def call(run: int) -> Tensor:
+        return F.layer_norm(x(run).bfloat16(), (WIDTH,), weight(0), bias(0), 1e-5) * (1 + scale(0)) + shift(0)
+
+    return call
+
+
+def gated_layer_norm(dtype: torch.dtype) -> Call:
+    stream, delta, gate = normal(TOKENS, WIDTH, dtype=dtype), normal(TOKENS, WIDTH), normal(WIDTH)
+    weight, bias, scale, shift = normal(WIDTH), normal(WIDTH), normal(WIDTH), normal(WIDTH)
+
+    def call(run: int) -> Tensor:
+        x = stream(run).add_(gate(0) * delta(run))
+        return F.layer_norm(x.bfloat16(), (WIDTH,), weight(0), bias(0), 1e-5) * (1 + scale(0)) + shift(0)
+
+    return call
+
+
+def guided_step(width: int) -> Call:
+    prompted, negative, latents = (normal(TOKENS, width, dtype=torch.float32) for _ in range(3))
+    return lambda run: latents(run).add_((negative(run) + 9.0 * (prompted(run) - negative(run))) * 0.03)
+
+
 # By the name of the bench, then of its row.
 EAGER: dict[str, dict[str, Callable[[], Call]]] = {
     "rms_norm": {"rms_norm, bf16, 75888 x 48 x 128": rms_norm},
+    "layer_norm": {
+        "layer_norm, float to bf16, modulated, 75888 x 6144": lambda: layer_norm(torch.float32),
+        "layer_norm, bf16 to bf16, modulated, 75888 x 6144": lambda: layer_norm(torch.bfloat16),
+    },
+    "gated_layer_norm": {
+        "gated_residual_layer_norm, float stream, bf16 out, 75888 x 6144": lambda: gated_layer_norm(torch.float32),
+        "gated_residual_layer_norm, bf16 stream, bf16 out, 75888 x 6144": lambda: gated_layer_norm(torch.bfloat16),
+    },
+    "guided_step": {
+        "guided_step, 75888 x 64": lambda: guided_step(64),
+        "guided_step, 75888 x 6144": lambda: guided_step(WIDTH),
+    },
 }
 
 

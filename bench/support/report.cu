@@ -94,7 +94,7 @@ Report::Report(std::FILE* output) : output_(output) {
       output_,
       "%s, %d multiprocessors, driver for CUDA %d.%d; copy %.0f GB/s, cuBLASLt 8192^3 bf16 %s and fp8 "
       "%s TFLOP/s\n"
-      "%-58s %10s %9s %7s %6s %5s %5s  %s\n",
+      "%-66s %10s %9s %7s %6s %5s %5s  %s\n",
       properties.name, properties.multiProcessorCount, driver / 1000, driver % 1000 / 10,
       1e-9 * ceilings_.copy_bytes_per_second, text("%.0f", ceilings_.bf16_flops_per_second, 1e-12).c_str(),
       text("%.0f", ceilings_.fp8_flops_per_second, 1e-12).c_str(), "", "ms", "TFLOP/s", "GB/s", "floor",
@@ -140,7 +140,7 @@ void Report::measure(const Row& row, const std::function<void(int)>& call, doubl
                   result.baseline->milliseconds);
     against = buffer;
   }
-  std::fprintf(output_, "%-58s %10.4f %9s %7s %6s %5s %5s  %s\n", row.name.c_str(), result.milliseconds,
+  std::fprintf(output_, "%-66s %10.4f %9s %7s %6s %5s %5s  %s\n", row.name.c_str(), result.milliseconds,
                text("%.1f", optional_rate(row.flops, result.flops_per_second()), 1e-12).c_str(),
                text("%.0f", optional_rate(row.bytes, result.bytes_per_second()), 1e-9).c_str(),
                text("%.0f %%", result.floor_share, 100).c_str(), text("%.0f", state.clock_mhz).c_str(),

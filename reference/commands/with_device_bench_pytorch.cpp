@@ -77,7 +77,7 @@ PytorchTimes time_pytorch(const std::string& python, const std::vector<std::stri
   };
   add_attention("attention_device", bench::attention_cases());
   add_attention("warp_attention", bench::warp_attention_cases());
-  add_attention("fp8_attention", bench::fp8_attention_cases());
+  add_attention("fp8_attention_device", bench::fp8_attention_cases());
   for (const auto& name : benches) command += " --kernel " + quoted(name);
 
   const std::string what = "--pytorch " + python;
