@@ -3,12 +3,17 @@
 #include <stepvideo/core/check.cuh>
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/attention/attention.cuh>
+#include <stepvideo/kernels/attention/attention_work.cuh>
 #include <stepvideo/kernels/attention/merge.cuh>
 #include <stepvideo/kernels/attention/row_softmax.cuh>
 #include <stepvideo/kernels/attention/warp_attention.cuh>
 #include <stepvideo/kernels/attention/warp_mainloop.cuh>
 #include <stepvideo/kernels/attention/warp_softmax.cuh>
 #include <stepvideo/kernels/attention/warp_tile.cuh>
+#include <stepvideo/kernels/attention/warpgroup_attention.cuh>
+#include <stepvideo/kernels/attention/warpgroup_mainloop.cuh>
+#include <stepvideo/kernels/attention/warpgroup_pipeline.cuh>
 #include <stepvideo/kernels/elementwise/latents.cuh>
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
 #include <stepvideo/kernels/elementwise/timestep.cuh>
@@ -31,6 +36,7 @@
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/pair_words.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
+#include <stepvideo/kernels/tile/shared_memory.cuh>
 #include <stepvideo/kernels/tile/tma.cuh>
 #include <stepvideo/kernels/tile/wgmma.cuh>
 // nvcc's front end does not know the host compiler's unroll pragmas and passes them on.

@@ -1,4 +1,4 @@
-// Which tile of queries a block works on next.
+// Which tiles of queries a block works on.
 #pragma once
 #include <stepvideo/core/view.hpp>
 
@@ -10,7 +10,8 @@ struct AttentionWork {
 };
 
 /// Numbers all tiles of all heads. The tiles of a head are neighbours, so that the blocks at work share its
-/// keys and values in the L2 cache; the last queries come first, since under a causal mask they have most to do.
+/// keys and values in the L2 cache; the last queries come first, since under a causal mask they have most to
+/// do.
 struct AttentionWorkList {
   int query_tiles, heads, batch, tile_queries;
 
@@ -22,6 +23,21 @@ struct AttentionWorkList {
   constexpr AttentionWork at(int index) const {
     const int tile = query_tiles - 1 - index % query_tiles, of_batch = index / query_tiles;
     return {of_batch / heads, of_batch % heads, tile * tile_queries};
+  }
+};
+
+/// The numbers first, first + step, ... below end: one block's share of a work list.
+struct AttentionShare {
+  int first, end, step;
+
+  /// Every block takes the next tile in turn: all work on one head at a time.
+  static constexpr AttentionShare interleaved(int count, int block, int blocks) {
+    return {block, count, blocks};
+  }
+  /// Neighbouring tiles, whose keys and values a block may keep.
+  static constexpr AttentionShare contiguous(int count, int block, int blocks) {
+    const auto bound = [&](int b) { return static_cast<int>(index_t{count} * b / blocks); };
+    return {bound(block), bound(block + 1), 1};
   }
 };
 

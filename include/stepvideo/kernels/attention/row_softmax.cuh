@@ -6,6 +6,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <stepvideo/core/element.hpp>
+
 namespace stepvideo {
 
 /// Reductions over the four neighbouring lanes that hold a row. CUB's warp reductions leave the result in one
@@ -26,21 +28,24 @@ __device__ inline float exp2_approximately(float x) {
   return result;
 }
 
-/// A tile's values are in mma.sync's accumulator layout: element 4 i + 2 r + c belongs to row r. Weights are
-/// 2^(scale_log2 score - reference). The reference trails the row's maximum by up to `headroom_log2`, so that
-/// it rises, and results made so far are rescaled, a few times per row only; the end divides it out.
+/// By how much, in powers of two, weights may exceed one before they or their sums over 2^20 keys overflow.
+template <Element T>
+inline constexpr float weight_headroom_log2 = 64;
+template <>
+inline constexpr float weight_headroom_log2<fp16> = 15;
+
+/// A tile's values are in mma.sync's accumulator layout: element 4 i + 2 r + c belongs to row r. Weights, to
+/// be rounded to T, are 2^(scale_log2 score - reference). The reference trails the row's maximum: it rises,
+/// and results made so far are rescaled, only where the headroom would not do; the end divides it out.
+template <Element T>
 class RowSoftmax {
  public:
   static constexpr int rows = 2;
-  static constexpr float headroom_log2 = 8.0f;
 
   /// scores -> weights. True where a row's reference rose in this warp: then results so far must be rescaled.
   template <int size>
   __device__ bool weigh(float (&scores)[size], float scale_log2) {
-    float largest[rows] = {-INFINITY, -INFINITY};
-#pragma unroll
-    for (int i = 0; i < size; ++i) largest[row_of(i)] = fmaxf(largest[row_of(i)], scores[i]);
-    const bool rose = raise_to({quad_max(largest[0]) * scale_log2, quad_max(largest[1]) * scale_log2});
+    const bool rose = !__all_sync(0xFFFFFFFFu, surely_fits(scores, scale_log2)) && raise(scores, scale_log2);
     // A row that has seen no key has only scores of minus infinity; their difference must not be NaN.
     const float subtrahend[rows] = {finite(reference_[0]), finite(reference_[1])};
 #pragma unroll
@@ -72,10 +77,6 @@ class RowSoftmax {
   }
 
  private:
-  struct Rows {
-    float at[rows];
-  };
-
   static constexpr int row_of(int i) {
     return i / 2 % 2;
   }
@@ -83,19 +84,43 @@ class RowSoftmax {
     return reference == -INFINITY ? 0.0f : reference;
   }
 
-  __device__ bool raise_to(Rows largest) {
+  /// Whether this thread's scores are far from the end of the headroom. The Euclidean norm bounds the largest
+  /// one from above: an addition chain at full rate and no exchange in the quad, where a maximum runs at half
+  /// rate. Infinities and NaN never fit.
+  template <int size>
+  __device__ bool surely_fits(const float (&scores)[size], float scale_log2) const {
+    constexpr int chains = 4;
+    float squares[chains] = {};
+#pragma unroll
+    for (int i = 0; i < size; ++i) squares[i % chains] = fmaf(scores[i], scores[i], squares[i % chains]);
+    const float square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+    const float room = fminf(reference_[0], reference_[1]) + weight_headroom_log2<T>;
+    return room > 0 && square * (scale_log2 * scale_log2) <= room * room;
+  }
+
+  /// Raises the references to the largest scores; false where there was no need in any row of the warp.
+  template <int size>
+  __device__ bool raise(const float (&scores)[size], float scale_log2) {
+    float largest[rows] = {-INFINITY, -INFINITY};
+#pragma unroll
+    for (int i = 0; i < size; ++i) largest[row_of(i)] = fmaxf(largest[row_of(i)], scores[i]);
+#pragma unroll
+    for (float& value : largest) value = quad_max(value) * scale_log2;
     const bool rises =
-        largest.at[0] > reference_[0] + headroom_log2 || largest.at[1] > reference_[1] + headroom_log2;
+        largest[0] > reference_[0] + small_rise_log2 || largest[1] > reference_[1] + small_rise_log2;
     if (!__any_sync(0xFFFFFFFFu, rises)) return false;
 #pragma unroll
     for (int row = 0; row < rows; ++row) {
-      const float raised = fmaxf(reference_[row], largest.at[row]);
+      const float raised = fmaxf(reference_[row], largest[row]);
       factor_[row] = exp2_approximately(reference_[row] - finite(raised));
       sum_[row] *= factor_[row];
       reference_[row] = raised;
     }
     return true;
   }
+
+  /// Rises that are not worth a rescaling.
+  static constexpr float small_rise_log2 = 8;
 
   float reference_[rows] = {-INFINITY, -INFINITY};
   float sum_[rows] = {0, 0};

@@ -53,12 +53,11 @@ struct RingPosition {
   int stage = 0;
   std::uint32_t parity = 0;
 
-  __device__ void advance() {
-    if (++stage == stages) {
-      stage = 0;
-      parity ^= 1;
-    }
+  __device__ RingPosition next() const {
+    const bool wraps = stage + 1 == stages;
+    return {wraps ? 0 : stage + 1, parity ^ static_cast<std::uint32_t>(wraps)};
   }
+  __device__ void advance() { *this = next(); }
 };
 
 /// Hardware barrier `id` (1 to 15; 0 is __syncthreads) among `threads` threads.
