@@ -19,6 +19,7 @@
 #include <stepvideo/kernels/elementwise/timestep.cuh>
 #include <stepvideo/kernels/norm/gated_layer_norm.cuh>
 #include <stepvideo/kernels/norm/group_norm.cuh>
+#include <stepvideo/kernels/norm/group_norm_tiling.cuh>
 #include <stepvideo/kernels/norm/layer_norm.cuh>
 #include <stepvideo/kernels/norm/layer_norm_rows.cuh>
 #include <stepvideo/kernels/norm/rms_norm.cuh>

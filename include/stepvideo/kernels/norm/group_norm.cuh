@@ -1,91 +1,46 @@
 // GroupNorm of a channels-last video on the GPU, behind the same call as on the CPU: one pass for the
 // moments, one to apply them.
 #pragma once
-#include <algorithm>
 #include <cstdint>
 
 #include <cub/block/block_reduce.cuh>
 
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/norm/group_norm.hpp>
+#include <stepvideo/kernels/norm/group_norm_tiling.cuh>
 #include <stepvideo/kernels/tile/exp.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/pair_words.cuh>
 
 namespace stepvideo {
 
-/// How the GPU splits a frame: into parts of whole pixels. A thread keeps to the same `vector` channels.
-struct GroupNormTiling {
-  static constexpr int threads = 256;
-  static constexpr int pixels_in_flight = 4;         ///< of a thread: loads before the first use
-  static constexpr index_t part_elements = 1 << 17;  ///< a block's; some microseconds of its work
-
-  index_t pixels, channels, parts, part_pixels;
-  int vectors;  ///< of channels, in a block
-  int rows;     ///< pixels that a block takes at once
-  int chunks;   ///< of channels, each a block
-
-  /// Depends on the shape alone, so that sums have one order on every GPU.
-  template <class T>
-  static GroupNormTiling of(const VideoView<T>& in, int vector) {
-    GroupNormTiling tiling{};
-    tiling.pixels = in.height * in.width, tiling.channels = in.channels;
-    tiling.part_pixels = std::max<index_t>(1, part_elements / in.channels);
-    tiling.parts = (tiling.pixels + tiling.part_pixels - 1) / tiling.part_pixels;
-    const int all_vectors = static_cast<int>((in.channels + vector - 1) / vector);
-    tiling.vectors = std::min(all_vectors, threads);
-    tiling.rows = threads / tiling.vectors;
-    tiling.chunks = (all_vectors + tiling.vectors - 1) / tiling.vectors;
-    return tiling;
-  }
-  unsigned block_threads() const { return static_cast<unsigned>(vectors * rows); }
-  unsigned grid(index_t frames) const { return static_cast<unsigned>(frames * parts * chunks); }
-};
-
-/// The moments of one channel over a part of a frame's pixels.
-struct ChannelMoments {
+/// The moments of a group over a part of a frame's pixels; of a channel, where a block does not have all
+/// channels.
+struct PartMoments {
   float count, mean, deviations;
 };
 
 template <class InType, int vector_elements>
-struct ChannelMomentsPolicy {
+struct PartMomentsPolicy {
   using In = InType;
   static constexpr int vector = vector_elements;
 };
 
 template <class In>
-struct ChannelMomentsParams {
+struct PartMomentsParams {
   const In* in;
   GroupNormTiling tiling;
-  ChannelMoments* moments;  ///< (frames, parts, channels)
-};
-
-/// Where a thread of a (frames x parts x chunks) grid works.
-struct GroupNormPlace {
-  index_t frame, part, first_pixel, end_pixel;
-  int channel, row;
-
-  static __device__ GroupNormPlace of(const GroupNormTiling& tiling, unsigned block, int vector) {
-    const unsigned chunk = block % tiling.chunks, slice = block / tiling.chunks;
-    const auto parts = static_cast<unsigned>(tiling.parts);
-    const unsigned frame = slice / parts, part = slice % parts, row = threadIdx.x / tiling.vectors;
-    const index_t first = part * tiling.part_pixels, end = first + tiling.part_pixels;
-    return {frame,
-            part,
-            first,
-            end < tiling.pixels ? end : tiling.pixels,
-            static_cast<int>((chunk * tiling.vectors + threadIdx.x % tiling.vectors) * vector),
-            static_cast<int>(row)};
-  }
+  int units;             ///< groups, or channels
+  PartMoments* moments;  ///< (frames, parts, units)
 };
 
 /// Each thread follows its channels down the part with Welford's update, whose digits do not depend on where
-/// the values lie; the rows of a block are merged in order.
+/// the values lie; a block's rows and a group's channels are joined in order.
 template <class Policy>
 __global__ void __launch_bounds__(GroupNormTiling::threads)
-    channel_moments_kernel(ChannelMomentsParams<typename Policy::In> params) {
+    part_moments_kernel(PartMomentsParams<typename Policy::In> params) {
   using In = typename Policy::In;
-  constexpr int vector = Policy::vector, in_flight = GroupNormTiling::pixels_in_flight;
+  constexpr int vector = Policy::vector, in_flight = GroupNormTiling::moments_in_flight;
   __shared__ float shared_means[GroupNormTiling::threads * vector],
       shared_deviations[GroupNormTiling::threads * vector];
   const GroupNormTiling& tiling = params.tiling;
@@ -126,21 +81,37 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
   }
   __syncthreads();
 
-  // (rows, channels of the block)
-  const int block_channels = tiling.vectors * vector;
+  // (rows, channels of the block) of means and deviations become those of the block's units.
+  const int block_channels = tiling.vectors * vector,
+            unit_channels = static_cast<int>(tiling.channels) / params.units;
   const int part_pixels = static_cast<int>(at.end_pixel - at.first_pixel);
-  const index_t first_channel = at.channel - threadIdx.x % tiling.vectors * vector;
-  ChannelMoments* result =
-      params.moments + (at.frame * tiling.parts + at.part) * tiling.channels + first_channel;
-  for (int c = threadIdx.x; c < block_channels && first_channel + c < tiling.channels; c += blockDim.x) {
-    Moments merged;
-    for (int row = 0; row < tiling.rows && row < part_pixels; ++row) {
-      const int row_pixels = part_pixels / tiling.rows + (row < part_pixels % tiling.rows ? 1 : 0);
-      merged.merge({static_cast<double>(row_pixels), shared_means[row * block_channels + c],
-                    shared_deviations[row * block_channels + c]});
-    }
-    result[c] = {static_cast<float>(merged.count), static_cast<float>(merged.mean),
-                 static_cast<float>(merged.deviations)};
+  const int rows = min(tiling.rows, part_pixels), short_pixels = part_pixels / tiling.rows,
+            long_rows = part_pixels % tiling.rows;  // these have a pixel more
+  const int first_unit =
+      (at.channel - static_cast<int>(threadIdx.x) % tiling.vectors * vector) / unit_channels;
+  PartMoments* result = params.moments + (at.frame * tiling.parts + at.part) * params.units + first_unit;
+  const int units = min(block_channels / unit_channels, params.units - first_unit);
+  for (int unit = threadIdx.x; unit < units; unit += blockDim.x) {
+    const auto each = [&](auto&& visit) {
+      for (int row = 0; row < rows; ++row)
+        for (int c = 0; c < unit_channels; ++c) {
+          // Threads begin at different channels, in different banks.
+          const int turned = c + unit % unit_channels;
+          visit(row * block_channels + unit * unit_channels +
+                    (turned < unit_channels ? turned : turned - unit_channels),
+                static_cast<float>(short_pixels + (row < long_rows ? 1 : 0)));
+        }
+    };
+    const float count = static_cast<float>(part_pixels) * static_cast<float>(unit_channels);
+    const float origin = shared_means[unit * unit_channels];  // means far from zero keep their digits
+    float offset = 0, sum = 0;
+    each([&](int i, float pixels) { offset += pixels * (shared_means[i] - origin); });
+    offset /= count;
+    each([&](int i, float pixels) {
+      const float difference = shared_means[i] - origin - offset;
+      sum += shared_deviations[i] + pixels * difference * difference;
+    });
+    result[unit] = {count, origin + offset, sum};
   }
 }
 
@@ -157,9 +128,9 @@ struct GroupScalesPolicy {
 
 template <class Weight>
 struct GroupScalesParams {
-  const ChannelMoments* moments;  ///< (frames, parts, channels)
+  const PartMoments* moments;  ///< (frames, parts, units)
   VectorView<const Weight> weight;
-  index_t parts, groups;
+  int parts, groups, units;
   float epsilon;
   ChannelScale* scales;  ///< (frames, channels)
 };
@@ -172,12 +143,14 @@ __global__ void __launch_bounds__(Policy::threads)
   __shared__ typename Reduce::TempStorage storage;
   __shared__ double mean, variance;
   const index_t channels = params.weight.size, group_channels = channels / params.groups;
-  const index_t frame = blockIdx.x / params.groups, group = blockIdx.x % params.groups;
-  const ChannelMoments* moments = params.moments + frame * params.parts * channels + group * group_channels;
+  const unsigned frame = blockIdx.x / params.groups, group = blockIdx.x % params.groups;
+  const int group_units = params.units / params.groups;
+  const PartMoments* moments =
+      params.moments + index_t{frame} * params.parts * params.units + group * group_units;
 
   Moments merged;
-  for (index_t i = threadIdx.x; i < params.parts * group_channels; i += Policy::threads) {
-    const ChannelMoments m = moments[i / group_channels * channels + i % group_channels];
+  for (int i = threadIdx.x; i < params.parts * group_units; i += Policy::threads) {
+    const PartMoments m = moments[index_t{i / group_units} * params.units + i % group_units];
     merged.merge({m.count, m.mean, m.deviations});
   }
   const Moments total = Reduce(storage).Reduce(merged, [](Moments a, const Moments& b) {
@@ -217,18 +190,18 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
     scale_pixels_kernel(ScalePixelsParams<Policy> params) {
   using In = typename Policy::In;
   using Out = typename Policy::Out;
-  constexpr int vector = Policy::vector, in_flight = GroupNormTiling::pixels_in_flight;
+  constexpr int vector = Policy::vector, in_flight = GroupNormTiling::scaling_in_flight;
   const GroupNormTiling& tiling = params.tiling;
   // Backwards: the moments' last reads are still in the cache.
   const auto at = GroupNormPlace::of(tiling, gridDim.x - 1 - blockIdx.x, vector);
   if (at.channel >= tiling.channels) return;
 
   float means[vector], scales[vector], shifts[vector];
+  const auto of_channels = load_pack<vector>(params.scales + at.frame * tiling.channels + at.channel);
+  widen_words(load_pack<vector>(params.bias.data + at.channel), shifts);
 #pragma unroll
-  for (int i = 0; i < vector; ++i) {
-    const ChannelScale scale = params.scales[at.frame * tiling.channels + at.channel + i];
-    means[i] = scale.mean, scales[i] = scale.scale, shifts[i] = float(params.bias[at.channel + i]);
-  }
+  for (int i = 0; i < vector; ++i)
+    means[i] = of_channels.elements[i].mean, scales[i] = of_channels.elements[i].scale;
   const index_t frame_at = at.frame * tiling.pixels;
   const auto scale = [&](const Pack<In, vector>& pack, index_t pixel) {
     const auto finish = params.epilogue.row(frame_at + pixel);
@@ -254,11 +227,11 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
   for (; pixel < at.end_pixel; pixel += stride) scale(load(pixel), pixel);
 }
 
-/// Bytes of workspace that group_norm asks for on the GPU: moments of every part and channel, and the scales.
+/// Bytes of workspace that group_norm asks for on the GPU: moments of every part, and the scales.
 template <class In>
 std::size_t group_norm_workspace(Device, const VideoView<In>& in) {
   const auto tiling = GroupNormTiling::of(in, 1);
-  return workspace_bytes<ChannelMoments>(in.frames * tiling.parts * in.channels) +
+  return workspace_bytes<PartMoments>(in.frames * tiling.parts * in.channels) +
          workspace_bytes<ChannelScale>(in.frames * in.channels);
 }
 
@@ -274,23 +247,26 @@ void group_norm(Device device, VideoView<In> in, VectorView<Weight> weight, Vect
   if (in.pixels() == 0) return;
   const auto run = [&]<int vector>(std::integral_constant<int, vector>) {
     const auto tiling = GroupNormTiling::of(in, vector);
-    auto* moments = workspace.template take<ChannelMoments>(in.frames * tiling.parts * in.channels);
+    const index_t units = tiling.units(groups);
+    auto* moments = workspace.template take<PartMoments>(in.frames * tiling.parts * units);
     auto* scales = workspace.template take<ChannelScale>(in.frames * in.channels);
     const Launch over_pixels{
         .grid = tiling.grid(in.frames), .block = tiling.block_threads(), .stream = device.stream};
-    launch(over_pixels, channel_moments_kernel<ChannelMomentsPolicy<Input, vector>>,
-           ChannelMomentsParams<Input>{in.data, tiling, moments});
+    launch(over_pixels, part_moments_kernel<PartMomentsPolicy<Input, vector>>,
+           PartMomentsParams<Input>{in.data, tiling, static_cast<int>(units), moments});
     launch({.grid = static_cast<unsigned>(in.frames * groups),
             .block = GroupScalesPolicy<Weights>::threads,
             .stream = device.stream},
            group_scales_kernel<GroupScalesPolicy<Weights>>,
-           GroupScalesParams<Weights>{moments, weight, tiling.parts, groups, epsilon, scales});
+           GroupScalesParams<Weights>{moments, weight, static_cast<int>(tiling.parts),
+                                      static_cast<int>(groups), static_cast<int>(units), epsilon, scales});
     using Apply = ScalePixelsPolicy<Input, Weights, Out, E, vector>;
     launch(over_pixels, scale_pixels_kernel<Apply>,
            ScalePixelsParams<Apply>{in.data, scales, bias, out.data, tiling, epilogue});
   };
   constexpr int widest = 8;
-  if (packs_fit<widest>(in.data, in.channels) && packs_fit<widest>(out.data)) {
+  if (packs_fit<widest>(in.data, in.channels) && packs_fit<widest>(out.data) &&
+      packs_fit<widest>(bias.data)) {
     run(std::integral_constant<int, widest>{});
   } else {
     run(std::integral_constant<int, 1>{});

@@ -23,10 +23,11 @@ namespace stepvideo {
 template <class T, int head_dim>
 struct QuantizedQkPolicy : QkRowPolicy<T, head_dim> {
   using Row = QkRowPolicy<T, head_dim>;
-  static constexpr int tokens = quantization_block_tokens, threads = tokens * Row::lanes;
+  static constexpr int tokens = quantization_block_tokens, rows = 2;  ///< rows of a thread
+  static constexpr int threads = tokens * Row::lanes / rows;
   static constexpr int blocks_per_multiprocessor = sizeof(T) == 2 ? 2 : 1;
   static constexpr int words = sizeof(typename Row::Elements) / sizeof(uint4);  ///< of a vector
-  static constexpr int shared_bytes = Row::vectors * words * threads * int{sizeof(uint4)};
+  static constexpr int shared_bytes = rows * Row::vectors * words * threads * int{sizeof(uint4)};
   /// Runs are as long as this many blocks of threads allow: some waves of them on any GPU.
   static constexpr index_t least_blocks = 2048, longest_run = 16;
 };
@@ -37,65 +38,70 @@ struct QuantizedQkRuns {
   int run;  ///< blocks of tokens
 };
 
-/// A thread's share of the next row in shared memory. No other thread touches it, so there is no barrier.
+/// A thread's shares of its next rows in shared memory. No other thread touches them, so there is no barrier.
 template <class Policy>
-class NextRow {
+class NextRows {
  public:
-  __device__ explicit NextRow(uint4* shared) : slot_(shared + threadIdx.x) {}
+  __device__ explicit NextRows(uint4* shared) : slot_(shared + threadIdx.x) {}
 
-  /// Begins to copy.
-  __device__ void fetch(const typename Policy::Element* source, int lane) {
+  /// Begins to copy row `r`.
+  __device__ void fetch(int r, const typename Policy::Element* source, int lane) {
 #pragma unroll
     for (int v = 0; v < Policy::vectors; ++v)
 #pragma unroll
       for (int w = 0; w < Policy::words; ++w)
-        __pipeline_memcpy_async(at(v, w),
+        __pipeline_memcpy_async(at(r, v, w),
                                 reinterpret_cast<const uint4*>(source + QkRow<Policy>::channel(lane, v)) + w,
                                 sizeof(uint4));
-    __pipeline_commit();
   }
-  __device__ void load(QkRow<Policy>& row) const {
+  /// Waits for all copies.
+  __device__ void load(int r, QkRow<Policy>& row) const {
     __pipeline_wait_prior(0);
 #pragma unroll
     for (int v = 0; v < Policy::vectors; ++v) {
       detail::Words<typename Policy::Elements> words;
 #pragma unroll
-      for (int w = 0; w < Policy::words; ++w) words.words[w] = *at(v, w);
+      for (int w = 0; w < Policy::words; ++w) words.words[w] = *at(r, v, w);
       row.vectors[v] = std::bit_cast<typename Policy::Elements>(words);
     }
   }
 
  private:
-  __device__ uint4* at(int v, int w) const {
-    return slot_ + (v * Policy::words + w) * Policy::threads;
+  __device__ uint4* at(int r, int v, int w) const {
+    return slot_ + ((r * Policy::vectors + v) * Policy::words + w) * Policy::threads;
   }
   uint4* slot_;
 };
 
-/// Rotates a lane's share of a row, up to the factor that is returned.
+/// Rotates a lane's shares of two rows, up to the factor that is returned.
 template <class Policy>
-__device__ float rotate_row(float (&values)[Policy::vectors][Policy::vector]) {
+__device__ float rotate_rows(float (&values)[2][Policy::vectors][Policy::vector]) {
   using T = typename Policy::Element;
-  auto& all = reinterpret_cast<float(&)[Policy::vectors * Policy::vector]>(values);
+  constexpr int count = Policy::vectors * Policy::vector;
+  auto& all = reinterpret_cast<float(&)[2][count]>(values);
   if constexpr (sizeof(T) == 2) {
-    std::uint32_t words[Policy::vectors][4];
+    std::uint32_t words[2][Policy::vectors][4];
 #pragma unroll
-    for (int v = 0; v < Policy::vectors; ++v) {
-      const auto pairs =
-          std::bit_cast<detail::PairWords<typename Policy::Elements>>(round_words<T>(values[v]));
+    for (int r = 0; r < 2; ++r)
 #pragma unroll
-      for (int w = 0; w < 4; ++w) words[v][w] = pairs.at[w];
-    }
+      for (int v = 0; v < Policy::vectors; ++v) {
+        const auto pairs =
+            std::bit_cast<detail::PairWords<typename Policy::Elements>>(round_words<T>(values[r][v]));
+#pragma unroll
+        for (int w = 0; w < 4; ++w) words[r][v][w] = pairs.at[w];
+      }
     hadamard_by_products<T>(words, all);
     return hadamard_norm<Policy::dim>;
   } else {
-    hadamard<Policy::lanes>(all);
+#pragma unroll
+    for (auto& row : all) hadamard<Policy::lanes>(row);
     return 1;
   }
 }
 
 /// The largest of a block's values, none below zero: such floats are in the order of their bits, which a warp
-/// reduces in one instruction. CUB's reduction of floats took a tenth of the kernel's instructions.
+/// reduces in one instruction. CUB's reduction of floats took a tenth of the kernel's instructions (with
+/// it 1.05 ms, and without it and two divisions 0.84, for 75,888 x 48 x 128 queries and keys).
 template <int threads>
 class BlockLargest {
   static constexpr int warps = threads / warp_lanes;
@@ -142,52 +148,71 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   const index_t head = blockIdx.x / 2, batch = blockIdx.z;
   const int lane = threadIdx.x % Policy::lanes, tokens = static_cast<int>(packed.tokens);
   const int first_block = static_cast<int>(blockIdx.y) * params.run;
+  // Row r of a thread is r * rows_apart tokens further on.
+  constexpr int rows_apart = Policy::tokens / Policy::rows;
   int token = first_block * Policy::tokens + static_cast<int>(threadIdx.x) / Policy::lanes;
   const T* source = packed.row(batch, token, head) + (is_query ? 0 : Policy::dim);
   const T* weight = (is_query ? norm.query_weight : norm.key_weight).data;
   const QuantizedHeads<fp8_e4m3>& to = is_query ? out.queries : out.keys;
   fp8_e4m3* target = to.values.row(batch, token, head);
-
   RopePosition position = RopePosition::of(table, token);
   RopeTableView from_start = table;
   from_start.first_token = 0;
-  const RopePosition step = RopePosition::of(from_start, Policy::tokens);
+  const RopePosition step = RopePosition::of(from_start, rows_apart);
 
-  NextRow<Policy> next(shared_rows);
+  NextRows<Policy> next(shared_rows);
   Largest largest(storage);
-  if (token < tokens) next.fetch(source, lane);
+  const auto fetch = [&] {
+#pragma unroll
+    for (int r = 0; r < Policy::rows; ++r)
+      if (token + r * rows_apart < tokens) next.fetch(r, source + r * rows_apart * packed.token_stride, lane);
+    __pipeline_commit();
+  };
+  fetch();
   for (int i = 0; i < params.run && (first_block + i) * Policy::tokens < tokens; ++i) {
-    const bool is_token = token < tokens;
-    QkRow<Policy> heads[1];
-    if (is_token) next.load(heads[0]);
-    heads[0].normalize(weight, norm.epsilon, lane);
-    source += Policy::tokens * packed.token_stride;
-    if (i + 1 < params.run && token + Policy::tokens < tokens) next.fetch(source, lane);
+    const int first = token;
+    QkRow<Policy> heads[Policy::rows];
+#pragma unroll
+    for (int r = 0; r < Policy::rows; ++r) {
+      if (first + r * rows_apart < tokens) next.load(r, heads[r]);
+      heads[r].normalize(weight, norm.epsilon, lane);
+    }
+    token += Policy::tokens, source += Policy::tokens * packed.token_stride;
+    if (i + 1 < params.run) fetch();
 
-    float values[Policy::vectors][Policy::vector], factor = 1, magnitude = 0;
-    turn_rows(heads, table, is_token ? position : RopePosition{}, lane,
-              [&](int, int v, const float(&turned)[Policy::vector]) {
+    float values[Policy::rows][Policy::vectors][Policy::vector], factor = 1, magnitude = 0;
 #pragma unroll
-                for (int c = 0; c < Policy::vector; ++c) values[v][c] = turned[c];
-              });
-    position = advance(position, step, table.shape);
-    if (out.rotation == HeadRotation::hadamard) factor = rotate_row<Policy>(values);
+    for (int r = 0; r < Policy::rows; ++r) {
+      const bool is_token = first + r * rows_apart < tokens;
+      turn_rows(reinterpret_cast<const QkRow<Policy>(&)[1]>(heads[r]), table,
+                is_token ? position : RopePosition{}, lane,
+                [&](int, int v, const float(&turned)[Policy::vector]) {
 #pragma unroll
-    for (const auto& vector : values)
+                  for (int c = 0; c < Policy::vector; ++c) values[r][v][c] = turned[c];
+                });
+      position = advance(position, step, table.shape);
+    }
+    if (out.rotation == HeadRotation::hadamard) factor = rotate_rows<Policy>(values);
 #pragma unroll
-      for (const float value : vector) magnitude = fmaxf(magnitude, fabsf(value));
+    for (const auto& row : values)
+#pragma unroll
+      for (const auto& vector : row)
+#pragma unroll
+        for (const float value : vector) magnitude = fmaxf(magnitude, fabsf(value));
     magnitude = largest(magnitude) * factor;
     if (threadIdx.x == 0) to.scale(batch, first_block + i, head) = BlockScale::of(magnitude).scale;
-    if (is_token) {
-      const float inverse = BlockScale::of(magnitude).inverse * factor;
+    const float inverse = BlockScale::of(magnitude).inverse * factor;
+#pragma unroll
+    for (int r = 0; r < Policy::rows; ++r) {
+      if (first + r * rows_apart >= tokens) continue;
+      fp8_e4m3* row = target + r * rows_apart * to.values.token_stride;
 #pragma unroll
       for (int v = 0; v < Policy::vectors; ++v) {
 #pragma unroll
-        for (float& value : values[v]) value *= inverse;
-        store_pack_once(target + QkRow<Policy>::channel(lane, v), round_words<fp8_e4m3>(values[v]));
+        for (float& value : values[r][v]) value *= inverse;
+        store_pack_once(row + QkRow<Policy>::channel(lane, v), round_words<fp8_e4m3>(values[r][v]));
       }
     }
-    token += Policy::tokens;
     target += Policy::tokens * to.values.token_stride;
   }
 }

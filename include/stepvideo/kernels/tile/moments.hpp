@@ -12,9 +12,9 @@ struct Moments {
 
   constexpr void merge(const Moments& other) {
     if (other.count == 0) return;
-    const double total = count + other.count, difference = other.mean - mean;
-    deviations += other.deviations + difference * difference * (count * other.count / total);
-    mean += difference * (other.count / total);
+    const double total = count + other.count, difference = other.mean - mean, share = other.count / total;
+    deviations += other.deviations + difference * difference * count * share;
+    mean += difference * share;
     count = total;
   }
   constexpr double variance() const { return deviations / count; }
