@@ -1,4 +1,5 @@
-#include <memory>
+#include <chrono>
+#include <thread>
 
 #include <cublasLt.h>
 #include <dlfcn.h>
@@ -120,7 +121,8 @@ std::optional<double> measure(const CublasLt& calls, Arithmetic arithmetic) {
                      [&](int run) {
                        is_done = product(algorithm, a.at(run).data(), b.at(run).data(), d.data()) && is_done;
                      },
-                     0.015);
+                     0.0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
     if (is_done) fastest = std::max(fastest, 2e3 * extent * extent * extent / median(times));
   }
   return fastest > 0 ? std::optional(fastest) : std::nullopt;
