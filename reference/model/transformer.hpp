@@ -17,7 +17,7 @@
 #include <stepvideo/kernels/linear/linear.hpp>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
 #include <stepvideo/kernels/norm/rms_norm.hpp>
-#include <stepvideo/kernels/rope/rope.hpp>
+#include <stepvideo/kernels/rope/qk_norm_rope.hpp>
 
 #include "model/observer.hpp"
 #include "model/transformer_text.hpp"
@@ -197,12 +197,11 @@ class Transformer {
     linear(execution_, at.y.rows(), block.wqkv.matrix(), Store{}, projected.rows());  // [q | k | v] x heads
     const auto queries = packed_heads(projected, config_.heads, 3, 0);
     const auto keys = packed_heads(projected, config_.heads, 3, 1);
-    rms_norm(execution_, queries, block.query_norm.vector(), 1e-6f, queries);
-    rms_norm(execution_, keys, block.key_norm.vector(), 1e-6f, keys);
-    observe(name(".attn1.q_norm"), queries);
-    observe(name(".attn1.k_norm"), keys);
-    rope3d(execution_, queries, rope_.view());
-    rope3d(execution_, keys, rope_.view());
+    const QkNorm<T> norm{block.query_norm.vector(), block.key_norm.vector(), 1e-6f};
+    if (observer_) observe_head_norm(name(".attn1.q_norm"), queries, norm.query_weight, at);
+    if (observer_) observe_head_norm(name(".attn1.k_norm"), keys, norm.key_weight, at);
+    qk_norm_rope(execution_, whole_heads(projected, config_.heads, 3), norm, rope_.view(),
+                 QkvOutput<T>{queries, keys});
     attention(execution_, queries, keys, packed_heads(projected, config_.heads, 3, 2), FullMask{},
               packed_heads(attended, config_.heads, 1, 0), options);
     if (observer_) observe_linear(name(".attn1"), attended, block.wo, at);
@@ -250,6 +249,12 @@ class Transformer {
                     float epsilon) const {
     layer_norm(execution_, at.x, terms, epsilon, at.observed);
     observe(name, at.observed);
+  }
+  void observe_head_norm(std::string_view name, HeadsView<const T> heads, VectorView<const T> weight,
+                         const Activations& at) const {
+    const auto normed = packed_heads(at.observed, config_.heads, 1, 0);
+    rms_norm(execution_, heads, weight, 1e-6f, normed);
+    observe(name, normed);
   }
   void observe_linear(std::string_view name, TokensView<T> in, const Parameter<T, E>& weight,
                       const Activations& at) const {

@@ -30,6 +30,14 @@ HeadsView<T> packed_heads(TokensView<T> packed, HeadShape heads, int parts, int 
           parts * heads.dim};
 }
 
+/// The heads of such a projection with all of their parts: (batch, tokens, heads, parts * dim).
+template <class T>
+HeadsView<T> whole_heads(TokensView<T> packed, HeadShape heads, int parts) {
+  HeadsView<T> view = packed_heads(packed, heads, parts, 0);
+  view.dim *= parts;
+  return view;
+}
+
 /// A batch of prompts as the transformer attends to them.
 template <Element T, Execution E>
 class PreparedText {
