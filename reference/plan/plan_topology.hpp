@@ -1,0 +1,46 @@
+// Which topologies of a number of ranks are allowed, what each costs, and which is best.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "plan/cost_model.hpp"
+
+namespace stepvideo::plan {
+
+/// A topology that the rules forbid, and the rule.
+struct Forbidden {
+  Topology topology;
+  std::string rule;
+};
+
+/// A change to the request with which it fits.
+struct Remedy {
+  std::string change;  ///< "--frames 136", "weights streamed from host memory", ...
+  Cost cost;
+};
+
+struct Plan {
+  Request request;
+  int gpus = 1;
+  std::vector<Cost> topologies;  ///< those that fit first, each group by total time
+  std::vector<Forbidden> forbidden;
+  std::string reason;            ///< why the first is best, where it fits
+  std::vector<Remedy> remedies;  ///< where nothing fits
+
+  bool fits(const Cost& cost) const { return cost.peak_bytes() <= request.hardware.memory_bytes; }
+  /// nullptr when nothing fits.
+  const Cost* best() const;
+};
+
+/// The most ranks that are planned for.
+inline constexpr int largest_gpus = 4096;
+
+/// Throws RequestError naming the flag when the request itself is wrong: counts below 1 or absurdly large, a
+/// size off the grid, a precision that the device lacks. A request that fits nowhere is a plan with remedies.
+Plan plan_topology(const Request& request, int gpus);
+
+/// The same, refusing what fits nowhere: throws RequestError with the peak, the phase that decides it, what
+/// the device has, and the cheapest remedy. Returns the best.
+Cost require_plan(const Request& request, int gpus);
+
+}  // namespace stepvideo::plan
