@@ -16,10 +16,12 @@
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/core/workspace.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
+#include <stepvideo/kernels/attention/fp8_attention.hpp>
 #include <stepvideo/kernels/attention/host_attention.hpp>
 #include <stepvideo/kernels/attention/host_tile.hpp>
 #include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/attention/merge.hpp>
+#include <stepvideo/kernels/attention/quantize_attention.hpp>
 #include <stepvideo/kernels/attention/softmax_state.hpp>
 #include <stepvideo/kernels/conv/causal_conv3d.hpp>
 #include <stepvideo/kernels/conv/channels.hpp>

@@ -220,7 +220,7 @@ void fp8_attention_of_quantised_operands_agrees_with_the_oracle(E execution) {
     STEPVIDEO_CHECK_CLOSE(problem.results(), expected.out, 0.035);
     const auto log_sum_exp = bring(problem.there_log_sum_exp);
     for (index_t i = 0; i < log_sum_exp.size(); ++i)
-      BOOST_CHECK_SMALL(log_sum_exp[i] - expected.log_sum_exp[std::size_t(i)], 2e-3);
+      BOOST_CHECK_SMALL(log_sum_exp[i] - expected.log_sum_exp[std::size_t(i)], 1.5e-2);
   });
 }
 

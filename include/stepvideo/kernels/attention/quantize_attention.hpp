@@ -141,6 +141,12 @@ struct ChannelExtent {
     largest = other.largest > largest ? other.largest : largest;
   }
   constexpr float mean(index_t count) const { return count > 0 ? sum / static_cast<float>(count) : 0.0f; }
+  /// What to subtract from values before they are rounded: their mean, or zero where it is small beside them.
+  /// Errors of values that lie symmetrically about zero cancel in sums, and a small shift would spoil that.
+  constexpr float center(index_t count) const {
+    const float mean_value = mean(count), limit = radius(0.0f) / 64;
+    return mean_value > limit || -mean_value > limit ? mean_value : 0.0f;
+  }
   /// The largest distance from `center`; zero where there was no number.
   constexpr float radius(float center) const {
     const float up = largest - center, down = center - least;
@@ -174,8 +180,9 @@ void add_channels(HeadsView<const T> in, index_t batch, index_t head, index_t vi
 
 }  // namespace quantize_detail
 
-/// means.row(b, 0, h) = the mean of a head's visible rows, in float32. in (batch, tokens, heads, dim), means
-/// (batch, 1, heads, dim). Throws RequestError where shapes disagree.
+/// means.row(b, 0, h) = the mean of a head's visible rows, zero where it is small (ChannelExtent::center), in
+/// float32. in (batch, tokens, heads, dim), means (batch, 1, heads, dim). Throws RequestError where shapes
+/// disagree.
 template <Element T>
 void mean_of_heads(Host, std::type_identity_t<HeadsView<const T>> in, const QuantizeOptions& options,
                    HeadsView<float> means, Workspace = {}) {
@@ -186,7 +193,7 @@ void mean_of_heads(Host, std::type_identity_t<HeadsView<const T>> in, const Quan
       const index_t visible = options.visible(batch, in.tokens);
       quantize_detail::add_channels(in, batch, head, visible, extents);
       for (index_t i = 0; i < in.dim; ++i)
-        means.row(batch, 0, head)[i] = extents[static_cast<std::size_t>(i)].mean(visible);
+        means.row(batch, 0, head)[i] = extents[static_cast<std::size_t>(i)].center(visible);
     }
 }
 
@@ -222,9 +229,10 @@ void quantize_heads(Host, std::type_identity_t<HeadsView<const T>> in, HeadsView
       }
 }
 
-/// Values minus their channel's mean (zero without `center`), each channel of a head with a scale that makes
-/// its largest magnitude 448, transposed as QuantizedValues says. in (batch, tokens, heads, dim), any
-/// strides; `options.rotate` means nothing here. Throws RequestError where shapes disagree.
+/// Values minus their channel's mean (not without `center`, and not where it is small:
+/// ChannelExtent::center), each channel of a head with a scale that makes its largest magnitude 448,
+/// transposed as QuantizedValues says. in (batch, tokens, heads, dim), any strides; `options.rotate` means
+/// nothing here. Throws RequestError where shapes disagree.
 template <Element T>
 void quantize_values(Host, std::type_identity_t<HeadsView<const T>> in, const QuantizeOptions& options,
                      const QuantizedValues<fp8_e4m3>& out, Workspace = {}) {
@@ -237,7 +245,7 @@ void quantize_values(Host, std::type_identity_t<HeadsView<const T>> in, const Qu
       quantize_detail::add_channels(in, batch, head, visible, extents);
       for (index_t i = 0; i < in.dim; ++i) {
         const auto& extent = extents[static_cast<std::size_t>(i)];
-        const float mean = options.center ? extent.mean(visible) : 0.0f;
+        const float mean = options.center ? extent.center(visible) : 0.0f;
         const float scale = BlockScale::of(extent.radius(mean)).scale, inverse = 1.0f / scale;
         out.means.row(batch, 0, head)[i] = mean;
         out.scales.row(batch, 0, head)[i] = scale;

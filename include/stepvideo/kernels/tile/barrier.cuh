@@ -30,6 +30,10 @@ struct SharedBarrier {
         "r"(cluster_rank)
         : "memory");
   }
+  /// Whether the phase of this parity has ended; does not wait.
+  __device__ bool has_ended(std::uint32_t parity) {
+    return cuda::ptx::mbarrier_test_wait_parity(&state, parity);
+  }
   /// Waits for the end of the phase of this parity.
   __device__ void wait(std::uint32_t parity) {
     while (!cuda::ptx::mbarrier_try_wait_parity(&state, parity)) {

@@ -1,0 +1,90 @@
+// Attention whose products are of fp8 operands, for GPUs with warpgroup products and bulk copies.
+#pragma once
+#include <algorithm>
+
+#include <stepvideo/core/dispatch.hpp>
+#include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/attention/fp8_attention.hpp>
+#include <stepvideo/kernels/attention/fp8_mainloop.cuh>
+#include <stepvideo/kernels/attention/quantize_attention.cuh>
+
+namespace stepvideo {
+
+template <class Policy>
+__global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32, 1)
+    fp8_attention_kernel(const __grid_constant__ Fp8AttentionParams<Policy> params) {
+  if constexpr (has_warpgroup_products) {
+    extern __shared__ __align__(1024) std::byte memory[];
+    auto& shared = *reinterpret_cast<Fp8AttentionShared<Policy>*>(memory);
+    if (threadIdx.x == 0) shared.initialize_barriers();
+    shared.write_ones();
+    __syncthreads();
+
+    // The shuffle tells the compiler that a warp is of one mind.
+    const int warpgroup = __shfl_sync(0xFFFFFFFFu, static_cast<int>(threadIdx.x) / Policy::warpgroup, 0);
+    if (warpgroup == 0) {
+      release_registers<Policy::producer_registers>();
+      if (threadIdx.x == 0) {
+        Fp8Producer<Policy> producer(params, shared);
+        for (int index = blockIdx.x; index < params.work.count(); index += gridDim.x)
+          producer.fetch(params.work.at(index));
+      }
+    } else {
+      claim_registers<Policy::consumer_registers>();
+      Fp8Consumer<Policy> consumer(params, shared, warpgroup - 1);
+      for (int index = blockIdx.x; index < params.work.count(); index += gridDim.x)
+        consumer.attend(params.work.at(index));
+    }
+  }
+}
+
+/// See the host's fp8_attention on quantised operands: same shapes, errors and rounding. Heads of 128
+/// channels; operands aligned to 16 bytes with strides of whole 16 bytes. Throws RequestError where they are
+/// not.
+template <Element T, AttentionMask Mask>
+void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
+                   const QuantizedHeads<const fp8_e4m3>& keys, const QuantizedValues<const fp8_e4m3>& values,
+                   const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
+  require_fp8_attention_shapes(queries, keys, values, out, options);
+  if constexpr (requires { mask.require_fits(out.batch, out.heads); })
+    mask.require_fits(out.batch, out.heads);
+  dispatch<128>("head dimension", out.dim, [](auto) {});
+  for (const auto& view : {queries.values, keys.values, values.codes})
+    require(allows_bulk_copies(view), [&] {
+      return "fp8_attention: the operand " + shape_text(view) +
+             " must be aligned to 16 bytes, and its strides multiples of 16 bytes";
+    });
+  if (out.batch * out.tokens * out.heads == 0) return;
+
+  using KernelMask = std::remove_cvref_t<decltype(kernel_mask(mask))>;
+  using Policy = Fp8AttentionPolicy<T, KernelMask>;
+  // With no keys there is nothing to map; the kernel then loads none.
+  const bool has_keys = values.tokens > 0;
+  const Fp8AttentionParams<Policy> params{
+      tensor_map(queries.values, Policy::consumer_queries),
+      has_keys ? tensor_map(keys.values, Policy::keys) : CUtensorMap{},
+      has_keys ? tensor_map(values.codes, Policy::dim) : CUtensorMap{},
+      queries.scales,
+      keys.scales,
+      values.scales,
+      values.means,
+      out,
+      options.log_sum_exp,
+      kernel_mask(mask),
+      AttentionWorkList::of(out.batch, out.heads, out.tokens, Policy::queries),
+      static_cast<int>(values.tokens),
+      static_cast<int>(out.heads / keys.values.heads),
+      options.scale,
+      reinterpret_cast<std::uintptr_t>(out.data) % 4 == 0 && out.batch_stride % 2 == 0 &&
+          out.token_stride % 2 == 0 && out.head_stride % 2 == 0};
+  int current = 0, processors = 0;
+  check(cudaGetDevice(&current));
+  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, current));
+  launch({.grid = dim3(static_cast<unsigned>(std::min(params.work.count(), processors))),
+          .block = Policy::threads,
+          .shared_bytes = sizeof(Fp8AttentionShared<Policy>),
+          .stream = device.stream},
+         fp8_attention_kernel<Policy>, params);
+}
+
+}  // namespace stepvideo
