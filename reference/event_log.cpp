@@ -1,8 +1,7 @@
 #include "event_log.hpp"
 
-#include <array>
 #include <fstream>
-#include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -12,13 +11,6 @@
 #include <stepvideo/core/error.hpp>
 
 namespace stepvideo {
-namespace {
-
-constexpr std::array<std::string_view, 6> kind_names{"begin",      "end",     "step",
-                                                     "collective", "warning", "error"};
-
-}  // namespace
-
 EventLog::EventLog(const std::filesystem::path& path, int rank, Clock::time_point start)
     : rank_(rank), start_(start) {
   std::error_code unused;
@@ -43,6 +35,13 @@ EventLog::EventLog(const std::filesystem::path& path, int rank, Clock::time_poin
   }
   logger_->set_pattern("%v");
   logger_->flush_on(spdlog::level::info);
+  const auto wall = std::chrono::system_clock::now() -
+                    std::chrono::duration_cast<std::chrono::system_clock::duration>(Clock::now() - start_);
+  facts_["start"] = std::chrono::duration<double>(wall.time_since_epoch()).count();
+}
+
+void EventLog::describe(RunFacts facts) {
+  facts_.merge(facts);
 }
 
 void EventLog::write(const Event& event) {
@@ -51,18 +50,25 @@ void EventLog::write(const Event& event) {
   line["time"] = std::chrono::duration<double>(Clock::now() - start_).count();
   line["rank"] = rank_;
   line["stage"] = event.stage;
-  line["event"] = kind_names[static_cast<std::size_t>(event.kind)];
+  line["event"] = event_kind_names[static_cast<std::size_t>(event.kind)];
   const auto add = [&](const char* name, const auto& value) {
     if (value.has_value()) line[name] = *value;
   };
   add("step", event.step);
   add("layer", event.layer);
   add("op", event.op);
+  add("group", event.group);
   add("seconds", event.seconds);
+  add("exposed_seconds", event.exposed_seconds);
   add("predicted_seconds", event.predicted_seconds);
+  add("cpu_seconds", event.cpu_seconds);
+  add("involuntary_switches", event.involuntary_switches);
   add("bytes", event.bytes);
   add("peak_bytes", event.peak_bytes);
   add("message", event.message);
+  if (!facts_.empty())
+    for (const auto& [name, value] : std::exchange(facts_, {}))
+      std::visit([&](const auto& fact) { line["run"][name] = fact; }, value);
   logger_->info("{}", line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 

@@ -1,9 +1,13 @@
 #include "progress.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
+#include <thread>
 
 #include <fmt/format.h>
+#include <omp.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "interrupt.hpp"
@@ -29,10 +33,31 @@ std::string duration_text(double seconds) {
   return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);
 }
 
+/// What explains a run's speed later: how many threads on how many cores, how they wait, the memory.
+RunFacts machine_facts() {
+  RunFacts facts{{"threads", std::int64_t{omp_get_max_threads()}},
+                 {"cores", static_cast<std::int64_t>(std::thread::hardware_concurrency())},
+                 {"memory_bytes", std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE)},
+                 {"ranks", std::int64_t{1}}};
+  if (const char* const policy = std::getenv("OMP_WAIT_POLICY")) facts["wait_policy"] = std::string(policy);
+  return facts;
+}
+
 }  // namespace
+
+ProcessorTime ProcessorTime::now() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return {seconds(usage.ru_utime) + seconds(usage.ru_stime), static_cast<std::uint64_t>(usage.ru_nivcsw)};
+}
 
 void Stage::step(std::optional<double> predicted_seconds) {
   ++steps_done_;
+  if (!predicted_seconds && predicted_seconds_ && steps_ > 0)
+    predicted_seconds = *predicted_seconds_ / steps_;
   log({.kind = Event::Kind::step,
        .step = steps_done_,
        .seconds = seconds_since(step_begin_),
@@ -54,7 +79,10 @@ void Stage::log(Event event) {
 }
 
 Progress::Progress(const Options& options) {
-  if (options.log_file) events_ = EventLog(*options.log_file, options.rank, start_);
+  if (options.log_file) {
+    events_ = EventLog(*options.log_file, options.rank, start_);
+    events_.describe(machine_facts());
+  }
   if (options.is_quiet || options.rank != 0) return;
   output_ = options.output != nullptr ? options.output : &std::cerr;
   is_terminal_ = options.output != nullptr ? options.is_terminal : isatty(STDERR_FILENO) == 1;
@@ -64,7 +92,9 @@ Stage Progress::begin(const std::string& name, int steps) {
   throw_if_interrupted(fmt::format("before stage '{}'", name));
   peak_is_per_stage_ = peak_memory_.reset() && peak_is_per_stage_;
   Stage stage(*this, name, steps);
-  stage.log({.kind = Event::Kind::begin});
+  if (const auto expected = predicted_seconds_.find(name); expected != predicted_seconds_.end())
+    stage.predicted_seconds_ = expected->second;
+  stage.log({.kind = Event::Kind::begin, .predicted_seconds = stage.predicted_seconds_});
   const std::string text =
       steps > 0 ? fmt::format("{}: {} step{}", name, steps, steps == 1 ? "" : "s") : name;
   if (is_terminal_ && output_ != nullptr) {
@@ -100,8 +130,16 @@ void Progress::show_step(Stage& stage) {
 void Progress::end(const Stage& stage) {
   const Row row{stage.name_, seconds_since(stage.begin_), peak_memory_.bytes()};
   rows_.push_back(row);
+  const ProcessorTime used = ProcessorTime::now();
   events_.write(
-      {.kind = Event::Kind::end, .stage = row.name, .seconds = row.seconds, .peak_bytes = row.peak_bytes});
+      {.kind = Event::Kind::end,
+       .stage = row.name,
+       .seconds = row.seconds,
+       .predicted_seconds = stage.predicted_seconds_,
+       .cpu_seconds = used.seconds - stage.processor_begin_.seconds,
+       .involuntary_switches = used.involuntary_switches - stage.processor_begin_.involuntary_switches,
+       .bytes = stage.bytes_ > 0 ? std::optional(stage.bytes_) : std::nullopt,
+       .peak_bytes = row.peak_bytes});
   print_line(fmt::format("{}: done in {}", row.name, duration_text(row.seconds)));
 }
 

@@ -1,8 +1,10 @@
 // What a run is doing: a line on the terminal, events for programs, a table at the end.
 #pragma once
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <iosfwd>
+#include <map>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -16,6 +18,14 @@ namespace stepvideo {
 
 class Progress;
 
+/// What this process used of the processors since it began, all threads together.
+struct ProcessorTime {
+  double seconds = 0;
+  std::uint64_t involuntary_switches = 0;  ///< times a thread lost its core to somebody else
+
+  static ProcessorTime now();
+};
+
 /// The stage that is running; made by Progress::stage().
 class Stage {
  public:
@@ -25,6 +35,8 @@ class Stage {
   void warn(const std::string& message);
   /// Any other event: a collective, a layer. The stage's name is filled in.
   void log(Event event);
+  /// The stage read or wrote that much; its end event carries the sum.
+  void moved(std::uint64_t bytes) { bytes_ += bytes; }
 
  private:
   friend class Progress;
@@ -35,6 +47,9 @@ class Stage {
   Progress& progress_;
   std::string name_;
   int steps_ = 0, steps_done_ = 0;
+  std::optional<double> predicted_seconds_;
+  std::uint64_t bytes_ = 0;
+  ProcessorTime processor_begin_ = ProcessorTime::now();
   Clock::time_point begin_ = Clock::now(), step_begin_ = begin_, last_shown_ = begin_;
 };
 
@@ -74,6 +89,11 @@ class Progress {
     }
   }
 
+  /// The stage `name` is predicted to take that long: its events say so, each step an equal part.
+  void expect(const std::string& name, double seconds) { predicted_seconds_[name] = seconds; }
+  /// Adds facts of the run to the event log's next line.
+  void describe(RunFacts facts) { events_.describe(std::move(facts)); }
+
   /// The table of all stages: seconds, peak memory in MiB.
   void print_summary() const;
 
@@ -100,6 +120,7 @@ class Progress {
   PeakMemory peak_memory_;
   bool peak_is_per_stage_ = true;
   std::vector<Row> rows_;
+  std::map<std::string, double> predicted_seconds_;
 };
 
 }  // namespace stepvideo

@@ -121,6 +121,12 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   return checkpoint;
 }
 
+std::uint64_t Checkpoint::bytes() const {
+  std::uint64_t sum = 0;
+  for (const auto& [name, record] : tensors_) sum += record.bytes.size();
+  return sum;
+}
+
 const TensorRecord& Checkpoint::at(const std::string& name) const {
   const auto found = tensors_.find(name);
   require(found != tensors_.end(), [&] {

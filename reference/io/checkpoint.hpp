@@ -30,6 +30,8 @@ class Checkpoint {
 
   const std::filesystem::path& path() const { return path_; }
   const std::map<std::string, TensorRecord>& tensors() const { return tensors_; }
+  /// What all tensors take in their files.
+  std::uint64_t bytes() const;
   bool contains(const std::string& name) const { return tensors_.contains(name); }
   /// Throws RequestError naming the tensor and the file when it is not there.
   const TensorRecord& at(const std::string& name) const;

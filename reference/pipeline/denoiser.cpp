@@ -98,8 +98,10 @@ void Denoiser::denoise(const Conditioning& conditioning, const SamplerSettings& 
                        conditioning.batch);
   });
   with_element(precision, [&]<Element T>() {
-    auto transformer = progress.stage(
-        "load transformer", 0, [&](Stage&) { return model::Transformer<T, Host>(host, config_, weights_); });
+    auto transformer = progress.stage("load transformer", 0, [&](Stage& stage) {
+      stage.moved(weights_.bytes());
+      return model::Transformer<T, Host>(host, config_, weights_);
+    });
     progress.stage("denoise", settings.steps,
                    [&](Stage& stage) { integrate(transformer, conditioning, settings, latents, stage); });
   });

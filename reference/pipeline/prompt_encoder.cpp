@@ -69,14 +69,19 @@ Conditioning PromptEncoder::encode(const std::vector<std::string>& prompts, Prec
                             .clip_states = Buffer<float>(clip.rows * clip.columns * clip_width()),
                             .key_lengths = {}};
   with_element(precision, [&]<Element T>() {
-    progress.stage("encode text (Step-LLM)", 0, [&](Stage&) {
-      model::StepLlm<T, Host>(host, llm_config_, llm_)
-          .encode(llm.view(), llm.states(conditioning.llm_states));
+    const auto encoder = progress.stage("load Step-LLM", 0, [&](Stage& stage) {
+      stage.moved(llm_.bytes());
+      return model::StepLlm<T, Host>(host, llm_config_, llm_);
     });
+    progress.stage("encode text (Step-LLM)", 0,
+                   [&](Stage&) { encoder.encode(llm.view(), llm.states(conditioning.llm_states)); });
+  });
+  const auto encoder = progress.stage("load CLIP", 0, [&](Stage& stage) {
+    stage.moved(clip_.bytes());
+    return model::ClipText<float, Host>(host, clip_config_, clip_);
   });
   progress.stage("encode text (CLIP)", 0, [&](Stage&) {
-    model::ClipText<float, Host>(host, clip_config_, clip_)
-        .encode(clip.view(), clip.lengths, clip.states(conditioning.clip_states));
+    encoder.encode(clip.view(), clip.lengths, clip.states(conditioning.clip_states));
   });
   for (const index_t length : llm.lengths) conditioning.key_lengths.push_back(clip.columns + length);
   return conditioning;

@@ -30,8 +30,10 @@ void VideoCodec::decode(const Latents& latents, Precision precision, const std::
                         Progress& progress) const {
   const VideoShape video = VideoShape::from_latent(latents.shape);
   with_element(precision, [&]<Element T>() {
-    auto decoder = progress.stage("load VAE decoder", 0,
-                                  [&](Stage&) { return model::VaeDecoder<T, Host>(host, weights_); });
+    auto decoder = progress.stage("load VAE decoder", 0, [&](Stage& stage) {
+      stage.moved(weights_.bytes());
+      return model::VaeDecoder<T, Host>(host, weights_);
+    });
     const auto writer = io::open_video_writer(output, video);
     progress.stage("decode", video.chunks(), [&](Stage& stage) {
       index_t frames = 0;
