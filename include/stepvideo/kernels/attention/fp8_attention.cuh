@@ -14,8 +14,8 @@ template <class Policy>
 __global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32, 1)
     fp8_attention_kernel(const __grid_constant__ Fp8AttentionParams<Policy> params) {
   if constexpr (has_warpgroup_products) {
-    extern __shared__ __align__(1024) std::byte memory[];
-    auto& shared = *reinterpret_cast<Fp8AttentionShared<Policy>*>(memory);
+    extern __shared__ __align__(1024) std::byte fp8_attention_memory[];
+    auto& shared = *reinterpret_cast<Fp8AttentionShared<Policy>*>(fp8_attention_memory);
     if (threadIdx.x == 0) shared.initialize_barriers();
     shared.write_ones();
     __syncthreads();
