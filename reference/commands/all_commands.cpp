@@ -11,6 +11,7 @@ const std::vector<Command>& all_commands() {
       {"denoise", "noise becomes latents, for given text states", denoise},
       {"decode", "latents become a video", decode},
       {"encode", "a video becomes latents", encode},
+      {"explain", "what a run did, from its event logs", explain},
       {"bench", "measures the kernels on this machine", bench},
   };
   return commands;

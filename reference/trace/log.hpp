@@ -18,11 +18,11 @@ struct LoggedEvent : Event {
 /// What one rank wrote, ordered by time.
 struct RankLog {
   int rank = 0;
-  std::filesystem::path file;
+  std::filesystem::path file = {};
   std::vector<LoggedEvent> events = {};
   std::map<std::string, std::string> facts = {};  ///< the scalars of its `run` object, as JSON text
-  bool is_cut = false;                       ///< its last line was not whole
-  std::size_t unknown_events = 0;            ///< lines whose `event` no version so far writes
+  bool is_cut = false;                            ///< its last line was not whole
+  std::size_t unknown_events = 0;                 ///< lines whose `event` no version so far writes
 
   /// A numeric fact, or `fallback` where the log does not tell.
   double fact(const std::string& name, double fallback = 0) const;
