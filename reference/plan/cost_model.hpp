@@ -49,8 +49,8 @@ struct CollectiveCost {
 
 struct Cost {
   Topology topology;
-  std::vector<PhaseCost> phases;
-  std::vector<CollectiveCost> collectives;
+  std::vector<PhaseCost> phases = {};
+  std::vector<CollectiveCost> collectives = {};
   double step_seconds = 0;
   double compute_seconds = 0;  ///< of a step, on the busiest rank
   double exposed_seconds = 0;  ///< of a step: collectives that nothing hides
@@ -70,7 +70,33 @@ struct Cost {
 /// before it are predicted to take, plus `deadline_floor_seconds`.
 inline constexpr double deadline_factor = 3, deadline_floor_seconds = 5;
 
-/// Throws RequestError when the device lacks the precision, or the topology breaks a rule.
+/// Costs of one request on several topologies, and of requests that differ from it in size, steps or
+/// residency only: what depends on the model alone is counted once.
+class CostModel {
+ public:
+  /// Throws RequestError when the device lacks the precision.
+  explicit CostModel(Request request);
+
+  const Request& request() const { return request_; }
+  const ParameterCounts& parameters() const { return parameters_; }
+  /// The same model and device for another size, residency or number of steps.
+  CostModel with(VideoShape video, bool streams_weights) const;
+
+  /// Throws RequestError when the topology breaks a rule (see rule_against()).
+  Cost operator()(Topology topology) const;
+
+ private:
+  PhaseCost text_phase() const;
+  PhaseCost decode_phase(long long ranks) const;
+
+  Request request_;
+  ParameterCounts parameters_;
+  Work text_work_;
+};
+
+/// The rule that forbids the topology for this model and size, as one sentence, or an empty string.
+std::string rule_against(const Request& request, Topology topology);
+
 Cost cost_of(const Request& request, Topology topology);
 
 }  // namespace stepvideo::plan

@@ -23,11 +23,13 @@ struct Rates {
 struct Hardware {
   std::string name;
   std::string description;
+  bool is_host = false;  ///< a CPU: one rank, in this machine's memory
   double memory_bytes = 0;
   double reserved_bytes = 0;           ///< context and libraries, per rank
   double memory_bytes_per_second = 0;  ///< attained
+  std::string link;                    ///< the link that such devices usually have
   double host_bytes_per_second = 0;    ///< from host memory, attained: what streaming weights costs
-  std::array<std::optional<Rates>, all_arithmetics.size()> rates;
+  std::array<std::optional<Rates>, all_arithmetics.size()> rates = {};
 
   /// Throws RequestError naming the device and the precisions it has.
   const Rates& at(Arithmetic arithmetic) const;

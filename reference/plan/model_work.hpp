@@ -59,14 +59,19 @@ struct LayerShare {
   static LayerShare whole(const model::TransformerConfig& config, double tokens);
 };
 
-/// One of the transformer's layers for one batch element.
-Work layer_work(const model::TransformerConfig& config, const LayerShare& share, double text_tokens);
+/// One of the transformer's layers for one batch element, with elements of `element_bytes` between products.
+/// Counts what a step repeats: the text's keys and values are in text_work().
+Work layer_work(const model::TransformerConfig& config, const LayerShare& share, double text_tokens,
+                double element_bytes = 2);
+
+/// What stands before and after the layers, for one batch element: patches in, velocity out.
+Work edge_work(const model::TransformerConfig& config, double tokens);
 
 /// Both text encoders over a prompt and a negative prompt.
 Work text_work(const ModelShapes& shapes);
 
 /// One decoded chunk (or image) of height x width pixels.
-Work decode_work(const model::VaeConfig& config, VideoShape video);
+Work decode_work(const model::VaeConfig& config, VideoShape video, double element_bytes = 2);
 
 /// The bytes of activations that one decoded chunk holds at most, with elements of `element_bytes` where the
 /// decoder rounds; the decoder's stream is float32.

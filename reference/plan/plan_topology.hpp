@@ -22,18 +22,19 @@ struct Remedy {
 struct Plan {
   Request request;
   int gpus = 1;
-  std::vector<Cost> topologies;  ///< those that fit first, each group by total time
-  std::vector<Forbidden> forbidden;
-  std::string reason;            ///< why the first is best, where it fits
-  std::vector<Remedy> remedies;  ///< where nothing fits
+  std::vector<Cost> topologies = {};  ///< those that fit first, each group by total time
+  std::vector<Forbidden> forbidden = {};
+  std::string reason = {};            ///< why the first is best, where it fits
+  std::vector<Remedy> remedies = {};  ///< where nothing fits
 
   bool fits(const Cost& cost) const { return cost.peak_bytes() <= request.hardware.memory_bytes; }
   /// nullptr when nothing fits.
   const Cost* best() const;
 };
 
-/// The most ranks that are planned for.
+/// The most ranks and steps that are planned for.
 inline constexpr int largest_gpus = 4096;
+inline constexpr int largest_steps = 100'000;
 
 /// Throws RequestError naming the flag when the request itself is wrong: counts below 1 or absurdly large, a
 /// size off the grid, a precision that the device lacks. A request that fits nowhere is a plan with remedies.

@@ -1,0 +1,247 @@
+#include "plan/cost_model.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <stepvideo/comm/mesh.hpp>
+#include <stepvideo/core/error.hpp>
+
+#include "plan/collectives.hpp"
+#include "plan/rank_share.hpp"
+
+namespace stepvideo::plan {
+namespace {
+
+constexpr double float_bytes = 4;
+/// Layers whose weights are in the device at once when weights are streamed: one in work, one on its way.
+constexpr double streamed_layers = 2;
+
+double seconds_of(const Work& work, const Request& request) {
+  const Rates& rates = request.hardware.at(request.arithmetic);
+  const double seconds = work.linear_flops / rates.linear + work.attention_flops / rates.attention +
+                         work.convolution_flops / rates.convolution +
+                         work.moved_bytes / request.hardware.memory_bytes_per_second;
+  return seconds / request.calibration;
+}
+
+/// The transformer on the busiest rank.
+class DenoiseCost {
+ public:
+  DenoiseCost(const Request& request, const ParameterCounts& parameters, Topology topology)
+      : request_(request), parameters_(parameters), topology_(topology), share_(request, topology) {}
+
+  /// Fills in everything about a step, and the phase.
+  void add_to(Cost& cost) const {
+    const double layer_seconds = batch() * seconds_of(layer(share_.layer()), request_);
+    const double edge_seconds = batch() * seconds_of(edge(share_.layer().tokens), request_);
+    cost.compute_seconds = layers() * layer_seconds + edge_seconds;
+    cost.imbalance = cost.compute_seconds / mean_compute_seconds() - 1;
+
+    Work attention = layer(share_.layer());
+    attention.linear_flops = attention.moved_bytes = 0;
+    cost.collectives = collectives_of(request_, topology_, share_,
+                                      {.layer_seconds = layer_seconds,
+                                       .attention_seconds = batch() * seconds_of(attention, request_),
+                                       .step_seconds = cost.compute_seconds});
+    for (const auto& collective : cost.collectives) {
+      cost.exposed_seconds += static_cast<double>(collective.calls) * collective.exposed_seconds;
+      cost.wire_bytes += static_cast<double>(collective.calls) * collective.bytes;
+    }
+    if (request_.streams_weights) {
+      const double fetched = layer_weight_bytes() / request_.hardware.host_bytes_per_second;
+      cost.stream_seconds = layers() * std::max(0.0, fetched - layer_seconds);
+    }
+    cost.step_seconds = cost.compute_seconds + cost.exposed_seconds + cost.stream_seconds;
+    cost.phases.push_back(phase(cost.step_seconds));
+  }
+
+ private:
+  double layers() const { return request_.shapes.transformer.layers; }
+  double width() const { return request_.shapes.transformer.width(); }
+  /// The prompt and the negative prompt, unless they are on different ranks.
+  double batch() const { return share_.batch(); }
+  double text_tokens() const { return request_.shapes.text_tokens(); }
+
+  Work layer(const LayerShare& share) const {
+    return layer_work(request_.shapes.transformer, share, text_tokens(), element_bytes(request_.arithmetic));
+  }
+  Work edge(double tokens) const { return edge_work(request_.shapes.transformer, tokens); }
+
+  /// Were every token and head divided exactly.
+  double mean_compute_seconds() const {
+    const LayerShare mean = share_.mean_layer();
+    return batch() * (layers() * seconds_of(layer(mean), request_) + seconds_of(edge(mean.tokens), request_));
+  }
+
+  double layer_weight_bytes() const {
+    const double element = request_.arithmetic == Arithmetic::fp8 ? 1 : element_bytes(request_.arithmetic);
+    return parameters_.transformer_blocks / layers() * share_.matrix_fraction() * element;
+  }
+  double weight_bytes() const {
+    const double rest =
+        (parameters_.transformer - parameters_.transformer_blocks) * element_bytes(request_.arithmetic);
+    const double held = request_.streams_weights ? std::min(streamed_layers, layers()) : layers();
+    return rest + held * layer_weight_bytes();
+  }
+
+  /// As model/transformer.hpp lays them out: the float32 stream, what a norm leaves, and the widest of the
+  /// qkv projection with attention's result and the hidden layer; text keys and values; latents.
+  double activation_bytes() const {
+    const auto& config = request_.shapes.transformer;
+    const double element = element_bytes(request_.arithmetic);
+    const LayerShare layer = share_.layer();
+    const double local = layer.heads * config.heads.dim;
+    const double channels = config.in_channels + config.out_channels;
+    const double token = width() * (float_bytes + element) +
+                         std::max(4 * local, layer.feed_forward) * element + channels * float_bytes;
+    const double text = layers() * text_tokens() * 2 * local * element;
+    // Latents, a guided pair of inputs and of velocities, and the tables of rotary embedding.
+    const double tokens = static_cast<double>(request_.video.tokens());
+    const double whole = tokens * float_bytes * (5.0 * config.in_channels + config.heads.dim);
+    const double quantized = request_.arithmetic == Arithmetic::fp8 ? 3 * local * layer.tokens : 0;
+    return batch() * (layer.tokens * token + text + quantized) + whole;
+  }
+
+  double buffer_bytes() const {
+    const LayerShare layer = share_.layer();
+    const double element = element_bytes(request_.arithmetic);
+    const double attended =
+        batch() * layer.attended_queries * layer.attended_heads * request_.shapes.transformer.heads.dim;
+    double bytes = request_.hardware.reserved_bytes;
+    if (topology_.ranks() > 1) bytes += request_.link.buffer_bytes;
+    if (topology_.ulysses > 1) bytes += 4 * attended * element;  // q, k, v and the result, of fewer heads
+    if (topology_.ring > 1) bytes += attended * (2 * element + float_bytes);  // next keys, values; the sum
+    return bytes;
+  }
+
+  PhaseCost phase(double step_seconds) const {
+    const auto& config = request_.shapes.transformer;
+    const double tokens = static_cast<double>(request_.video.tokens());
+    const Work whole = layers() * layer(LayerShare::whole(config, tokens)) + edge(tokens);
+    constexpr double prompts = 2;
+    return {.name = "denoise",
+            .weight_bytes = weight_bytes(),
+            .activation_bytes = activation_bytes(),
+            .buffer_bytes = buffer_bytes(),
+            .seconds = request_.steps * step_seconds,
+            .flops = request_.steps * prompts * whole.flops()};
+  }
+
+  const Request& request_;
+  const ParameterCounts& parameters_;
+  Topology topology_;
+  RankShare share_;
+};
+
+}  // namespace
+
+double element_bytes(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::fp32 ? 4 : 2;
+}
+
+const PhaseCost& Cost::peak_phase() const {
+  return *std::ranges::max_element(phases, {}, &PhaseCost::bytes);
+}
+
+const PhaseCost* Cost::phase(const std::string& name) const {
+  const auto found = std::ranges::find(phases, name, &PhaseCost::name);
+  return found == phases.end() ? nullptr : &*found;
+}
+
+CostModel::CostModel(Request request)
+    : request_(std::move(request)),
+      parameters_(count_parameters(request_.shapes)),
+      text_work_(text_work(request_.shapes)) {
+  request_.hardware.at(request_.arithmetic);
+}
+
+CostModel CostModel::with(VideoShape video, bool streams_weights) const {
+  CostModel other = *this;
+  other.request_.video = video;
+  other.request_.streams_weights = streams_weights;
+  return other;
+}
+
+PhaseCost CostModel::text_phase() const {
+  const auto& llm = request_.shapes.step_llm;
+  const double element = element_bytes(request_.arithmetic);
+  // One encoder after the other; CLIP is float32 always.
+  const double words = static_cast<double>(llm.vocabulary) * llm.width();
+  const double layers = parameters_.step_llm - words;
+  const double held =
+      request_.streams_weights ? layers * std::min(1.0, streamed_layers / llm.layers) : layers;
+  const double llm_bytes = (words + held) * element, clip_bytes = parameters_.clip * float_bytes;
+  constexpr double prompts = 2;
+  const double token =
+      (3.0 * llm.width() + 2.0 * llm.groups * llm.heads.dim + 2.0 * llm.feed_forward) * element;
+  const double fetched =
+      request_.streams_weights ? layers * element / request_.hardware.host_bytes_per_second : 0;
+  const double read =
+      (parameters_.step_llm * element + clip_bytes) / request_.hardware.memory_bytes_per_second;
+  return {.name = "text encoders",
+          .weight_bytes = std::max(llm_bytes, clip_bytes),
+          .activation_bytes = prompts * request_.shapes.llm_tokens * token,
+          .buffer_bytes = request_.hardware.reserved_bytes,
+          .seconds = std::max({seconds_of(text_work_, request_), read, fetched}),
+          .flops = text_work_.flops()};
+}
+
+PhaseCost CostModel::decode_phase(long long ranks) const {
+  const double element = element_bytes(request_.arithmetic);
+  const Work chunk = decode_work(request_.shapes.vae, request_.video, element);
+  const long long chunks = request_.video.chunks();
+  return {.name = "decode",
+          .weight_bytes = parameters_.vae_decoder * element,
+          .activation_bytes = decode_activation_bytes(request_.shapes.vae, request_.video, element) +
+                              static_cast<double>(request_.video.tokens()) * float_bytes *
+                                  static_cast<double>(request_.shapes.vae.latent_channels),
+          .buffer_bytes = request_.hardware.reserved_bytes,
+          // Chunks are independent and dealt out to the ranks.
+          .seconds = static_cast<double>((chunks + ranks - 1) / ranks) * seconds_of(chunk, request_),
+          .flops = static_cast<double>(chunks) * chunk.flops()};
+}
+
+Cost CostModel::operator()(Topology topology) const {
+  const std::string rule = rule_against(request_, topology);
+  require(rule.empty(), [&] { return rule; });
+  Cost cost{.topology = topology};
+  if (request_.encodes_text) cost.phases.push_back(text_phase());
+  DenoiseCost(request_, parameters_, topology).add_to(cost);
+  if (request_.decodes) cost.phases.push_back(decode_phase(topology.ranks()));
+  for (const auto& phase : cost.phases) cost.total_seconds += phase.seconds;
+  return cost;
+}
+
+std::string rule_against(const Request& request, Topology topology) {
+  const HeadShape heads = request.shapes.transformer.heads;
+  const long long tokens = request.video.tokens();
+  if (!degrees_are_positive(topology))
+    return fmt::format(
+        "the topology {} has a degree that cannot be; guidance is 1 or 2, the others 1 or more",
+        to_string(topology));
+  if (topology.head_shards() > heads.count)
+    return fmt::format("tensor x ulysses = {} is more than {} heads, and a rank without a head has no work",
+                       topology.head_shards(), heads.count);
+  try {
+    require_heads_shard_across_ranks(heads, topology);
+  } catch (const RequestError& error) {
+    return error.what();
+  }
+  if (topology.token_shards() > tokens)
+    return fmt::format("ulysses x ring = {} is more than {} tokens, and a rank without a token has no work",
+                       topology.token_shards(), tokens);
+  if (topology.sharding == Sharding::even && tokens % topology.token_shards() != 0)
+    return fmt::format(
+        "ulysses x ring = {} does not divide {} tokens; take a divisor or ask for uneven shards",
+        topology.token_shards(), tokens);
+  return {};
+}
+
+Cost cost_of(const Request& request, Topology topology) {
+  return CostModel(request)(topology);
+}
+
+}  // namespace stepvideo::plan

@@ -1,0 +1,18 @@
+# Writes the plan's data files into a source, OUTPUT, in the order in which messages list them. A file that
+# changes configures anew.
+function(stepvideo_hardware_source output)
+  foreach(kind IN ITEMS hardware links)
+    set(names_hardware h200 h100 h20 a100 l40s rtx4090 cpu)
+    set(names_links nvlink nvlink3 pcie)
+    set(text_${kind} "")
+    foreach(name IN LISTS names_${kind})
+      set(path ${CMAKE_CURRENT_SOURCE_DIR}/plan/${kind}/${name}.json)
+      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
+      file(READ ${path} json)
+      string(APPEND text_${kind} "\n      {\"${name}\", R\"json(${json})json\"},")
+    endforeach()
+  endforeach()
+  set(STEPVIDEO_HARDWARE_FILES "${text_hardware}")
+  set(STEPVIDEO_LINK_FILES "${text_links}")
+  configure_file(${CMAKE_CURRENT_SOURCE_DIR}/plan/hardware_files.cpp.in ${output} @ONLY)
+endfunction()

@@ -1,0 +1,141 @@
+#include "plan/plan_topology.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <stepvideo/core/error.hpp>
+
+#include "plan/remedies.hpp"
+#include "plan/text.hpp"
+
+namespace stepvideo::plan {
+namespace {
+
+/// Calls `visit` with every way to write `gpus` as guidance x tensor x ulysses x ring.
+void for_each_topology(int gpus, const auto& visit) {
+  for (int guidance = 1; guidance <= 2; ++guidance) {
+    if (gpus % guidance != 0) continue;
+    const int ranks = gpus / guidance;
+    for (int tensor = 1; tensor <= ranks; ++tensor) {
+      if (ranks % tensor != 0) continue;
+      for (int ulysses = 1; ulysses <= ranks / tensor; ++ulysses)
+        if (ranks / tensor % ulysses == 0)
+          visit(Topology{guidance, tensor, ulysses, ranks / tensor / ulysses, Sharding::even});
+    }
+  }
+}
+
+/// The part of a step in which one topology spends more than another, with both shares of it.
+std::string difference(const Cost& best, const Cost& other) {
+  struct Part {
+    const char* name;
+    double best, other;
+  };
+  const Part parts[] = {
+      {"computation on its busiest rank takes", best.compute_seconds, other.compute_seconds},
+      {"collectives that nothing hides take", best.exposed_seconds, other.exposed_seconds},
+      {"weights on their way take", best.stream_seconds, other.stream_seconds}};
+  const Part& part = *std::ranges::max_element(parts, {}, [](const Part& p) { return p.other - p.best; });
+  return fmt::format("{} {} s a step instead of {}", part.name, short_number(part.best),
+                     short_number(part.other));
+}
+
+std::string reason(const Plan& plan) {
+  const Cost& best = plan.topologies.front();
+  std::string text = fmt::format("{} needs {:.1f} of {:.1f} GiB, most in the phase {}",
+                                 to_text(best.topology), best.peak_bytes() / gibibyte,
+                                 plan.request.hardware.memory_bytes / gibibyte, best.peak_phase().name);
+  if (plan.topologies.size() == 1)
+    return text + (plan.gpus == 1 ? "; one rank has one topology" : "; the rules allow no other");
+  const Cost& next = plan.topologies[1];
+  if (!plan.fits(next)) return text + "; no other topology fits";
+  const double gain = next.total_seconds / best.total_seconds - 1;
+  if (gain < 1e-4) return text + fmt::format("; {} is as fast and holds more", to_text(next.topology));
+  return text + fmt::format("; it is {} % faster than {}, the next: {}", short_number(100 * gain),
+                            to_text(next.topology), difference(best, next));
+}
+
+void require_request(const Request& request, int gpus) {
+  require(gpus >= 1 && gpus <= largest_gpus,
+          [&] { return fmt::format("--gpus is {}; 1 to {} works", gpus, largest_gpus); });
+  require(request.steps >= 1 && request.steps <= largest_steps,
+          [&] { return fmt::format("--steps is {}; 1 to {} works", request.steps, largest_steps); });
+  require(!request.hardware.is_host || gpus == 1, [&] {
+    return fmt::format("--gpus {}: a run on {} is one rank; --gpus 1 works", gpus, request.hardware.name);
+  });
+  require_video_on_grid(request.video);
+}
+
+}  // namespace
+
+void list_topologies(const CostModel& model, int gpus, std::vector<Cost>& allowed,
+                     std::vector<Forbidden>* forbidden) {
+  for_each_topology(gpus, [&](Topology topology) {
+    std::string rule = rule_against(model.request(), topology);
+    if (!rule.empty()) {
+      topology.sharding = Sharding::uneven;
+      rule = rule_against(model.request(), topology);
+    }
+    if (rule.empty())
+      allowed.push_back(model(topology));
+    else if (forbidden != nullptr)
+      forbidden->push_back({topology, rule});
+  });
+}
+
+std::optional<Cost> best_fitting(const CostModel& model, int gpus) {
+  std::vector<Cost> all;
+  list_topologies(model, gpus, all, nullptr);
+  std::optional<Cost> best;
+  for (Cost& cost : all)
+    if (cost.peak_bytes() <= model.request().hardware.memory_bytes &&
+        (!best || cost.total_seconds < best->total_seconds))
+      best = std::move(cost);
+  return best;
+}
+
+const Cost* Plan::best() const {
+  return topologies.empty() || !fits(topologies.front()) ? nullptr : &topologies.front();
+}
+
+Plan plan_topology(const Request& request, int gpus) {
+  require_request(request, gpus);
+  const CostModel model(request);
+  Plan plan{.request = request, .gpus = gpus};
+  list_topologies(model, gpus, plan.topologies, &plan.forbidden);
+  // Those that do not fit by what they lack: the nearest to fitting first.
+  std::ranges::stable_sort(plan.topologies, {}, [&](const Cost& cost) {
+    return std::tuple(!plan.fits(cost), plan.fits(cost) ? cost.total_seconds : cost.peak_bytes(),
+                      cost.peak_bytes());
+  });
+  if (plan.best() != nullptr)
+    plan.reason = reason(plan);
+  else
+    plan.remedies = find_remedies(model, gpus);
+  return plan;
+}
+
+Cost require_plan(const Request& request, int gpus) {
+  const Plan plan = plan_topology(request, gpus);
+  if (const Cost* const best = plan.best()) return *best;
+  const std::string what =
+      fmt::format("{} on {} of {}", to_string(request.video), gpus, request.hardware.name);
+  require(!plan.topologies.empty(), [&] {
+    return fmt::format("{} has no topology that the rules allow: {}", what, plan.forbidden.front().rule);
+  });
+  const Cost& nearest = plan.topologies.front();
+  const std::string remedy = plan.remedies.empty()
+                                 ? "a device with more memory works"
+                                 : fmt::format("{} works ({:.1f} GiB)", plan.remedies.front().change,
+                                               plan.remedies.front().cost.peak_bytes() / gibibyte);
+  throw RequestError(fmt::format("{} needs {:.1f} GiB of memory in the phase {} and there are {:.1f}; {}",
+                                 what, nearest.peak_bytes() / gibibyte, nearest.peak_phase().name,
+                                 request.hardware.memory_bytes / gibibyte, remedy));
+}
+
+}  // namespace stepvideo::plan

@@ -1,0 +1,28 @@
+// What the busiest rank of a topology has of a transformer layer.
+#pragma once
+#include "plan/cost_model.hpp"
+
+namespace stepvideo::plan {
+
+/// Of an element that the precision rounds to: fp8 products read bf16 tensors.
+double element_bytes(Arithmetic arithmetic);
+
+class RankShare {
+ public:
+  RankShare(const Request& request, Topology topology);
+
+  /// Of the rank with the most tokens and heads.
+  const LayerShare& layer() const { return layer_; }
+  /// Were tokens and heads divided exactly.
+  const LayerShare& mean_layer() const { return mean_; }
+  /// Batch elements: 2, or 1 where prompt and negative prompt are on different ranks.
+  double batch() const { return batch_; }
+  /// The share of the layers' matrices that this rank holds.
+  double matrix_fraction() const { return matrix_fraction_; }
+
+ private:
+  LayerShare layer_, mean_;
+  double batch_ = 2, matrix_fraction_ = 1;
+};
+
+}  // namespace stepvideo::plan
