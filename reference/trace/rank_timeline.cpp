@@ -78,6 +78,7 @@ class TimelineBuilder {
       if (!stage.is_open) continue;
       stage.seconds += last.time - stage.begin;
       last.open_stage = stage.name;
+      if (last.entered) stage.waited_seconds += last.time - entered_time_;
     }
     return std::move(timeline_);
   }
@@ -105,6 +106,7 @@ class TimelineBuilder {
 
   void enter(const LoggedEvent& event) {
     ++entered_;
+    entered_time_ = event.time;
     timeline_.last.entered = fmt::format("{} in stage {}{}", *event.op, event.stage, place_of(event));
   }
 
@@ -144,7 +146,7 @@ class TimelineBuilder {
   RankTimeline timeline_;
   int stages_begun_ = 0, steps_ = 0, collectives_ = 0, entered_ = 0;
   std::optional<double> pending_prediction_;
-  double step_predictions_ = 0;
+  double step_predictions_ = 0, entered_time_ = 0;
 };
 
 }  // namespace

@@ -72,7 +72,7 @@ std::string share_table(const Summary& summary) {
 }
 
 std::string differences_text(const std::vector<Difference>& differences) {
-  if (differences.empty()) return "no stage differs by more than 2 %\n";
+  if (differences.empty()) return "no stage differs by more than 2 % from what was expected of it\n";
   std::string text = "largest differences\n";
   for (std::size_t i = 0; i < differences.size(); ++i) {
     const Difference& d = differences[i];
@@ -169,7 +169,8 @@ std::string compare_text(const Explained& first, const Explained& second) {
   const double before = a.seconds(), after = b.seconds();
   line("total", &before, &after);
   text += fmt::format("\nthe first run {}, the second {}\n", state_text(a.state), state_text(b.state));
-  for (const io::Json& change : compare_json(first, second)["changed"])
+  const io::Json compared = compare_json(first, second);
+  for (const io::Json& change : compared.at("changed"))
     text += fmt::format("changed: {} {} -> {}\n", change["fact"].get<std::string>(),
                         change["first"].get<std::string>(), change["second"].get<std::string>());
   return text + '\n' + differences_text(largest_differences(b, a));
