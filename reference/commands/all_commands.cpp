@@ -12,6 +12,7 @@ const std::vector<Command>& all_commands() {
       {"decode", "latents become a video", decode},
       {"encode", "a video becomes latents", encode},
       {"explain", "what a run did, from its event logs", explain},
+      {"plan", "which topology fits, what it costs, how long it takes", plan},
       {"bench", "measures the kernels on this machine", bench},
   };
   return commands;

@@ -26,5 +26,6 @@ void decode(const Arguments& arguments);
 void encode(const Arguments& arguments);
 void explain(const Arguments& arguments);
 void bench(const Arguments& arguments);
+void plan(const Arguments& arguments);
 
 }  // namespace stepvideo::commands

@@ -17,9 +17,9 @@ struct Request {
   VideoShape video{.frames = 204, .height = 544, .width = 992};
   int steps = 50;
   Arithmetic arithmetic = Arithmetic::bf16;
-  ModelShapes shapes;
-  Hardware hardware;
-  Link link;
+  ModelShapes shapes = {};
+  Hardware hardware = {};
+  Link link = {};
   bool streams_weights = false;  ///< keep weights in host memory and fetch each layer as it is needed
   bool encodes_text = true, decodes = true;  ///< or the transformer's phase alone
   /// Attained over predicted rate, from a measured run; 1 where nothing was measured.

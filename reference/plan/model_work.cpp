@@ -216,7 +216,8 @@ LayerShare LayerShare::whole(const model::TransformerConfig& config, double toke
           .feed_forward = static_cast<double>(config.feed_forward_factor) * config.width(),
           .attended_queries = tokens,
           .attended_keys = tokens,
-          .attended_heads = heads};
+          .attended_heads = heads,
+          .merges = 0};
 }
 
 Work layer_work(const model::TransformerConfig& config, const LayerShare& share, double text_tokens,
@@ -231,9 +232,10 @@ Work layer_work(const model::TransformerConfig& config, const LayerShare& share,
   // place, and cross-attention's queries.
   const double stream = width * (3 * (float_bytes + element_bytes) + 3 * 2 * float_bytes);
   const double heads = local * 3 * 2 * element_bytes;
+  const double merged = share.attended_queries * share.attended_heads * dim * 2 * float_bytes * share.merges;
   return {.linear_flops = 2 * share.tokens * width * columns,
           .attention_flops = 4 * dim * (attended + cross),
-          .moved_bytes = share.tokens * (stream + heads)};
+          .moved_bytes = share.tokens * (stream + heads) + merged};
 }
 
 Work edge_work(const model::TransformerConfig& config, double tokens) {

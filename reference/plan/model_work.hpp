@@ -55,6 +55,7 @@ struct LayerShare {
   double attended_queries = 0;  ///< rows of self-attention, with `attended_heads` heads
   double attended_keys = 0;
   double attended_heads = 0;
+  double merges = 0;  ///< partial results of attention that a query's is merged with, in float32
 
   static LayerShare whole(const model::TransformerConfig& config, double tokens);
 };

@@ -111,7 +111,7 @@ Plan plan_topology(const Request& request, int gpus) {
   // Those that do not fit by what they lack: the nearest to fitting first.
   std::ranges::stable_sort(plan.topologies, {}, [&](const Cost& cost) {
     return std::tuple(!plan.fits(cost), plan.fits(cost) ? cost.total_seconds : cost.peak_bytes(),
-                      cost.peak_bytes());
+                      cost.peak_bytes(), cost.wire_bytes);
   });
   if (plan.best() != nullptr)
     plan.reason = reason(plan);

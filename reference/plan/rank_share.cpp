@@ -24,13 +24,15 @@ RankShare::RankShare(const Request& request, Topology topology) {
             .feed_forward = count_of_first(columns, topology.tensor, 1),
             .attended_queries = count_of_first(tokens, topology.token_shards(), topology.ulysses),
             .attended_keys = static_cast<double>(tokens),
-            .attended_heads = count_of_first(heads, topology.head_shards(), 1)};
+            .attended_heads = count_of_first(heads, topology.head_shards(), 1),
+            .merges = static_cast<double>(topology.ring - 1)};
   mean_ = {.tokens = static_cast<double>(tokens) / topology.token_shards(),
            .heads = static_cast<double>(heads) / topology.tensor,
            .feed_forward = static_cast<double>(columns) / topology.tensor,
            .attended_queries = static_cast<double>(tokens) / topology.ring,
            .attended_keys = static_cast<double>(tokens),
-           .attended_heads = static_cast<double>(heads) / topology.head_shards()};
+           .attended_heads = static_cast<double>(heads) / topology.head_shards(),
+           .merges = static_cast<double>(topology.ring - 1)};
   batch_ = topology.guidance == 2 ? 1 : 2;
   // Attention's five projections are as large as the feed forward's two: 8 width^2 each.
   matrix_fraction_ = (layer_.heads / heads + layer_.feed_forward / static_cast<double>(columns)) / 2;

@@ -1,6 +1,7 @@
 #include "plan/text.hpp"
 
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -26,6 +27,13 @@ std::string duration(double seconds) {
     return fmt::format("{} h {:02} min", whole / 60, whole % 60);
   }
   return short_number(seconds / day) + " days";
+}
+
+std::string operations(double flops) {
+  constexpr const char* units[] = {"FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"};
+  std::size_t unit = 0;
+  for (; flops >= 1000 && unit + 1 < std::size(units); ++unit) flops /= 1000;
+  return fmt::format("{} {}", short_number(flops), units[unit]);
 }
 
 std::string grouped(long long value) {

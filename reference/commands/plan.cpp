@@ -1,0 +1,47 @@
+#include <iostream>
+
+#include <fmt/format.h>
+
+#include "commands/command.hpp"
+#include "commands/options.hpp"
+#include "io/model_folder.hpp"
+#include "plan/report.hpp"
+
+namespace stepvideo::commands {
+
+void plan(const Arguments& arguments) {
+  int gpus = 1;
+  std::optional<int> frames, height, width, steps;
+  std::string gpu = "h200";
+  std::optional<std::string> link, precision;
+  std::optional<std::filesystem::path> model;
+  bool wants_json = false;
+  FlagParser parser("plan", "which topology fits, what it costs, and how long it takes, without a GPU");
+  parser.flag("gpus", gpus, "ranks to plan for [1]")
+      .flag("frames", frames, "1, or a multiple of 17 [the checkpoint's default, or 204]")
+      .flag("height", height, "pixels, a multiple of 16 [the checkpoint's default, or 544]")
+      .flag("width", width, "pixels, a multiple of 16 [the checkpoint's default, or 992]")
+      .flag("steps", steps, "sampler steps [the checkpoint's default, or 50]")
+      .flag("gpu", gpu, "h200, h100, h20, a100, l40s, rtx4090, cpu, or a JSON file of that form [h200]")
+      .flag("link", link, "nvlink, nvlink3, pcie, or a JSON file [what such a GPU usually has]")
+      .flag("model", model, "folder of a checkpoint, whose shapes count [the release's]")
+      .flag("precision", precision, "bf16, fp8 or fp32 [bf16; fp32 on the CPU]")
+      .toggle("json", wants_json, "print one JSON object");
+  if (!parser.parse(arguments)) return;
+
+  const auto defaults = model ? io::read_generation_defaults(*model) : io::GenerationDefaults{};
+  plan::Request request{.video = {frames.value_or(defaults.frames), height.value_or(defaults.height),
+                                  width.value_or(defaults.width)},
+                        .steps = steps.value_or(defaults.steps),
+                        .hardware = plan::load_hardware(gpu)};
+  request.link = plan::load_link(link.value_or(request.hardware.link));
+  request.arithmetic = plan::parse_arithmetic(precision.value_or(request.hardware.is_host ? "fp32" : "bf16"));
+  if (model) request.shapes = plan::ModelShapes::of(*model);
+  const plan::Plan result = plan::plan_topology(request, gpus);
+  if (wants_json)
+    std::cout << to_json(result).dump(2) << '\n';
+  else
+    std::cout << to_table(result);
+}
+
+}  // namespace stepvideo::commands
