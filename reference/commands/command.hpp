@@ -24,6 +24,7 @@ void transformer(const Arguments& arguments);
 void denoise(const Arguments& arguments);
 void decode(const Arguments& arguments);
 void encode(const Arguments& arguments);
+void ramp(const Arguments& arguments);
 void explain(const Arguments& arguments);
 void bench(const Arguments& arguments);
 void plan(const Arguments& arguments);

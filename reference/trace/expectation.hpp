@@ -1,0 +1,18 @@
+// The cost model's predictions under the names of the executor's stages.
+#pragma once
+#include <map>
+#include <string>
+
+#include "plan/cost_model.hpp"
+
+namespace stepvideo::trace {
+
+/// Seconds by stage, for one rank: "denoise" and "decode". Stages that load depend on the disk and the text
+/// encoders' on the prompt's tokens, which the cost model does not know.
+std::map<std::string, double> expected_stage_seconds(const plan::Cost& cost);
+
+/// The request on this machine's processor. Throws RequestError as the cost model does.
+plan::Request request_on_host(const std::filesystem::path& model, VideoShape video, int steps,
+                              plan::Arithmetic arithmetic);
+
+}  // namespace stepvideo::trace
