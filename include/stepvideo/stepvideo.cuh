@@ -49,8 +49,4 @@
 #include <stepvideo/kernels/tile/shared_memory.cuh>
 #include <stepvideo/kernels/tile/tma.cuh>
 #include <stepvideo/kernels/tile/wgmma.cuh>
-// nvcc's front end does not know the host compiler's unroll pragmas and passes them on.
-#pragma nv_diagnostic push
-#pragma nv_diag_suppress 1675
 #include <stepvideo/stepvideo.hpp>
-#pragma nv_diagnostic pop

@@ -96,9 +96,10 @@ BOOST_AUTO_TEST_CASE(the_parts_give_what_generate_gives) {
 BOOST_AUTO_TEST_CASE(an_interrupt_stops_between_steps_and_leaves_no_file) {
   const ScratchFolder folder;
   const std::string output = (folder / "a.mp4").string(), log = (folder / "err").string();
-  // 5000 steps take minutes; the interrupt comes after two seconds.
+  // 5000 steps take minutes; the interrupt comes after two seconds, once: without --foreground it would go to the
+  // process group as well, and a second one ends the program at once.
   const std::string line =
-      "timeout --preserve-status --signal=INT 2 '" STEPVIDEO_PROGRAM "' generate --model '" + demo +
+      "timeout --foreground --preserve-status --signal=INT 2 '" STEPVIDEO_PROGRAM "' generate --model '" + demo +
       "' --prompt 'a red circle' --steps 5000 --output '" + output + "' 2>'" + log + "'";
   const int status = std::system(line.c_str());
   BOOST_CHECK(WIFEXITED(status));

@@ -6,6 +6,12 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>
 
+// nvcc's front end does not know the host compiler's unroll pragmas and passes them on.
+#ifdef __CUDACC__
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 1675
+#endif
+
 namespace stepvideo::attention_detail {
 
 /// Accumulators are `rows` x `vectors` registers; a register in four is left for operands.
@@ -84,3 +90,7 @@ struct Square {
 };
 
 }  // namespace stepvideo::attention_detail
+
+#ifdef __CUDACC__
+#pragma nv_diagnostic pop
+#endif

@@ -10,16 +10,11 @@
 
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/attention/attention_work.cuh>
 #include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/attention/warp_mainloop.cuh>
 #include <stepvideo/kernels/attention/warp_tile.cuh>
-
-// nvcc's front end does not know the host compiler's unroll pragmas and passes them on.
-#pragma nv_diagnostic push
-#pragma nv_diag_suppress 1675
-#include <stepvideo/kernels/attention/attention.hpp>
-#pragma nv_diagnostic pop
 
 namespace stepvideo {
 

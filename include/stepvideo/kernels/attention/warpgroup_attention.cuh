@@ -7,15 +7,10 @@
 
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/attention/warpgroup_mainloop.cuh>
 #include <stepvideo/kernels/tile/shared_memory.cuh>
-
-// nvcc's front end does not know the host compiler's unroll pragmas and passes them on.
-#pragma nv_diagnostic push
-#pragma nv_diag_suppress 1675
-#include <stepvideo/kernels/attention/attention.hpp>
-#pragma nv_diagnostic pop
 
 namespace stepvideo {
 

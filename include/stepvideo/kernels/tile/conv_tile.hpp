@@ -3,6 +3,12 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>
 
+// nvcc's front end does not know the host compiler's unroll pragmas and passes them on.
+#ifdef __CUDACC__
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 1675
+#endif
+
 namespace stepvideo {
 
 /// Sizes of the host convolution's tiles, for the CPU this is compiled for.
@@ -60,3 +66,7 @@ void accumulate_conv_tile(const ConvRows<T>& rows, int taps, int channels, float
 }
 
 }  // namespace stepvideo
+
+#ifdef __CUDACC__
+#pragma nv_diagnostic pop
+#endif
