@@ -21,7 +21,7 @@ configure_package_config_file(cmake/stepvideo-config.cmake.in stepvideo-config.c
 # Until 1.0 a new minor version may change what callers write.
 write_basic_package_version_file(stepvideo-config-version.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/stepvideo-config.cmake
-              ${CMAKE_CURRENT_BINARY_DIR}/stepvideo-config-version.cmake cmake/StepvideoOpenBLAS.cmake
+              ${CMAKE_CURRENT_BINARY_DIR}/stepvideo-config-version.cmake cmake/StepvideoLibraries.cmake
         DESTINATION ${stepvideo_cmake_folder} COMPONENT development)
 install(DIRECTORY examples/ DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${stepvideo_development_package}/examples
         COMPONENT development FILES_MATCHING PATTERN "*.cpp" PATTERN "*.cu")

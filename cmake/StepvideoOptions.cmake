@@ -45,12 +45,11 @@ endif()
 
 if(STEPVIDEO_CUDA)
   enable_language(CUDA)
-  find_package(CUDAToolkit REQUIRED GLOBAL)
   set(CMAKE_CUDA_ARCHITECTURES OFF)  # each target names its code with -gencode
 endif()
 
 find_package(OpenMP REQUIRED COMPONENTS CXX GLOBAL)
-include(StepvideoOpenBLAS)
+include(StepvideoLibraries)
 if(NOT TARGET stepvideo::openblas)
   message(FATAL_ERROR ${stepvideo_openblas_missing})
 endif()

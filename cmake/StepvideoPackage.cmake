@@ -1,7 +1,7 @@
 # `cpack -G DEB` in the build folder: stepvideo (the program) and libstepvideo-dev (the headers).
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME stepvideo)
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY ${PROJECT_DESCRIPTION})
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")  # each component's description begins with its own
 set(CPACK_COMPONENTS_ALL ${stepvideo_components})
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS ${CMAKE_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS})
@@ -20,10 +20,10 @@ if(CMAKE_CXX_FLAGS MATCHES "-march=([^ ]+)")
 endif()
 set(CPACK_COMPONENT_PROGRAM_DESCRIPTION
 "generates videos from text with Step-Video-T2V
- Runs the text-to-video model Step-Video-T2V from prompt to mp4: tokenizers,
- text encoders, diffusion transformer and video autoencoder in one program.
- .
- This build runs on ${cpu}.")
+Runs the text-to-video model Step-Video-T2V from prompt to mp4: tokenizers,
+text encoders, diffusion transformer and video autoencoder in one program.
+
+This build runs on ${cpu}.")
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME ${stepvideo_development_package})
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
@@ -32,10 +32,11 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libopenblas-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_RECOMMENDS "cmake, g++ (>= 4:12)")
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION
 "kernels for video diffusion transformers, as headers
- A header-only C++20 and CUDA library: attention, rotary embedding, norms,
- causal convolutions, dense layers and samplers, the same calls for the
- CPU and for NVIDIA GPUs. CMake finds it as stepvideo::stepvideo.")
+A header-only C++20 and CUDA library: attention, rotary embedding, norms,
+causal convolutions, dense layers and samplers, the same calls for the
+CPU and for NVIDIA GPUs. CMake finds it as stepvideo::stepvideo.")
 
-set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_CURRENT_BINARY_DIR}/stepvideo-package-check.cmake)
-configure_file(cmake/package_check.cmake.in ${CPACK_PROJECT_CONFIG_FILE} @ONLY)
+if(STEPVIDEO_EXECUTOR AND STEPVIDEO_NATIVE)
+  set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_CURRENT_LIST_DIR}/refuse_native_package.cmake)
+endif()
 include(CPack)

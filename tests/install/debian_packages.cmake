@@ -1,0 +1,36 @@
+# Packages the build folder BUILD with CPACK into SCRATCH, unpacks the result there and looks at what a user gets. The
+# program is packaged whatever CPU it was built for, since it runs on this machine alone.
+file(REMOVE_RECURSE ${SCRATCH})
+file(MAKE_DIRECTORY ${SCRATCH})
+execute_process(COMMAND ${CPACK} -G DEB -B ${SCRATCH} -D CPACK_PROJECT_CONFIG_FILE= --config ${BUILD}/CPackConfig.cmake
+                WORKING_DIRECTORY ${SCRATCH} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+
+function(expect_field package field expected)
+  file(GLOB archive ${SCRATCH}/${package}_${VERSION}_*.deb)
+  execute_process(COMMAND dpkg-deb --field ${archive} ${field} OUTPUT_VARIABLE value COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT value MATCHES "${expected}")
+    message(FATAL_ERROR "${field} of ${package} is '${value}', not ${expected}")
+  endif()
+endfunction()
+function(unpack package)
+  file(GLOB archive ${SCRATCH}/${package}_${VERSION}_*.deb)
+  execute_process(COMMAND dpkg-deb --extract ${archive} ${SCRATCH}/root COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+expect_field(libstepvideo-dev Architecture "^all\n$")
+expect_field(libstepvideo-dev Depends "libopenblas-dev")
+unpack(libstepvideo-dev)
+foreach(file IN ITEMS include/stepvideo/stepvideo.cuh share/cmake/stepvideo/stepvideo-config.cmake)
+  if(NOT EXISTS ${SCRATCH}/root/usr/${file})
+    message(FATAL_ERROR "libstepvideo-dev has no /usr/${file}")
+  endif()
+endforeach()
+
+if(PROGRAM)
+  expect_field(stepvideo Depends "libc6 .*libgomp1 .*libopenblas0")
+  unpack(stepvideo)
+  execute_process(COMMAND ${SCRATCH}/root/usr/bin/stepvideo --version OUTPUT_VARIABLE output COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT output STREQUAL "stepvideo ${VERSION}\n")
+    message(FATAL_ERROR "the packaged program says '${output}', not stepvideo ${VERSION}")
+  endif()
+endif()
