@@ -50,6 +50,8 @@ int main(int count, char** values) {
   try {
     run({values + 1, values + count});
     return exit_done;
+  } catch (const commands::ExitCode& code) {
+    return code.value;
   } catch (const RequestError& error) {
     std::cerr << "stepvideo: " << error.what() << '\n';
     return exit_wrong_request;

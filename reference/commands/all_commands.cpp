@@ -14,6 +14,7 @@ const std::vector<Command>& all_commands() {
       {"ramp", "a request at rising sizes: what it will cost, before it is run", ramp},
       {"explain", "what a run did, from its event logs", explain},
       {"plan", "which topology fits, what it costs, how long it takes", plan},
+      {"doctor", "says whether this machine will run, and what to fix", doctor},
       {"bench", "measures the kernels on this machine", bench},
   };
   return commands;

@@ -14,6 +14,11 @@ struct Command {
   void (*run)(const Arguments& arguments);
 };
 
+/// What a command throws that has said everything itself and ends the program with a code other than 0.
+struct ExitCode {
+  int value;
+};
+
 /// All commands, in the order in which help lists them.
 const std::vector<Command>& all_commands();
 
@@ -27,6 +32,7 @@ void encode(const Arguments& arguments);
 void ramp(const Arguments& arguments);
 void explain(const Arguments& arguments);
 void bench(const Arguments& arguments);
+void doctor(const Arguments& arguments);
 void plan(const Arguments& arguments);
 
 }  // namespace stepvideo::commands

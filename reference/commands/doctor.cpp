@@ -1,0 +1,61 @@
+#include <fstream>
+#include <iostream>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "commands/command.hpp"
+#include "commands/options.hpp"
+#include "doctor/diagnosis.hpp"
+#include "doctor/probe.hpp"
+#include "io/pending_file.hpp"
+
+namespace stepvideo::commands {
+namespace {
+
+void record(const std::filesystem::path& path, const doctor::MachineFacts& facts) {
+  io::PendingFile file(path);
+  std::ofstream stream(file.temporary());
+  stream << doctor::to_json(facts).dump(2, ' ', false, io::Json::error_handler_t::replace) << '\n';
+  stream.close();
+  if (!stream) throw Error(fmt::format("{} cannot be written to its end", path.string()));
+  file.publish();
+}
+
+std::string dump(const io::Json& json) {
+  return json.dump(2, ' ', false, io::Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+void doctor(const Arguments& arguments) {
+  doctor::Request request;
+  std::filesystem::path output = ".";
+  std::optional<std::filesystem::path> facts_file, record_file;
+  bool wants_json = false;
+  FlagParser parser("doctor",
+                    "says whether this machine will run, and what to fix; exit 0 yes, 1 with warnings, 2 no");
+  parser.flag("gpus", request.gpus, "GPUs wanted, 0 for the CPU alone [all that are visible]")
+      .flag("model", request.model, "also check this checkpoint folder, part by part")
+      .flag("output", output, "where results will be written [.]")
+      .flag("facts", facts_file, "judge the machine recorded there instead of this one")
+      .flag("record", record_file, "write this machine's facts there, for a report of a fault (.json)")
+      .toggle("json", wants_json, "print one JSON object");
+  if (!parser.parse(arguments)) return;
+  require(!facts_file || !record_file, [] {
+    return "--facts and --record are both given; --record writes what --facts reads, so one of them works";
+  });
+  require(!request.gpus || *request.gpus >= 0,
+          [&] { return fmt::format("--gpus is {}; 0 (the CPU alone) or more works", *request.gpus); });
+  if (record_file) io::require_writable_output("--record", *record_file, {".json"});
+
+  const auto facts = facts_file ? doctor::read_machine_facts(*facts_file) : doctor::probe_machine(output);
+  const auto diagnosis = doctor::diagnose(facts, request);
+  if (record_file) record(*record_file, facts);
+  std::cout << (wants_json ? dump(doctor::to_json(diagnosis, facts))
+                           : doctor::to_text(diagnosis, isatty(STDOUT_FILENO) != 0))
+            << std::flush;
+  if (diagnosis.exit_code() != 0) throw ExitCode{diagnosis.exit_code()};
+}
+
+}  // namespace stepvideo::commands

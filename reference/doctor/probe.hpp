@@ -1,0 +1,22 @@
+// Facts of the machine that this program runs on. NVIDIA's libraries are found at run time, each in a child
+// process with a deadline: a library that crashes or hangs becomes a fact, too.
+#pragma once
+#include <filesystem>
+
+#include "doctor/machine_facts.hpp"
+
+namespace stepvideo::doctor {
+
+/// `output` is where results would be written: a folder, or a file in one.
+MachineFacts probe_machine(const std::filesystem::path& output);
+
+BuildFacts this_build();
+HostFacts probe_host(const std::filesystem::path& output);
+/// The variables that this program, its libraries, or programs that people confuse it with listen to; no
+/// others, so that a recorded machine keeps its owner's secrets.
+std::map<std::string, std::string> probe_environment();
+/// Fills driver, gpus and links.
+void probe_gpus(MachineFacts& facts);
+std::vector<LibraryFacts> probe_libraries();
+
+}  // namespace stepvideo::doctor
