@@ -24,7 +24,10 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/stepvideo-config.cmake
               ${CMAKE_CURRENT_BINARY_DIR}/stepvideo-config-version.cmake cmake/StepvideoLibraries.cmake
         DESTINATION ${stepvideo_cmake_folder} COMPONENT development)
 install(DIRECTORY examples/ DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${stepvideo_development_package}/examples
-        COMPONENT development FILES_MATCHING PATTERN "*.cpp" PATTERN "*.cu")
+        COMPONENT development FILES_MATCHING PATTERN "*.cpp" PATTERN "*.cu" PATTERN "*.md")
+
+# A component of its own: Debian has the licence's text in /usr/share/common-licenses, and packages do not repeat it.
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${stepvideo_program_package} COMPONENT licence)
 
 if(STEPVIDEO_EXECUTOR)
   install(TARGETS stepvideo_executable RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)

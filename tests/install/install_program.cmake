@@ -1,9 +1,11 @@
-# Installs the component `program` of the build folder BUILD into PREFIX; the program there says VERSION, and carries no
-# library path of the build folder.
+# Installs the components `program` and `licence` of the build folder BUILD into PREFIX; the program there says VERSION.
 file(REMOVE_RECURSE ${PREFIX})
-execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${PREFIX} --component program
-                OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
-foreach(file IN ITEMS share/doc/stepvideo/copyright share/doc/stepvideo/README.md share/man/man1/stepvideo.1.gz)
+foreach(component IN ITEMS program licence)
+  execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${PREFIX} --component ${component}
+                  OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+endforeach()
+foreach(file IN ITEMS share/doc/stepvideo/LICENSE share/doc/stepvideo/copyright share/doc/stepvideo/README.md
+                      share/man/man1/stepvideo.1.gz)
   if(NOT EXISTS ${PREFIX}/${file})
     message(FATAL_ERROR "${file} was not installed")
   endif()
