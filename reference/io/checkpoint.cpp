@@ -12,111 +12,33 @@
 #include <stepvideo/core/error.hpp>
 
 #include "io/json.hpp"
+#include "io/stored_tensors.hpp"
 
 namespace stepvideo::io {
-namespace {
-
 namespace fs = std::filesystem;
 
-constexpr std::string_view index_suffix = ".safetensors.index.json";
-constexpr std::array usual_names{"diffusion_pytorch_model.safetensors", "model.safetensors",
-                                 "vae_v2.safetensors"};
-
-struct FolderListing {
-  std::vector<fs::path> indexes, files;
-  bool has_pickle = false;
-};
-
-FolderListing list_folder(const fs::path& folder) {
-  FolderListing listing;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    if (name.starts_with(".")) continue;
-    if (name.ends_with(index_suffix)) listing.indexes.push_back(entry->path());
-    if (name.ends_with(".safetensors")) listing.files.push_back(entry->path());
-    if (name.ends_with(".bin") || name.ends_with(".pt")) listing.has_pickle = true;
-  }
-  require(!error, [&] { return fmt::format("{} cannot be listed: {}", folder.string(), error.message()); });
-  std::ranges::sort(listing.indexes);
-  std::ranges::sort(listing.files);
-  return listing;
-}
-
-/// The one file of a folder without an index.
-fs::path choose_file(const fs::path& folder, const FolderListing& listing) {
-  for (const char* name : usual_names)
-    if (std::ranges::find(listing.files, folder / name) != listing.files.end()) return folder / name;
-  require(!listing.files.empty() || !listing.has_pickle, [&] {
-    return fmt::format(
-        "{0} holds a pickle (pytorch_model.bin) only, and this program reads safetensors; convert it with: "
-        "python3 "
-        "-c \"import torch, safetensors.torch; safetensors.torch.save_file({{k: v.contiguous().clone() for "
-        "k, v in "
-        "torch.load('{0}/pytorch_model.bin', map_location='cpu', weights_only=True).items()}}, "
-        "'{0}/model.safetensors')\"",
-        folder.string());
-  });
-  require(!listing.files.empty(), [&] {
-    return fmt::format("{} holds no tensors; looked for *{}, {} or one other *.safetensors", folder.string(),
-                       index_suffix, fmt::join(usual_names, ", "));
-  });
-  require(listing.files.size() == 1, [&] {
-    return fmt::format(
-        "{} holds {} safetensors files and none of the usual names ({}); name the file instead",
-        folder.string(), listing.files.size(), fmt::join(usual_names, ", "));
-  });
-  return listing.files.front();
-}
-
-bool is_plain_file_name(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos &&
-         name.find('\\') == name.npos && name.find('\0') == name.npos;
-}
-
-}  // namespace
-
 Checkpoint Checkpoint::open(const fs::path& path) {
+  const auto stored = StoredTensors::open(path);
   Checkpoint checkpoint;
   checkpoint.path_ = path;
-  std::error_code unused;
-  FolderListing listing;
-  if (fs::is_directory(path, unused)) listing = list_folder(path);
-  if (listing.indexes.empty()) {
-    const bool is_folder = fs::is_directory(path, unused);
-    checkpoint.files_.push_back(SafetensorsFile::open(is_folder ? choose_file(path, listing) : path));
-    checkpoint.tensors_ = checkpoint.files_.front().tensors();
-    return checkpoint;
-  }
-
-  require(listing.indexes.size() == 1, [&] {
-    return fmt::format("{} holds {} index files (*{}); one works", path.string(), listing.indexes.size(),
-                       index_suffix);
-  });
-  const fs::path& index_path = listing.indexes.front();
-  const auto places = field<Json>(read_json(index_path), index_path, "weight_map");
-  std::map<std::string, std::map<std::string, TensorRecord>> shards;
-  for (const auto& [tensor, shard] : places.items()) {
-    require(shard.is_string() && is_plain_file_name(shard.get<std::string>()), [&] {
-      return fmt::format("{} places tensor {} in {}; the name of a file in the same folder works",
-                         index_path.string(), in_quotes(tensor),
-                         shard.dump(-1, ' ', false, Json::error_handler_t::replace));
-    });
-    const auto name = shard.get<std::string>();
-    if (!shards.contains(name)) {
-      require(fs::exists(path / name, unused), [&] {
-        return fmt::format("{} names the shard {}, which is not in its folder; copy or download it",
-                           index_path.string(), in_quotes(name));
+  checkpoint.memory_ = stored.memory();
+  std::uint64_t gathered_bytes = 0;
+  for (const auto& [name, tensor] : stored.tensors()) {
+    TensorRecord record{tensor.dtype, tensor.shape, tensor.bytes};
+    if (!tensor.strides.empty()) {
+      gathered_bytes += tensor.size_bytes();
+      require(tensor.size_bytes() <= stored.file_bytes() && gathered_bytes <= stored.file_bytes(), [&] {
+        return fmt::format(
+            "{}: tensor {} of shape {} repeats its elements beyond the file's size; save it "
+            "with .contiguous()",
+            path.string(), in_quotes(name), to_string(tensor.shape));
       });
-      checkpoint.files_.push_back(SafetensorsFile::open(path / name));
-      shards[name] = checkpoint.files_.back().tensors();
+      const auto values = std::make_shared<std::vector<std::byte>>(tensor.size_bytes());
+      gather(tensor, 0, *values);
+      record.bytes = *values;
+      checkpoint.memory_.push_back(std::shared_ptr<const void>(values, values->data()));
     }
-    const auto found = shards[name].find(tensor);
-    require(found != shards[name].end(), [&] {
-      return fmt::format("{} places tensor {} in {}, which does not hold it", index_path.string(),
-                         in_quotes(tensor), in_quotes(name));
-    });
-    checkpoint.tensors_[tensor] = found->second;
+    checkpoint.tensors_.emplace(name, std::move(record));
   }
   return checkpoint;
 }

@@ -1,8 +1,9 @@
-// The tensors of one model component, from one safetensors file or from shards with their index.
+// The tensors of one model component, from one file (safetensors, or PyTorch's) or shards with their index.
 #pragma once
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,13 +20,11 @@ struct ExpectedTensor {
   Shape shape;
 };
 
-/// All tensors of a component, memory-mapped. Copies share the mappings.
+/// All tensors of a component, memory-mapped, elements in a row. Copies share the mappings.
 class Checkpoint {
  public:
-  /// `path` is a safetensors file, or a folder that holds one with shards and their
-  /// `*.safetensors.index.json`, one of the usual name, or just one. Throws RequestError naming the file:
-  /// missing, truncated, a shard that the index names and the folder lacks, a tensor that the index places
-  /// where it is not, a folder that holds a pickle only.
+  /// `path` and what is refused: as StoredTensors::open. Tensors that PyTorch stored as strided views are
+  /// copied into rows; a file whose copies would take more than itself is refused.
   static Checkpoint open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
@@ -52,7 +51,7 @@ class Checkpoint {
 
  private:
   std::filesystem::path path_;
-  std::vector<SafetensorsFile> files_;
+  std::vector<std::shared_ptr<const void>> memory_;
   std::map<std::string, TensorRecord> tensors_;
 };
 

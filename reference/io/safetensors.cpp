@@ -3,21 +3,17 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <limits>
-#include <optional>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <stepvideo/core/error.hpp>
 
 #include "io/json.hpp"
+#include "io/mapped_file.hpp"
+#include "io/stored_tensor.hpp"
 
 namespace stepvideo::io {
 namespace {
@@ -50,39 +46,6 @@ Dtype parse_dtype(const std::string& name, const std::string& tensor) {
     return fmt::format("{} has the dtype {}; {} can be read", tensor, in_quotes(name), known);
   });
   return row->dtype;
-}
-
-/// The bytes a tensor takes, or nothing when that does not fit 63 bits.
-std::optional<std::uint64_t> tensor_bytes(Dtype dtype, const Shape& shape) {
-  std::uint64_t bytes = dtype_bytes(dtype);
-  for (const std::int64_t extent : shape)
-    if (extent < 0 || __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes)) return {};
-  if (bytes > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) return {};
-  return bytes;
-}
-
-struct Mapping {
-  std::shared_ptr<const void> memory;
-  std::size_t size = 0;
-};
-
-Mapping map_file(const std::filesystem::path& path) {
-  const auto refuse = [&](std::string_view why) {
-    throw RequestError(fmt::format("{} {}; a safetensors file was looked for", path.string(), why));
-  };
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0)
-    refuse(errno == ENOENT ? "is not there" : fmt::format("cannot be read: {}", std::strerror(errno)));
-  struct stat status {};
-  const bool is_file = fstat(file, &status) == 0 && S_ISREG(status.st_mode);
-  const auto size = static_cast<std::size_t>(status.st_size);
-  void* memory = is_file && size > 0 ? mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0) : nullptr;
-  const int reason = errno;
-  close(file);
-  if (!is_file) refuse("is not a regular file");
-  if (size == 0) refuse("is empty");
-  if (memory == MAP_FAILED) refuse(fmt::format("cannot be mapped: {}", std::strerror(reason)));
-  return {{memory, [size](const void* mapped) { munmap(const_cast<void*>(mapped), size); }}, size};
 }
 
 /// One tensor's entry, with its place in the data.
@@ -133,7 +96,7 @@ std::int64_t element_count(const Shape& shape) {
 }
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
-  const auto [memory, size] = map_file(path);
+  const auto [memory, size] = MappedFile::open(path, "a safetensors file");
   const auto* const bytes = static_cast<const std::byte*>(memory.get());
   constexpr std::size_t length_bytes = 8;
   require(size >= length_bytes, [&] {

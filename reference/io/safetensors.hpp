@@ -45,6 +45,8 @@ class SafetensorsFile {
   const std::filesystem::path& path() const { return path_; }
   const std::map<std::string, TensorRecord>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// What the tensors' bytes lie in.
+  const std::shared_ptr<const void>& memory() const { return mapping_; }
 
  private:
   std::filesystem::path path_;

@@ -100,9 +100,15 @@ BOOST_AUTO_TEST_CASE(a_folder_without_tensors_says_what_was_looked_for) {
   folder.write("config.json", "{}");
   refuses({"holds no tensors", "*.safetensors.index.json", "model.safetensors"});
 }
-BOOST_AUTO_TEST_CASE(a_pickle_alone_says_how_to_convert_it) {
-  folder.write("pytorch_model.bin", "PK");
-  refuses({"pytorch_model.bin", "reads safetensors", "convert", "save_file"});
+BOOST_AUTO_TEST_CASE(a_pytorch_file_alone_is_opened) {
+  std::filesystem::copy(STEPVIDEO_TEST_DATA "/pickle/usual.bin", folder / "pytorch_model.bin");
+  const auto checkpoint = Checkpoint::open(folder.path());
+  BOOST_CHECK_EQUAL(checkpoint.load<float>("bias")[1], 7.0f);
+}
+BOOST_AUTO_TEST_CASE(an_index_can_be_named_itself) {
+  write("s-1.safetensors", {values_of("a", one)});
+  write_index({{"a", "s-1.safetensors"}});
+  BOOST_CHECK(Checkpoint::open(folder / "model.safetensors.index.json").contains("a"));
 }
 BOOST_AUTO_TEST_CASE(a_safetensors_file_beside_the_pickle_is_taken) {
   folder.write("pytorch_model.bin", "PK");
