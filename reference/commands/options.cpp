@@ -109,6 +109,11 @@ FlagParser& FlagParser::add(const char* name, const char* help, Reader reader) {
   return *this;
 }
 
+FlagParser& FlagParser::flag(const char* name, std::vector<std::string>& target, const char* help) {
+  description_.add_options()(name, po::value(&target)->composing(), help);
+  return *this;
+}
+
 FlagParser& FlagParser::toggle(const char* name, bool& target, const char* help) {
   description_.add_options()(name, po::bool_switch(&target), help);
   return *this;

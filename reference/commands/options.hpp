@@ -47,6 +47,8 @@ class FlagParser {
     return add(name, help,
                [&target, name](const std::string& text) { read_value(name, text, target.emplace()); });
   }
+  /// A flag that may be given several times.
+  FlagParser& flag(const char* name, std::vector<std::string>& target, const char* help);
   /// A flag without a value.
   FlagParser& toggle(const char* name, bool& target, const char* help);
   /// A flag that must be given.

@@ -1,0 +1,68 @@
+// What a conversion of weights will write: every tensor's new name, dtype and file, settled before a byte
+// moves.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/stored_tensors.hpp"
+
+namespace stepvideo::commands {
+
+struct ConvertRequest {
+  /// Each as io::StoredTensors::open takes it; together they make one checkpoint.
+  std::vector<std::filesystem::path> inputs;
+  /// A file *.safetensors, or a folder, which may be new.
+  std::filesystem::path output;
+  /// What floating-point tensors become; without it each keeps its own.
+  std::optional<io::Dtype> dtype = {};
+  /// The most bytes of tensors in one file of a folder, unless one tensor alone takes more.
+  std::optional<std::uint64_t> max_shard_bytes = {};
+  /// "regex=replacement" (ECMAScript, $1 for a group), split at the last '='; applied one after the other.
+  std::vector<std::string> renames = {};
+  /// Only tensors whose old name matches one of these are written; all where there are none.
+  std::vector<std::string> keeps = {};
+};
+
+struct ConvertedTensor {
+  std::string name;
+  io::Dtype dtype = io::Dtype::f32;
+  io::StoredTensor from;
+  /// The old name and the input, for messages.
+  std::string origin;
+};
+
+/// One file to write: wide dtypes first, so that every tensor is aligned to its element.
+struct ConvertedFile {
+  std::string name;
+  std::vector<ConvertedTensor> tensors;
+};
+
+struct ConvertPlan {
+  std::filesystem::path folder;
+  std::vector<ConvertedFile> files;
+  /// The name of the index; files that stand alone need none.
+  std::optional<std::string> index;
+  std::map<std::string, std::string> metadata;
+  std::uint64_t bytes = 0, tensors = 0;
+  /// What the tensors lie in.
+  std::vector<io::StoredTensors> inputs;
+};
+
+/// Opens the inputs and settles everything. Writes nothing. Throws RequestError naming the flag or file: what
+/// StoredTensors::open refuses, a regular expression that is none or matches nothing, names that are the same
+/// after renaming, an output that is not writable or already holds tensors, a disk with too little space.
+ConvertPlan plan_conversion(const ConvertRequest& request);
+
+/// "5GB", "500MB", "1.5GiB", "1048576": a number of bytes above 0, decimal or binary unit. Throws
+/// RequestError naming --max-shard-size.
+std::uint64_t parse_shard_size(std::string_view text);
+
+/// "fp32", "bf16", "fp16" or "keep" (nothing). Throws RequestError naming --dtype.
+std::optional<io::Dtype> parse_target_dtype(std::string_view text);
+
+}  // namespace stepvideo::commands
