@@ -150,7 +150,7 @@ void print_result(const Climb& climb, const Rung& full, const stepvideo::ramp::L
   fmt::print("the request itself, {}: {}, 90 % of runs like these between; peak {}{}\n", to_string(full),
              interval_text(climb.total), bytes_text(climb.peak_bytes),
              climb.peak_bytes > limits.bounds.bytes
-                 ? fmt::format(", over the bound of {}", bytes_text(limits.bounds.bytes))
+                 ? fmt::format(", over --memory-limit {}", bytes_text(limits.bounds.bytes))
                  : "");
   for (const auto& [name, estimate] : climb.stages)
     if (estimate.value > 0.02 * climb.total.value) fmt::print("  {}: {}\n", name, interval_text(estimate));

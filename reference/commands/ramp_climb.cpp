@@ -47,9 +47,11 @@ class Climber {
   }
 
   void learn(const Model& model, const Row& row) {
-    for (const StageRow& stage : row.stages)
-      fits_.try_emplace(stage.name, limits_.surprise_factor)
-          .first->second.add(value_of(model, stage.name), stage.seconds);
+    for (const StageRow& stage : row.stages) {
+      if (stage.recalibrates) fits_.erase(stage.name);
+      Fit& fit = fits_.try_emplace(stage.name, limits_.surprise_factor).first->second;
+      fit.add(value_of(model, stage.name), stage.seconds);
+    }
     memory_.push_back({model.peak_bytes, row.peak_bytes});
   }
 
@@ -78,7 +80,7 @@ class Climber {
 
   /// Why the row is a surprise, or an empty string. What is faster than predicted is a note.
   std::string surprise(Row& row, const Measurement& measured) const {
-    for (const StageRow& stage : row.stages) {
+    for (StageRow& stage : row.stages) {
       if (!stage.predicted_seconds) continue;
       const double more = stage.seconds - *stage.predicted_seconds;
       if (std::abs(more) < limits_.least_seconds) continue;
@@ -87,8 +89,10 @@ class Climber {
         return fmt::format("{} took {}, {:.2f} of the {} predicted", stage.name, seconds_text(stage.seconds),
                            ratio, seconds_text(*stage.predicted_seconds));
       };
-      if (ratio < 1 / limits_.surprise_factor)
-        row.notes.push_back(sentence() + "; later sizes are fitted to it");
+      if (ratio < 1 / limits_.surprise_factor) {
+        stage.recalibrates = true;
+        row.notes.push_back(sentence() + "; it calibrates later sizes anew");
+      }
       if (ratio < limits_.surprise_factor) continue;
       return sentence() + cause(stage, more, measured);
     }
@@ -125,10 +129,10 @@ std::string failure_of(const Measurement& measured, const Bounds& bounds) {
     place = ", last " + measured.summary->last_events.front().text;
   switch (outcome.end) {
     case ProcessOutcome::End::over_time:
-      return fmt::format("it was stopped after {}, over the bound of {}{}", seconds_text(outcome.seconds),
+      return fmt::format("it was stopped after {}, over --time-limit {}{}", seconds_text(outcome.seconds),
                          seconds_text(bounds.seconds), place);
     case ProcessOutcome::End::over_memory:
-      return fmt::format("it was stopped at {}, over the bound of {}{}",
+      return fmt::format("it was stopped at {}, over --memory-limit {}{}",
                          bytes_text(static_cast<double>(outcome.peak_bytes)), bytes_text(bounds.bytes),
                          place);
     case ProcessOutcome::End::killed_by_signal:
@@ -169,8 +173,9 @@ Climb climb(const Rung& full, const Limits& limits, const std::function<Model(co
       if (seconds > limits.bounds.seconds || bytes > limits.bounds.bytes) {
         const bool is_time = seconds > limits.bounds.seconds;
         stop(Climb::End::bound,
-             fmt::format("{} is predicted to take {}, over the bound of {}; it was not started",
-                         to_string(rung), is_time ? seconds_text(seconds) : bytes_text(bytes),
+             fmt::format("{} is predicted to take {}, over {} {}; it was not started", to_string(rung),
+                         is_time ? seconds_text(seconds) : bytes_text(bytes),
+                         is_time ? "--time-limit" : "--memory-limit",
                          is_time ? seconds_text(limits.bounds.seconds) : bytes_text(limits.bounds.bytes)));
         break;
       }

@@ -29,6 +29,7 @@ struct StageRow {
   std::string name;
   double seconds = 0;
   std::optional<double> predicted_seconds = {};
+  bool recalibrates = false;  ///< so much faster than predicted that what was learned before is void
 };
 
 /// One size that was run. Predictions are missing for the first, which calibrates them.
