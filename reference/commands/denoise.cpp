@@ -3,7 +3,6 @@
 #include "commands/session.hpp"
 #include "io/pending_file.hpp"
 #include "pipeline/denoiser.hpp"
-#include "pipeline/memory.hpp"
 
 namespace stepvideo::commands {
 
@@ -31,7 +30,10 @@ void denoise(const Arguments& arguments) {
   const auto start = [&] {
     if (latents_path) return pipeline::read_latents(*latents_path);
     const VideoShape video = sampling.video(defaults, common);
-    pipeline::require_memory(video, denoiser.activation_bytes(video.latent(), common.precision));
+    plan_run(common, {.shapes = {.transformer = denoiser.config()},
+                      .video = video,
+                      .steps = settings.steps,
+                      .is_whole = false});
     return pipeline::noise_latents(sampling.seed, video.latent(), denoiser.config().in_channels);
   };
   auto latents = start();

@@ -1,10 +1,7 @@
-#include <algorithm>
-
 #include "commands/command.hpp"
 #include "commands/sampling_flags.hpp"
 #include "commands/session.hpp"
 #include "pipeline/denoiser.hpp"
-#include "pipeline/memory.hpp"
 #include "pipeline/prompt_encoder.hpp"
 #include "pipeline/video_codec.hpp"
 
@@ -40,8 +37,7 @@ void generate(const Arguments& arguments) {
   text::require_valid_utf8(negative, "--negative");
   denoiser.require_fits(encoder.llm_width(), encoder.clip_width(), settings, codec.latent_channels());
 
-  pipeline::require_memory(video, std::max(denoiser.activation_bytes(video.latent(), common.precision),
-                                           codec.decode_bytes(video)));
+  plan_run(common, {.shapes = plan::ModelShapes::of(common.model), .video = video, .steps = settings.steps});
 
   Progress progress = start_progress(common);
   const auto conditioning = encoder.encode({prompt, negative}, common.precision, progress);

@@ -2,6 +2,7 @@
 #pragma once
 #include "commands/options.hpp"
 #include "interrupt.hpp"
+#include "plan/plan_topology.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::commands {
@@ -11,5 +12,17 @@ inline Progress start_progress(const CommonOptions& options) {
   catch_interrupts();
   return Progress({.is_quiet = options.is_quiet, .log_file = options.log_file});
 }
+
+/// What a run is, for its plan.
+struct RunPlan {
+  plan::ModelShapes shapes;
+  VideoShape video;
+  int steps = 1;
+  bool is_whole = true;  ///< with the text encoders and the decoder, or the transformer alone
+};
+
+/// The best topology for the run and what it is predicted to cost. Throws RequestError, before a weight is
+/// loaded, when the device's memory cannot hold it.
+plan::Cost plan_run(const CommonOptions& options, RunPlan run);
 
 }  // namespace stepvideo::commands

@@ -12,9 +12,9 @@ namespace stepvideo::plan {
 
 /// The configurations of a whole checkpoint; the defaults are the release's.
 struct ModelShapes {
-  model::TransformerConfig transformer;
-  model::StepLlmConfig step_llm;
-  model::ClipTextConfig clip;
+  model::TransformerConfig transformer = {};
+  model::StepLlmConfig step_llm = {};
+  model::ClipTextConfig clip = {};
   model::VaeConfig vae = model::VaeConfig::release();
   int llm_tokens = 320;  ///< a prompt is padded to so many
 

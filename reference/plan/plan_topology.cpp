@@ -123,19 +123,23 @@ Plan plan_topology(const Request& request, int gpus) {
 Cost require_plan(const Request& request, int gpus) {
   const Plan plan = plan_topology(request, gpus);
   if (const Cost* const best = plan.best()) return *best;
-  const std::string what =
-      fmt::format("{} on {} of {}", to_string(request.video), gpus, request.hardware.name);
   require(!plan.topologies.empty(), [&] {
-    return fmt::format("{} has no topology that the rules allow: {}", what, plan.forbidden.front().rule);
+    return fmt::format("--gpus {}: no topology is allowed for {}, for {}", gpus, to_string(request.video),
+                       plan.forbidden.front().rule);
   });
   const Cost& nearest = plan.topologies.front();
-  const std::string remedy = plan.remedies.empty()
-                                 ? "a device with more memory works"
-                                 : fmt::format("{} works ({:.1f} GiB)", plan.remedies.front().change,
-                                               plan.remedies.front().cost.peak_bytes() / gibibyte);
-  throw RequestError(fmt::format("{} needs {:.1f} GiB of memory in the phase {} and there are {:.1f}; {}",
-                                 what, nearest.peak_bytes() / gibibyte, nearest.peak_phase().name,
-                                 request.hardware.memory_bytes / gibibyte, remedy));
+  const std::string device = request.hardware.is_host ? "this machine" : "one " + request.hardware.name;
+  std::string remedy =
+      fmt::format("{} with more memory works", request.hardware.is_host ? "one" : "a device");
+  if (!plan.remedies.empty()) {
+    const Remedy& first = plan.remedies.front();
+    remedy = fmt::format("{} works ({:.1f} GiB), as do smaller --frames, --height or --width", first.change,
+                         first.cost.peak_bytes() / gibibyte);
+  }
+  throw RequestError(fmt::format("{} needs {:.1f} GiB of memory in the phase {} and {} has {:.1f}; {}",
+                                 to_string(request.video), nearest.peak_bytes() / gibibyte,
+                                 nearest.peak_phase().name, device, request.hardware.memory_bytes / gibibyte,
+                                 remedy));
 }
 
 }  // namespace stepvideo::plan
