@@ -29,6 +29,7 @@ void transformer(const Arguments& arguments);
 void denoise(const Arguments& arguments);
 void decode(const Arguments& arguments);
 void encode(const Arguments& arguments);
+void convert(const Arguments& arguments);
 void ramp(const Arguments& arguments);
 void explain(const Arguments& arguments);
 void bench(const Arguments& arguments);

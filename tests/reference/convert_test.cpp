@@ -1,0 +1,394 @@
+// Weights from one layout, precision and naming to another.
+#define BOOST_TEST_MODULE convert
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include "commands/convert_plan.hpp"
+#include "commands/convert_write.hpp"
+#include "io/checkpoint.hpp"
+#include "io/json.hpp"
+#include "io/safetensors_stream.hpp"
+#include "reference/torch_writer.hpp"
+#include "support/compare.hpp"
+#include "support/program.hpp"
+#include "support/random_input.hpp"
+
+using namespace stepvideo;
+using namespace stepvideo::commands;
+using namespace stepvideo::testing;
+using io::Checkpoint;
+using io::Dtype;
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path golden = STEPVIDEO_TEST_DATA "/golden";
+
+void convert_quietly(const ConvertRequest& request) {
+  Progress progress({.is_quiet = true});
+  write_conversion(plan_conversion(request), progress);
+}
+
+void check_same_tensors(const Checkpoint& a, const Checkpoint& b) {
+  BOOST_REQUIRE_EQUAL(a.tensors().size(), b.tensors().size());
+  for (const auto& [name, record] : a.tensors()) {
+    BOOST_REQUIRE_MESSAGE(b.contains(name), name);
+    const auto& other = b.at(name);
+    BOOST_CHECK_MESSAGE(record.dtype == other.dtype && record.shape == other.shape &&
+                            std::ranges::equal(record.bytes, other.bytes),
+                        name);
+  }
+}
+
+struct Fixture {
+  ScratchFolder folder;
+  std::mt19937 engine{3};
+
+  fs::path write(const std::string& name,
+                 const std::vector<std::pair<std::string, std::vector<float>>>& tensors) {
+    std::vector<io::NamedTensor> all;
+    for (const auto& [tensor, values] : tensors)
+      all.push_back(
+          {tensor, Dtype::f32, {static_cast<std::int64_t>(values.size())}, std::as_bytes(std::span(values))});
+    io::write_safetensors(folder / name, all);
+    return folder / name;
+  }
+  std::vector<float> random(int size) {
+    const auto values = random_normal<float>(size, engine);
+    return {values.begin(), values.end()};
+  }
+  /// Refused with nothing written.
+  void refuses(const ConvertRequest& request, const std::vector<std::string>& phrases) {
+    const auto before = folder.names().size();
+    check_refused([&] { convert_quietly(request); }, phrases);
+    BOOST_CHECK_EQUAL(folder.names().size(), before);
+  }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(layouts, Fixture)
+
+BOOST_AUTO_TEST_CASE(a_pytorch_file_becomes_the_same_tensors_as_safetensors) {
+  for (const char* name : {"usual.bin", "odd.bin"}) {
+    const fs::path file = fs::path(STEPVIDEO_TEST_DATA "/pickle") / name;
+    convert_quietly({.inputs = {file}, .output = folder / "out.safetensors"});
+    check_same_tensors(Checkpoint::open(file), Checkpoint::open(folder / "out.safetensors"));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(shards_are_split_to_size_and_merged_to_the_same_bytes) {
+  const fs::path whole = golden / "dit_tiny/diffusion_pytorch_model.safetensors";
+  convert_quietly({.inputs = {whole}, .output = folder / "shards", .max_shard_bytes = 300'000});
+  std::vector<std::string> shards;
+  for (const auto& entry : fs::directory_iterator(folder / "shards"))
+    shards.push_back(entry.path().filename().string());
+  std::ranges::sort(shards);
+  BOOST_REQUIRE_GT(shards.size(), 3u);
+  BOOST_CHECK_EQUAL(shards.back(), "diffusion_pytorch_model.safetensors.index.json");
+  shards.pop_back();
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    BOOST_CHECK_EQUAL(
+        shards[i], fmt::format("diffusion_pytorch_model-{:05}-of-{:05}.safetensors", i + 1, shards.size()));
+    const auto shard = Checkpoint::open(folder / "shards" / shards[i]);
+    BOOST_CHECK(shard.bytes() <= 300'000 || shard.tensors().size() == 1);
+  }
+  check_same_tensors(Checkpoint::open(whole), Checkpoint::open(folder / "shards"));
+  convert_quietly({.inputs = {folder / "shards/diffusion_pytorch_model.safetensors.index.json"},
+                   .output = folder / "merged.safetensors"});
+  check_same_tensors(Checkpoint::open(whole), Checkpoint::open(folder / "merged.safetensors"));
+  convert_quietly({.inputs = {whole}, .output = folder / "again.safetensors"});
+  BOOST_CHECK(read_text(folder / "merged.safetensors") == read_text(folder / "again.safetensors"));
+}
+
+BOOST_AUTO_TEST_CASE(the_index_says_where_everything_is) {
+  const auto a = random(10), b = random(20);
+  convert_quietly({.inputs = {write("in.safetensors", {{"a", a}, {"b", b}})},
+                   .output = folder / "out",
+                   .max_shard_bytes = 80});
+  const auto index = io::read_json(folder / "out/model.safetensors.index.json");
+  BOOST_CHECK_EQUAL(index["metadata"]["total_size"], 120);
+  BOOST_CHECK_EQUAL(index["weight_map"]["a"], "model-00001-of-00002.safetensors");
+  BOOST_CHECK_EQUAL(index["weight_map"]["b"], "model-00002-of-00002.safetensors");
+}
+
+BOOST_AUTO_TEST_CASE(a_folder_of_one_file_needs_no_index) {
+  convert_quietly({.inputs = {write("in.safetensors", {{"a", random(10)}})}, .output = folder / "out"});
+  BOOST_CHECK(fs::exists(folder / "out/model.safetensors"));
+  BOOST_CHECK_EQUAL(std::distance(fs::directory_iterator(folder / "out"), {}), 1);
+}
+
+BOOST_AUTO_TEST_CASE(several_inputs_make_one_checkpoint) {
+  const auto first = write("1.safetensors", {{"a", {1}}}), second = write("2.safetensors", {{"b", {2}}});
+  convert_quietly({.inputs = {first, second}, .output = folder / "out.safetensors"});
+  const auto merged = Checkpoint::open(folder / "out.safetensors");
+  BOOST_CHECK_EQUAL(merged.load<float>("a")[0], 1.0f);
+  BOOST_CHECK_EQUAL(merged.load<float>("b")[0], 2.0f);
+}
+
+BOOST_AUTO_TEST_CASE(metadata_is_kept_and_says_the_format) {
+  const std::vector<float> one{1};
+  io::write_safetensors(folder / "in.safetensors", {{"a", Dtype::f32, {1}, std::as_bytes(std::span(one))}},
+                        {{"license", "MIT"}});
+  convert_quietly({.inputs = {folder / "in.safetensors"}, .output = folder / "out.safetensors"});
+  const auto metadata = io::SafetensorsFile::open(folder / "out.safetensors").metadata();
+  BOOST_CHECK_EQUAL(metadata.at("license"), "MIT");
+  BOOST_CHECK_EQUAL(metadata.at("format"), "pt");
+}
+
+BOOST_AUTO_TEST_CASE(a_file_can_be_replaced_by_its_own_conversion) {
+  const auto values = random(3'000'000);
+  const auto path = write("in.safetensors", {{"a", values}});
+  convert_quietly({.inputs = {path}, .output = path, .dtype = Dtype::bf16});
+  const auto loaded = Checkpoint::open(path);
+  BOOST_CHECK(loaded.at("a").dtype == Dtype::bf16);
+  const auto halves = loaded.load<float>("a");
+  BOOST_CHECK(std::ranges::equal(halves, values, {}, {}, [](float x) { return float(stepvideo::bf16(x)); }));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(dtypes, Fixture)
+
+BOOST_AUTO_TEST_CASE(floating_point_is_rounded_to_nearest_even_and_integers_stay) {
+  const std::vector<float> values{1.0f + 0x1p-8f, 1.0f + 0x3p-8f, 1.0f + 0x1p-11f, 3e-6f, -0.0f};
+  const std::vector<std::int64_t> ids{1LL << 40};
+  io::write_safetensors(folder / "in.safetensors", {{"a", Dtype::f32, {5}, std::as_bytes(std::span(values))},
+                                                    {"ids", Dtype::i64, {1}, std::as_bytes(std::span(ids))}});
+  for (const auto dtype : {Dtype::f32, Dtype::bf16, Dtype::f16}) {
+    convert_quietly(
+        {.inputs = {folder / "in.safetensors"}, .output = folder / "out.safetensors", .dtype = dtype});
+    const auto out = Checkpoint::open(folder / "out.safetensors");
+    BOOST_CHECK(out.at("a").dtype == dtype);
+    BOOST_CHECK(out.at("ids").dtype == Dtype::i64);
+    const auto loaded = out.load<float>("a");
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const float due = dtype == Dtype::bf16  ? float(stepvideo::bf16(values[i]))
+                        : dtype == Dtype::f16 ? float(fp16(values[i]))
+                                              : values[i];
+      BOOST_CHECK_EQUAL(loaded[static_cast<index_t>(i)], due);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(every_floating_dtype_can_be_cast) {
+  convert_quietly({.inputs = {fs::path(STEPVIDEO_TEST_DATA "/pickle/odd.bin")},
+                   .output = folder / "out.safetensors",
+                   .dtype = Dtype::f16});
+  const auto out = Checkpoint::open(folder / "out.safetensors");
+  for (const char* name : {"double", "half", "bfloat"}) {
+    BOOST_CHECK(out.at(name).dtype == Dtype::f16);
+    BOOST_CHECK_EQUAL(out.load<float>(name)[1], -2.0f);
+  }
+  BOOST_CHECK_EQUAL(out.load<float>("transposed")[1], 6.0f);
+}
+
+BOOST_AUTO_TEST_CASE(a_value_that_becomes_infinite_is_refused_and_one_that_was_stays) {
+  std::vector<float> values(1'500'000, 1.0f);
+  values[7] = std::numeric_limits<float>::infinity();
+  values[8] = std::numeric_limits<float>::quiet_NaN();
+  const auto sound = write("in.safetensors", {{"a", values}});
+  convert_quietly({.inputs = {sound}, .output = folder / "out.safetensors", .dtype = Dtype::f16});
+  const auto out = Checkpoint::open(folder / "out.safetensors");
+  fp16 found[2];
+  std::memcpy(found, out.at("a").bytes.data() + 14, 4);
+  BOOST_CHECK(std::isinf(float(found[0])) && std::isnan(float(found[1])));
+  values[1'200'000] = 70000.0f;
+  const auto large = write("large.safetensors", {{"layers.0", values}});
+  refuses({.inputs = {large}, .output = folder / "new.safetensors", .dtype = Dtype::f16},
+          {R"("layers.0")", "70000", "element 1200000", "fp16", "bf16 or fp32"});
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(names, Fixture)
+
+BOOST_AUTO_TEST_CASE(names_are_renamed_one_rule_after_the_other_and_filtered_by_their_old_ones) {
+  const auto path =
+      write("in.safetensors", {{"model.layers.0.w", {1}}, {"model.layers.11.w", {2}}, {"optimizer", {3}}});
+  convert_quietly({.inputs = {path},
+                   .output = folder / "out.safetensors",
+                   .renames = {R"(^model\.=)", R"(layers\.(\d+)=blocks.$1.inner)"},
+                   .keeps = {R"(^model\.)"}});
+  const auto out = Checkpoint::open(folder / "out.safetensors");
+  BOOST_CHECK_EQUAL(out.tensors().size(), 2u);
+  BOOST_CHECK_EQUAL(out.load<float>("blocks.0.inner.w")[0], 1.0f);
+  BOOST_CHECK_EQUAL(out.load<float>("blocks.11.inner.w")[0], 2.0f);
+}
+
+BOOST_AUTO_TEST_CASE(names_that_become_the_same_are_refused) {
+  const auto a = write("1.safetensors", {{"a.x", {1}}, {"b.x", {1}}}),
+             b = write("2.safetensors", {{"a.x", {1}}});
+  const fs::path out = folder / "out.safetensors";
+  refuses({.inputs = {a}, .output = out, .renames = {"^.\\.=c."}},
+          {R"("a.x" of)", R"("b.x" of)", R"(both be called "c.x")", "--rename"});
+  refuses({.inputs = {a, b}, .output = out}, {"1.safetensors", "2.safetensors", R"(both be called "a.x")"});
+}
+
+BOOST_AUTO_TEST_CASE(rules_that_cannot_work_are_refused) {
+  const auto path = write("in.safetensors", {{"a", {1}}});
+  const auto with = [&](std::vector<std::string> renames, std::vector<std::string> keeps = {}) {
+    return ConvertRequest{
+        .inputs = {path}, .output = folder / "out.safetensors", .renames = renames, .keeps = keeps};
+  };
+  refuses(with({"a"}), {"--rename", R"("a" has no '=')"});
+  refuses(with({"(=b"}), {"--rename", R"("(" is not a regular expression)"});
+  refuses(with({"=b"}), {"--rename", "no regular expression"});
+  refuses(with({"x=b"}), {"--rename", R"("x=b" matches none of the 1 names)"});
+  refuses(with({"a="}), {"--rename", R"("a" of)", "1 to 4096 bytes"});
+  refuses(with({"a=__metadata__"}), {"--rename", "__metadata__"});
+  refuses(with({}, {"x"}), {"--keep", R"("x" matches none)"});
+  refuses(with({},
+               {
+                   "[",
+               }),
+          {"--keep", "not a regular expression"});
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(places, Fixture)
+
+BOOST_AUTO_TEST_CASE(a_missing_shard_is_named) {
+  folder.write("model.safetensors.index.json", R"({"weight_map": {"a": "gone.safetensors"}})");
+  refuses({.inputs = {folder.path()}, .output = folder / "out"},
+          {R"("gone.safetensors")", "not in its folder"});
+}
+
+BOOST_AUTO_TEST_CASE(outputs_that_cannot_be_written_are_found_before_the_work) {
+  const auto path = write("in.safetensors", {{"a", {1}}});
+  const auto to = [&](const fs::path& output) { return ConvertRequest{.inputs = {path}, .output = output}; };
+  refuses(to(folder / "none/out.safetensors"), {"--output", "none", "create it first"});
+  refuses(to(folder / "none/out"), {"--output", "none", "create it first"});
+  refuses(to(folder / "out.bin"), {"--output", "out.bin", "ends in .safetensors or a folder"});
+  refuses(to(folder.path()), {"--output", "already holds in.safetensors"});
+  folder.write("file", "x");
+  refuses(to(folder / "file"), {"--output", "is no folder"});
+  auto sharded = to(folder / "out.safetensors");
+  sharded.max_shard_bytes = 100;
+  refuses(sharded, {"--max-shard-size", "one file", "a folder"});
+}
+
+BOOST_AUTO_TEST_CASE(a_disk_without_space_is_found_before_the_work) {
+  const PickledTensor vast{.key = "0", .storage_elements = 1, .shape = {1LL << 50}, .strides = {0}};
+  const auto path = folder.write(
+      "vast.bin",
+      torch_file(PickleWriter().op("}").text("a").tensor(vast).op("s").finish(), {{"0", "1234"}}));
+  refuses({.inputs = {path}, .output = folder / "out.safetensors"}, {"--output", "GB left"});
+}
+
+BOOST_AUTO_TEST_CASE(sizes_are_read_in_decimal_and_binary_units) {
+  BOOST_CHECK_EQUAL(parse_shard_size("5GB"), 5'000'000'000u);
+  BOOST_CHECK_EQUAL(parse_shard_size("1.5GiB"), 1'610'612'736u);
+  BOOST_CHECK_EQUAL(parse_shard_size("1048576"), 1'048'576u);
+  BOOST_CHECK_EQUAL(parse_shard_size("200MB"), 200'000'000u);
+  for (const char* text :
+       {"", "0", "GB", "-5GB", "5gb", "5 GB", "5GBs", "nan", "inf", "1e400", "99999999999GB"})
+    check_refused([&] { parse_shard_size(text); }, {"--max-shard-size", "5GB"});
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(the_command, Fixture)
+
+BOOST_AUTO_TEST_CASE(it_converts_and_says_what_it_wrote) {
+  write("in.safetensors", {{"a.w", random(1000)}, {"b.w", random(1000)}});
+  const auto result = run_program({"convert", "--input", (folder / "in.safetensors").string(), "--output",
+                                   (folder / "out/").string(), "--dtype", "bf16", "--max-shard-size", "2KB",
+                                   "--rename", "^a=x", "--rename", "^b=y"});
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+  BOOST_CHECK(result.output.starts_with("2 tensors, 0.000 GB, in 2 files of "));
+  BOOST_CHECK(result.errors.find("convert: 2 steps") != std::string::npos);
+  BOOST_CHECK(Checkpoint::open(folder / "out").at("x.w").dtype == Dtype::bf16);
+}
+
+BOOST_AUTO_TEST_CASE(wrong_requests_exit_with_2_and_one_sentence) {
+  const std::string in = write("in.safetensors", {{"a", {1}}}).string(),
+                    out = (folder / "out.safetensors").string();
+  const auto refuses = [&](std::vector<std::string> arguments, const std::string& phrase) {
+    arguments.insert(arguments.begin(), "convert");
+    const auto result = run_program(arguments);
+    BOOST_CHECK_EQUAL(result.exit_code, 2);
+    BOOST_CHECK_MESSAGE(result.errors.find(phrase) != std::string::npos,
+                        result.errors << " lacks " << phrase);
+    BOOST_CHECK_EQUAL(std::ranges::count(result.errors, '\n'), 1);
+    BOOST_CHECK(!fs::exists(out));
+  };
+  refuses({"--output", out}, "--input is missing");
+  refuses({"--input", in}, "--output is missing");
+  refuses({"--input", "", "--output", out}, "--input is empty");
+  refuses({"--input", in, "--output", out, "--dtype", "fp8"},
+          "--dtype: 'fp8' is not a dtype; fp32, bf16, fp16");
+  refuses({"--input", in, "--output", out, "--max-shard-size", "big"}, "--max-shard-size: 'big'");
+  refuses({"--input", in, "--output", out, "--output", out}, "--output is given more than once");
+  refuses({"--input", (folder / "gone").string(), "--output", out}, "gone is not there");
+  refuses({"--input", STEPVIDEO_TEST_DATA "/pickle/hostile.bin", "--output", out}, "\"posix.system\"");
+}
+
+BOOST_AUTO_TEST_CASE(a_disk_that_fills_up_leaves_nothing_behind) {
+  const auto in = write("in.safetensors", {{"a", random(500'000)}, {"b", random(1'000'000)}});
+  for (const char* output : {"out.safetensors", "out"}) {
+    // ulimit -f counts blocks of 512 bytes (dash): the first shard of 2 MB fits, the second of 4 MB does not.
+    const auto result =
+        run_program({"convert", "--input", in.string(), "--output", (folder / output).string(), "--quiet"},
+                    "trap '' XFSZ; ulimit -f 6000;");
+    BOOST_CHECK_EQUAL(result.exit_code, 1);
+    BOOST_CHECK_MESSAGE(result.errors.find("cannot be written: File too large") != std::string::npos,
+                        result.errors);
+    BOOST_CHECK_EQUAL(folder.names().size(), 1u);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(memory_stays_far_below_a_shard) {
+  constexpr std::int64_t elements = 1 << 24;  // 64 MiB a tensor
+  std::vector<io::NamedTensor> announced;
+  for (const char* name : {"a", "b", "c", "d", "e", "f"})
+    announced.push_back({name, Dtype::f32, {elements}, {}});
+  const auto piece = random(1 << 20);
+  io::SafetensorsStream stream(folder / "in.safetensors", announced);
+  for (std::size_t i = 0; i < announced.size() * 16; ++i) stream.append(std::as_bytes(std::span(piece)));
+  stream.finish();
+  for (const char* dtype : {"keep", "bf16"}) {
+    const auto result = run_program({"convert", "--input", (folder / "in.safetensors").string(), "--output",
+                                     (folder / "out.safetensors").string(), "--dtype", dtype, "--quiet"});
+    BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+  }
+  rusage usage{};
+  getrusage(RUSAGE_CHILDREN, &usage);
+  BOOST_TEST_MESSAGE("peak of converting 403 MB: " << usage.ru_maxrss << " KiB");
+#ifndef __SANITIZE_ADDRESS__
+  BOOST_CHECK_LT(usage.ru_maxrss, 128 << 10);
+#endif
+}
+
+BOOST_AUTO_TEST_CASE(a_clip_folder_with_a_pytorch_file_runs_and_can_be_converted_in_place) {
+  fs::copy(golden / "clip_tiny/config.json", folder / "config.json");
+  folder.write("pytorch_model.bin",
+               torch_file(io::SafetensorsFile::open(golden / "clip_tiny/model.safetensors")));
+  const auto check = [&] {
+    const std::string output = (folder / "states.out.safetensors").string();
+    const auto result =
+        run_program({"encode-tokens", "--encoder", "clip", "--model", folder.path().string(), "--input",
+                     (golden / "clip_tiny/io.safetensors").string(), "--output", output, "--quiet"});
+    BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+    STEPVIDEO_CHECK_CLOSE(Checkpoint::open(output).load<float>("output"),
+                          Checkpoint::open(golden / "clip_tiny/io.safetensors").load<float>("output"),
+                          fp32_bound);
+    fs::remove(output);
+  };
+  check();
+  const auto result = run_program({"convert", "--input", (folder / "pytorch_model.bin").string(), "--output",
+                                   folder.path().string(), "--quiet"});
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+  fs::remove(folder / "pytorch_model.bin");
+  BOOST_CHECK(fs::exists(folder / "model.safetensors"));
+  check();
+}
+
+BOOST_AUTO_TEST_SUITE_END()
