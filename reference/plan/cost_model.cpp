@@ -204,6 +204,11 @@ PhaseCost CostModel::decode_phase(long long ranks) const {
           .flops = static_cast<double>(chunks) * chunk.flops()};
 }
 
+double CostModel::least_bytes() const {
+  return std::max(request_.encodes_text ? text_phase().bytes() : 0,
+                  request_.decodes ? decode_phase(1).bytes() : 0);
+}
+
 Cost CostModel::operator()(Topology topology) const {
   const std::string rule = rule_against(request_, topology);
   require(rule.empty(), [&] { return rule; });

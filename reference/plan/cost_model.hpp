@@ -82,6 +82,8 @@ class CostModel {
   /// The same model and device for another size, residency or number of steps.
   CostModel with(VideoShape video, bool streams_weights) const;
 
+  /// What some phase holds on every topology: a device with less cannot run the request.
+  double least_bytes() const;
   /// Throws RequestError when the topology breaks a rule (see rule_against()).
   Cost operator()(Topology topology) const;
 

@@ -89,6 +89,7 @@ void list_topologies(const CostModel& model, int gpus, std::vector<Cost>& allowe
 }
 
 std::optional<Cost> best_fitting(const CostModel& model, int gpus) {
+  if (model.least_bytes() > model.request().hardware.memory_bytes) return {};
   std::vector<Cost> all;
   list_topologies(model, gpus, all, nullptr);
   std::optional<Cost> best;
