@@ -48,5 +48,9 @@ Findings check_checkpoint(const Case& subject, const std::filesystem::path& mode
 
 /// "23.5 GiB"
 std::string in_gibibytes(double bytes);
+/// "64 MiB": in the largest unit of which there is one.
+std::string in_bytes(double bytes);
+/// What of the models fits the host's memory: "the demo model fits", ...
+std::string what_fits(const HostFacts& host);
 
 }  // namespace stepvideo::doctor

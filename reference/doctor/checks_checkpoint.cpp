@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
-#include <functional>
+#include <optional>
 #include <set>
 
 #include <fmt/format.h>
@@ -19,8 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using io::Component;
-
-constexpr double gigabyte = 1e9;
 
 /// A part of the model, and where the release's download has it.
 struct Part {
@@ -117,20 +115,15 @@ PartResult check_tensors(const Part& part, const fs::path& model, const fs::path
     for (const auto& tensor : expected) parameters += static_cast<double>(io::element_count(tensor.shape));
     std::vector<io::ExpectedTensor> stored;
     for (const auto& [name, record] : checkpoint.tensors()) stored.push_back({name, record.shape});
-    finding.found = fmt::format("{} tensors, {:.4g} GB", stored.size(),
-                                static_cast<double>(checkpoint.bytes()) / gigabyte);
+    finding.found =
+        fmt::format("{} tensors, {}", stored.size(), in_bytes(static_cast<double>(checkpoint.bytes())));
     if (part.release_md5 != nullptr) {
       const bool is_release = io::tensor_list_hash(stored) == part.release_md5;
       finding.found += is_release ? ", the release's list" : ", not the release's list";
     }
     return {finding, parameters};
   } catch (const Error& error) {
-    const std::string message = error.what();
-    constexpr std::string_view before_command = "convert it with: ";
-    const auto command = message.find(before_command);
-    if (command != message.npos)
-      return fail("a pickle only; safetensors are read", message.substr(command + before_command.size()));
-    return fail(shortened(message), download(part, model));
+    return fail(shortened(error.what()), download(part, model));
   }
 }
 
@@ -160,9 +153,9 @@ std::optional<Finding> check_fit(const Case& subject, double parameters) {
   if (parameters == 0 || !subject.is_on_cpu()) return {};
   const auto total = static_cast<double>(subject.machine.host.memory_bytes);
   Finding finding{.check = "model in memory",
-                  .found = in_gibibytes(total),
+                  .found = in_bytes(total),
                   .wanted = fmt::format("{} for the largest part in fp32, {} in bf16",
-                                        in_gibibytes(4 * parameters), in_gibibytes(2 * parameters)),
+                                        in_bytes(4 * parameters), in_bytes(2 * parameters)),
                   .fix = {}};
   if (2 * parameters > total) {
     finding.verdict = Verdict::unfit;
@@ -181,6 +174,7 @@ Findings check_checkpoint(const Case& subject, const fs::path& model) {
   double most_parameters = 0;
   bool is_any_there = false;
   std::string first_refusal;
+  std::optional<Finding> misfit;
   // The folder of one component is judged as that, not as a checkpoint that lacks the rest.
   std::error_code unused;
   const bool is_whole = fs::exists(model / "model_index.json", unused) ||
@@ -200,10 +194,16 @@ Findings check_checkpoint(const Case& subject, const fs::path& model) {
     is_any_there = true;
     const auto [finding, parameters] =
         part.expected != nullptr ? check_tensors(part, model, place) : check_file(part, model, place);
+    // Every part with a config.json may be what a component's own folder is; the one that fits is.
+    if (!is_whole && place == model && finding.verdict == Verdict::unfit) {
+      if (!misfit) misfit = finding;
+      continue;
+    }
     findings.push_back(finding);
     most_parameters = std::max(most_parameters, parameters);
   }
   require(is_any_there, [&] { return first_refusal; });
+  if (findings.empty() && misfit) findings.push_back(*misfit);
   if (const auto fit = check_fit(subject, most_parameters)) findings.push_back(*fit);
   return findings;
 }

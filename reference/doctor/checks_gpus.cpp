@@ -112,7 +112,7 @@ Findings check_gpu_memory(const Case& subject) {
   }
   finding.found = fmt::format("{} each, {:.1f} free", in_gibibytes(static_cast<double>(least_total)),
                               static_cast<double>(least_free) / gibibyte);
-  finding.wanted = "free";
+  finding.wanted = "77.6 GB: the release's peak on 4 GPUs in bf16";
   if (!taken.empty()) {
     finding.verdict = is_full ? Verdict::unfit : Verdict::warning;
     finding.found = fmt::format("{}", fmt::join(taken, "; "));
@@ -120,7 +120,6 @@ Findings check_gpu_memory(const Case& subject) {
     finding.fix = "nvidia-smi --query-compute-apps=gpu_bus_id,pid,name,used_memory --format=csv";
   } else if (static_cast<double>(least_total) < release_peak) {
     finding.verdict = Verdict::warning;
-    finding.wanted = "77.6 GB: the release's peak on 4 GPUs in bf16";
     finding.fix = fmt::format("stepvideo plan --gpus {}", subject.gpus);
   }
   return {finding};

@@ -9,16 +9,27 @@
 namespace stepvideo::doctor {
 namespace {
 
-constexpr double gibibyte = 1 << 30, mebibyte = 1 << 20;
-
-std::string in_mebibytes(double bytes) {
-  return bytes >= gibibyte ? in_gibibytes(bytes) : fmt::format("{:.0f} MiB", bytes / mebibyte);
-}
+constexpr double gibibyte = 1 << 30, mebibyte = 1 << 20, kibibyte = 1 << 10;
+/// Of the release's transformer, its largest part.
+constexpr double release_parameters = 29'342'478'400.0;
 
 }  // namespace
 
 std::string in_gibibytes(double bytes) {
   return fmt::format("{:.1f} GiB", bytes / gibibyte);
+}
+
+std::string in_bytes(double bytes) {
+  if (bytes >= gibibyte) return in_gibibytes(bytes);
+  return bytes >= mebibyte ? fmt::format("{:.0f} MiB", bytes / mebibyte)
+                           : fmt::format("{:.0f} KiB", bytes / kibibyte);
+}
+
+std::string what_fits(const HostFacts& host) {
+  const auto total = static_cast<double>(host.memory_bytes);
+  return total > 4 * release_parameters   ? "the release fits in fp32"
+         : total > 2 * release_parameters ? "the release fits with --precision bf16"
+                                          : "the demo model fits, the release does not";
 }
 
 Findings check_processor(const Case& subject) {
@@ -52,8 +63,7 @@ Findings check_processor(const Case& subject) {
 Findings check_memory(const Case& subject) {
   const HostFacts& host = subject.machine.host;
   const auto total = static_cast<double>(host.memory_bytes), free = static_cast<double>(host.available_bytes);
-  // 29,342,478,400 parameters of the release's transformer, its largest part; the demo model runs in 1 GiB.
-  constexpr double release_parameters = 29'342'478'400.0, demo_bytes = gibibyte;
+  constexpr double demo_bytes = gibibyte;  // models/demo, generously
   Finding finding{.check = "memory",
                   .found = fmt::format("{}, {:.1f} available", in_gibibytes(total), free / gibibyte),
                   .wanted = "1 GiB for the demo model",
@@ -64,10 +74,7 @@ Findings check_memory(const Case& subject) {
     return {finding};
   }
   if (!subject.is_on_cpu()) return {finding};
-  const char* const fits = total > 4 * release_parameters   ? "the release fits in fp32"
-                           : total > 2 * release_parameters ? "the release fits with --precision bf16"
-                                                            : "the demo model fits";
-  finding.wanted = fmt::format("{}; the release's weights take {:.0f} GiB in fp32, {:.0f} in bf16", fits,
+  finding.wanted = fmt::format("weights of the release: {:.0f} GiB in fp32, {:.0f} in bf16",
                                4 * release_parameters / gibibyte, 2 * release_parameters / gibibyte);
   return {finding};
 }
@@ -84,7 +91,7 @@ Findings check_shared_memory(const Case& subject) {
     return {finding};
   }
   const auto total = static_cast<double>(*host.shm_bytes), free = static_cast<double>(*host.shm_free_bytes);
-  finding.found = fmt::format("{}, {} free", in_mebibytes(total), in_mebibytes(free));
+  finding.found = fmt::format("{}, {} free", in_bytes(total), in_bytes(free));
   // NCCL's user guide asks for 1 GiB. Where peers have no access every directed pair takes a segment; users'
   // logs of running out name 9,637,888 bytes for one.
   constexpr double segment_bytes = 9'637'888;
@@ -96,7 +103,7 @@ Findings check_shared_memory(const Case& subject) {
   } else if (free < needed) {
     finding.verdict = Verdict::unfit;
     finding.wanted = fmt::format("1 GiB: NCCL needs about {} for {} GPUs without peer access",
-                                 in_mebibytes(needed), subject.gpus);
+                                 in_bytes(needed), subject.gpus);
   } else {
     finding.verdict = Verdict::warning;
   }
@@ -107,7 +114,7 @@ Findings check_locked_memory(const Case& subject) {
   if (subject.gpus < 2) return {};
   const auto& limit = subject.machine.host.locked_memory_bytes;
   Finding finding{.check = "locked memory",
-                  .found = limit ? in_mebibytes(static_cast<double>(*limit)) : "unlimited",
+                  .found = limit ? in_bytes(static_cast<double>(*limit)) : "unlimited",
                   .wanted = "unlimited, for buffers that a network card reads",
                   .fix = {}};
   if (limit) {
@@ -147,7 +154,7 @@ Findings check_output_place(const Case& subject) {
     return {finding};
   }
   const auto free = static_cast<double>(*host.output_free_bytes);
-  finding.found = fmt::format("{} free in {}", in_mebibytes(free), host.output_folder);
+  finding.found = fmt::format("{} free in {}", in_bytes(free), host.output_folder);
   if (!host.output_writable) {
     finding.verdict = Verdict::unfit;
     finding.found = host.output_folder + " is not writable";

@@ -154,11 +154,9 @@ Findings check_cublas(const Case& subject) {
     is_affected = true;
     finding.wanted = fmt::format("12.5.2.13 or newer: older ones end in SIGFPE on {}", name);
   }
-  const int major = cuda_major(subject.machine);
-  finding.fix =
-      install(cublas, fmt::format("nvidia-cublas-cu{}>=12.5.3.2", 12), fmt::format("libcublas-{}-0", major));
-  if (major >= 13) finding.fix = install(cublas, "nvidia-cublas>=13", fmt::format("libcublas-{}-0", major));
-  if (major == 12) finding.fix = install(cublas, "nvidia-cublas-cu12>=12.5.3.2", "libcublas-12-8");
+  finding.fix = cuda_major(subject.machine) >= 13
+                    ? install(cublas, "nvidia-cublas>=13", "libcublas-13-0")
+                    : install(cublas, "nvidia-cublas-cu12>=12.5.3.2", "libcublas-12-8");
   if (cublas == nullptr || !cublas->version) {
     finding.verdict = is_affected ? Verdict::warning : Verdict::unknown;
     finding.found = cublas != nullptr && cublas->problem ? *cublas->problem : "none";

@@ -1,6 +1,7 @@
 #include "doctor/diagnosis.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include <fmt/format.h>
@@ -47,7 +48,8 @@ std::string sentence_for(const Case& subject, const Findings& findings) {
     sentence = fmt::format("Will run {} with {} warning{}: {}.", place, warnings.size(), plural(warnings),
                            fmt::join(warnings, ", "));
   else
-    sentence = fmt::format("Fit to run {}.", place);
+    sentence = fmt::format("Fit to run {}{}.", place,
+                           subject.is_on_cpu() ? ": " + what_fits(subject.machine.host) : "");
   if (!unknown.empty()) sentence += fmt::format(" Could not be told: {}.", fmt::join(unknown, ", "));
   return sentence;
 }
@@ -92,7 +94,7 @@ Diagnosis diagnose(const MachineFacts& machine, const Request& request) {
 }
 
 std::string to_text(const Diagnosis& diagnosis, bool has_color) {
-  constexpr std::size_t widest = 44;  // a longer cell pushes its line's rest to the right
+  constexpr std::size_t widest = 48;  // a longer cell pushes its line's rest to the right
   std::size_t check_width = 0, found_width = 0, wanted_width = 0;
   for (const auto& [check, verdict, found, wanted, fix] : diagnosis.findings) {
     check_width = std::max(check_width, std::min(check.size(), widest));

@@ -1,6 +1,7 @@
 // Facts of the machine that this program runs on. NVIDIA's libraries are found at run time, each in a child
 // process with a deadline: a library that crashes or hangs becomes a fact, too.
 #pragma once
+#include <chrono>
 #include <filesystem>
 
 #include "doctor/machine_facts.hpp"
@@ -17,6 +18,6 @@ HostFacts probe_host(const std::filesystem::path& output);
 std::map<std::string, std::string> probe_environment();
 /// Fills driver, gpus and links.
 void probe_gpus(MachineFacts& facts);
-std::vector<LibraryFacts> probe_libraries();
+std::vector<LibraryFacts> probe_libraries(std::chrono::milliseconds deadline);
 
 }  // namespace stepvideo::doctor

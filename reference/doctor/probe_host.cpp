@@ -20,15 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A small file whole, or nothing.
-std::optional<std::string> text_of(const fs::path& path) {
-  std::ifstream file(path);
-  if (!file) return {};
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 /// A file of one number, or nothing where it says "max" or is absent.
 std::optional<std::uint64_t> number_of(const fs::path& path) {
   std::ifstream file(path);
@@ -112,7 +103,7 @@ void read_output_place(HostFacts& host, const fs::path& output) {
   std::error_code unused;
   const fs::path absolute = fs::absolute(output, unused);
   const fs::path folder = fs::is_directory(absolute, unused) ? absolute : absolute.parent_path();
-  host.output_folder = folder.lexically_normal().string();
+  host.output_folder = (folder / "").lexically_normal().parent_path().string();
   if (const auto space = space_at(folder)) host.output_free_bytes = space->free;
   host.output_writable = access(folder.c_str(), W_OK) == 0;
 }

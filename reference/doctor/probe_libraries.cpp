@@ -104,8 +104,7 @@ Json ask(const Wanted& wanted) {
 
 }  // namespace
 
-std::vector<LibraryFacts> probe_libraries() {
-  constexpr std::chrono::seconds deadline(10);
+std::vector<LibraryFacts> probe_libraries(std::chrono::milliseconds deadline) {
   std::vector<std::unique_ptr<IsolatedWork>> work;
   for (const auto& wanted : wanted_libraries())
     work.push_back(std::make_unique<IsolatedWork>([&] { return ask(wanted); }, deadline));
