@@ -145,10 +145,12 @@ class QueryTile {
     alignas(64) int visible[TilePolicy::queries];
     std::fill_n(maxima, lanes_, SoftmaxState::no_score);
     // Padding lanes see what the last query sees; nobody reads their results.
-    for (index_t q = 0; q < lanes_; ++q)
-      visible[q] =
-          static_cast<int>(std::clamp<index_t>(mask.visible_keys(std::min(q, count_ - 1)) - first, 0, count));
-    const bool hides_some = visible[0] < count;
+    const auto visible_to = [&](index_t q) {
+      return static_cast<int>(
+          std::clamp<index_t>(mask.visible_keys(std::min(q, count_ - 1)) - first, 0, count));
+    };
+    for (index_t q = 0; q < lanes_; ++q) visible[q] = visible_to(q);
+    const bool hides_some = visible_to(0) < count;
 
     for (index_t key = 0; key < count; ++key) {
       float* scores = scores_ + key * lanes_;
