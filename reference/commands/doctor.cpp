@@ -13,17 +13,17 @@
 namespace stepvideo::commands {
 namespace {
 
+std::string dump(const io::Json& json) {
+  return json.dump(2, ' ', false, io::Json::error_handler_t::replace) + "\n";
+}
+
 void record(const std::filesystem::path& path, const doctor::MachineFacts& facts) {
   io::PendingFile file(path);
   std::ofstream stream(file.temporary());
-  stream << doctor::to_json(facts).dump(2, ' ', false, io::Json::error_handler_t::replace) << '\n';
+  stream << dump(doctor::to_json(facts));
   stream.close();
   if (!stream) throw Error(fmt::format("{} cannot be written to its end", path.string()));
   file.publish();
-}
-
-std::string dump(const io::Json& json) {
-  return json.dump(2, ' ', false, io::Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
@@ -49,12 +49,15 @@ void doctor(const Arguments& arguments) {
           [&] { return fmt::format("--gpus is {}; 0 (the CPU alone) or more works", *request.gpus); });
   if (record_file) io::require_writable_output("--record", *record_file, {".json"});
 
-  const auto facts = facts_file ? doctor::read_machine_facts(*facts_file) : doctor::probe_machine(output);
+  const bool is_thorough = record_file || request.gpus.value_or(0) > 0;
+  const auto facts =
+      facts_file ? doctor::read_machine_facts(*facts_file) : doctor::probe_machine(output, is_thorough);
   const auto diagnosis = doctor::diagnose(facts, request);
   if (record_file) record(*record_file, facts);
   std::cout << (wants_json ? dump(doctor::to_json(diagnosis, facts))
                            : doctor::to_text(diagnosis, isatty(STDOUT_FILENO) != 0))
             << std::flush;
+  if (!std::cout) throw Error("standard output cannot be written");
   if (diagnosis.exit_code() != 0) throw ExitCode{diagnosis.exit_code()};
 }
 

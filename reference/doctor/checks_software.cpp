@@ -106,7 +106,8 @@ Findings check_driver(const Case& subject) {
     finding.wanted = "cuInit: 0";
     finding.fix = init_error_fix(*driver.init_error);
   } else if (!driver.problems.empty()) {
-    finding.verdict = Verdict::warning;
+    // Without an answer of cuInit there is no CUDA; without NVML there are only fewer facts.
+    finding.verdict = subject.gpus > 0 && !driver.init_error ? Verdict::unfit : Verdict::warning;
     finding.found += fmt::format("; {}", fmt::join(driver.problems, "; "));
     finding.wanted = "every library of the driver, answering";
     finding.fix = "nvidia-smi";

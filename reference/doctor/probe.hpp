@@ -8,8 +8,9 @@
 
 namespace stepvideo::doctor {
 
-/// `output` is where results would be written: a folder, or a file in one.
-MachineFacts probe_machine(const std::filesystem::path& output);
+/// `output` is where results would be written: a folder, or a file in one. Where no GPU is found, libraries
+/// are waited for only if `is_thorough`: nothing else depends on them then, and they are slow to load.
+MachineFacts probe_machine(const std::filesystem::path& output, bool is_thorough);
 
 BuildFacts this_build();
 HostFacts probe_host(const std::filesystem::path& output);

@@ -152,6 +152,12 @@ BOOST_AUTO_TEST_CASE(a_fabric_that_is_not_ready_is_told_by_what_cuinit_answers) 
   auto machine = recorded("h200_x8_healthy");
   machine.driver.init_error = 802;
   check_line(diagnose(machine, {}), "driver", Verdict::unfit, {"802", "nvidia-fabricmanager"});
+  machine.driver.init_error.reset();
+  machine.driver.problems = {"libcuda.so.1 did not answer within 30 s"};
+  check_line(diagnose(machine, {}), "driver", Verdict::unfit, {"did not answer within 30 s", "nvidia-smi"});
+  machine.driver.init_error = 0;
+  machine.driver.problems = {"NVML has lost GPU 3"};
+  check_line(diagnose(machine, {}), "driver", Verdict::warning, {"lost GPU 3"});
 }
 BOOST_AUTO_TEST_CASE(hidden_gpus_are_counted_and_unhidden) {
   auto machine = recorded("h200_x8_healthy");

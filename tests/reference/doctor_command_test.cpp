@@ -69,6 +69,12 @@ BOOST_AUTO_TEST_CASE(what_is_recorded_can_be_judged_elsewhere) {
   BOOST_CHECK_EQUAL(again.exit_code, first.exit_code);
   BOOST_CHECK_EQUAL(folder.names().size(), 1u);
 }
+BOOST_AUTO_TEST_CASE(more_gpus_than_there_are_are_refused_with_all_lines) {
+  const auto result = run_program({"doctor", "--gpus", "64"});
+  BOOST_CHECK_EQUAL(result.exit_code, 2);
+  BOOST_CHECK(result.output.find("64 of compute capability 8.0") != std::string::npos);
+  BOOST_CHECK_EQUAL(result.errors, "");
+}
 BOOST_AUTO_TEST_CASE(the_cpu_alone_can_be_asked_for) {
   const auto result = run_program({"doctor", "--gpus", "0", "--model", STEPVIDEO_DEMO_MODEL, "--facts",
                                    machines + "h200_x8_healthy.json"});
