@@ -3,6 +3,7 @@
 #include "commands/session.hpp"
 #include "io/pending_file.hpp"
 #include "pipeline/denoiser.hpp"
+#include "trace/expectation.hpp"
 
 namespace stepvideo::commands {
 
@@ -27,19 +28,23 @@ void denoise(const Arguments& arguments) {
   io::require_known_scheduler(common.model);
   const auto defaults = io::read_generation_defaults(common.model);
   const auto settings = sampling.settings(defaults);
+  std::optional<plan::Cost> cost;
   const auto start = [&] {
     if (latents_path) return pipeline::read_latents(*latents_path);
     const VideoShape video = sampling.video(defaults, common);
-    plan_run(common, {.shapes = {.transformer = denoiser.config()},
-                      .video = video,
-                      .steps = settings.steps,
-                      .is_whole = false});
+    cost = plan_run(common, {.shapes = {.transformer = denoiser.config()},
+                             .video = video,
+                             .steps = settings.steps,
+                             .is_whole = false});
     return pipeline::noise_latents(sampling.seed, video.latent(), denoiser.config().in_channels);
   };
   auto latents = start();
   denoiser.require_fits(conditioning.llm_width, conditioning.clip_width, settings, latents.channels);
 
   Progress progress = start_progress(common);
+  if (cost)
+    trace::tell_run(progress, VideoShape::from_latent(latents.shape), settings.steps,
+                    to_string(common.precision), *cost);
   denoiser.denoise(conditioning, settings, common.precision, latents, progress);
   pipeline::write_latents(output, latents);
   progress.print_summary();

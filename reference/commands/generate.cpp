@@ -4,6 +4,7 @@
 #include "pipeline/denoiser.hpp"
 #include "pipeline/prompt_encoder.hpp"
 #include "pipeline/video_codec.hpp"
+#include "trace/expectation.hpp"
 
 namespace stepvideo::commands {
 
@@ -37,9 +38,11 @@ void generate(const Arguments& arguments) {
   text::require_valid_utf8(negative, "--negative");
   denoiser.require_fits(encoder.llm_width(), encoder.clip_width(), settings, codec.latent_channels());
 
-  plan_run(common, {.shapes = plan::ModelShapes::of(common.model), .video = video, .steps = settings.steps});
+  const plan::Cost cost = plan_run(
+      common, {.shapes = plan::ModelShapes::of(common.model), .video = video, .steps = settings.steps});
 
   Progress progress = start_progress(common);
+  trace::tell_run(progress, video, settings.steps, to_string(common.precision), cost);
   const auto conditioning = encoder.encode({prompt, negative}, common.precision, progress);
   auto latents = pipeline::noise_latents(sampling.seed, video.latent(), denoiser.config().in_channels);
   denoiser.denoise(conditioning, settings, common.precision, latents, progress);

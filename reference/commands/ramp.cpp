@@ -98,7 +98,7 @@ class SizeRunner {
     add("--cfg-scale", settings_.cfg_scale);
     add("--time-shift", settings_.time_shift);
     add("--seed", flags_.sampling.seed);
-    add("--precision", common_.precision == Precision::bf16 ? "bf16" : "fp32");
+    add("--precision", to_string(common_.precision));
     add("--log-file", log.string());
     add("--output", video.string());
     list.push_back("--quiet");

@@ -61,9 +61,11 @@ struct Climb {
 };
 
 /// Runs the sizes on the way to `full`. `model` predicts a size, `run` runs it, `report` hears of each that
-/// was run. The first size scales the model to this machine; each later one is judged by a fit of those
-/// before it. Stops without a surprise where the next size is predicted to break a bound. Throws RequestError
-/// with the program's own sentence when the first size is refused as a wrong request.
+/// was run. The first size runs twice, and the second run scales the model to this machine. Each later one is
+/// judged by a fit of those before it, and run again before it is called a surprise. A stage that is faster
+/// by the factor is none: small work is done less efficiently, so its fit begins anew there. Stops without a
+/// surprise where the next size is predicted to break a bound. Throws RequestError with the program's own
+/// sentence when the first size is refused as a wrong request.
 Climb climb(const Rung& full, const Limits& limits, const std::function<Model(const Rung&)>& model,
             const std::function<Measurement(const Rung&)>& run,
             const std::function<void(const Row&)>& report);

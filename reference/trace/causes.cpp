@@ -85,7 +85,7 @@ std::optional<Cause> link_is_slow(const Suspect& s) {
   const double more = s.slowest.exposed_seconds - s.slowest.collective_predicted_seconds;
   std::string rate;
   if (s.slowest.collective_bytes > 0 && s.slowest.exposed_seconds > 0)
-    rate = fmt::format(" ({:.1f} GB/s)", s.slowest.collective_bytes / s.slowest.exposed_seconds * 1e-9);
+    rate = fmt::format(" ({}/s)", bytes_text(s.slowest.collective_bytes / s.slowest.exposed_seconds));
   return Cause{more, fmt::format("the link: collectives took {}{} without waiting and were predicted {}; "
                                  "check peer access and which link carries them",
                                  seconds_text(s.slowest.exposed_seconds), rate,
@@ -96,7 +96,7 @@ std::optional<Cause> storage_is_slow(const Suspect& s) {
   if (!s.slowest.is_io()) return {};
   const std::string rate =
       s.slowest.bytes > 0 && s.slowest.seconds > 0
-          ? fmt::format(" at {:.2f} GB/s", static_cast<double>(s.slowest.bytes) / s.slowest.seconds * 1e-9)
+          ? fmt::format(" at {}/s", bytes_text(static_cast<double>(s.slowest.bytes) / s.slowest.seconds))
           : "";
   const bool waits = s.slowest.cpu_seconds && *s.slowest.cpu_seconds < 0.5 * s.slowest.seconds;
   return Cause{s.excess, fmt::format("reading and converting files{}{}", rate,

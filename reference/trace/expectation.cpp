@@ -12,6 +12,17 @@ std::map<std::string, double> expected_stage_seconds(const plan::Cost& cost) {
   return seconds;
 }
 
+void tell_run(Progress& progress, VideoShape video, int steps, const std::string& precision,
+              const plan::Cost& cost) {
+  for (const auto& [stage, seconds] : expected_stage_seconds(cost)) progress.expect(stage, seconds);
+  progress.describe({{"frames", std::int64_t{video.frames}},
+                     {"height", std::int64_t{video.height}},
+                     {"width", std::int64_t{video.width}},
+                     {"steps", std::int64_t{steps}},
+                     {"precision", precision},
+                     {"topology", to_string(cost.topology)}});
+}
+
 plan::Request request_on_host(const std::filesystem::path& model, VideoShape video, int steps,
                               plan::Arithmetic arithmetic) {
   plan::Request request;
@@ -20,7 +31,7 @@ plan::Request request_on_host(const std::filesystem::path& model, VideoShape vid
   request.arithmetic = arithmetic;
   request.shapes = plan::ModelShapes::of(model);
   request.hardware = plan::load_hardware("cpu");
-  request.link = plan::load_link("pcie");
+  request.link = plan::load_link(request.hardware.link);
   return request;
 }
 

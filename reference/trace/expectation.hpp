@@ -4,12 +4,17 @@
 #include <string>
 
 #include "plan/cost_model.hpp"
+#include "progress.hpp"
 
 namespace stepvideo::trace {
 
 /// Seconds by stage, for one rank: "denoise" and "decode". Stages that load depend on the disk and the text
 /// encoders' on the prompt's tokens, which the cost model does not know.
 std::map<std::string, double> expected_stage_seconds(const plan::Cost& cost);
+
+/// Writes into the run's event log what the run is and what its stages are expected to take.
+void tell_run(Progress& progress, VideoShape video, int steps, const std::string& precision,
+              const plan::Cost& cost);
 
 /// The request on this machine's processor. Throws RequestError as the cost model does.
 plan::Request request_on_host(const std::filesystem::path& model, VideoShape video, int steps,

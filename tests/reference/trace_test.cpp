@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(a_slow_load_is_blamed_on_reading) {
   BOOST_REQUIRE_EQUAL(differences.size(), 1u);
   BOOST_CHECK_EQUAL(differences[0].stage, "load transformer");
   check_near(differences[0].excess(), 4);
-  check_has(differences[0].cause, {"9.67 GB/s", "waiting for the disk"});
+  check_has(differences[0].cause, {"9.7 GB/s", "waiting for the disk"});
 }
 
 BOOST_AUTO_TEST_CASE(a_late_rank_is_named_and_the_others_waiting_is_idle_time) {
@@ -181,7 +181,7 @@ BOOST_AUTO_TEST_CASE(each_rule_finds_its_cause) {
             {"lost their cores", "OMP_NUM_THREADS"});
   check_has(cause_of(stage_log(R"("threads":8)", R"("cpu_seconds":9)")), {"1.0 cores for 8 threads"});
   check_has(cause_of(stage_log("", R"("bytes":9000000000,"cpu_seconds":8.9)", "load transformer")),
-            {"1.00 GB/s", "the processor"});
+            {"1.0 GB/s", "the processor"});
   check_has(cause_of(stage_log("", R"("peak_bytes":1)")), {"nothing in the log tells"});
   std::string steps = R"({"time":0,"rank":0,"stage":"denoise","event":"begin","predicted_seconds":6})"
                       "\n";
