@@ -214,6 +214,7 @@ ConvertPlan plan_conversion(const ConvertRequest& request) {
     require_output_folder(request.output);
 
   ConvertPlan plan;
+  plan.is_single_file = is_file;
   for (const auto& input : request.inputs) plan.inputs.push_back(io::StoredTensors::open(input));
   for (const auto& input : plan.inputs)
     plan.metadata.insert(input.metadata().begin(), input.metadata().end());

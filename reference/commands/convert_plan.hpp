@@ -43,7 +43,9 @@ struct ConvertedFile {
 };
 
 struct ConvertPlan {
+  /// Where the files go; it may have to be made when there is more than the one file that was asked for.
   std::filesystem::path folder;
+  bool is_single_file = false;
   std::vector<ConvertedFile> files;
   /// The name of the index; files that stand alone need none.
   std::optional<std::string> index;

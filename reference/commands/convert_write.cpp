@@ -8,8 +8,10 @@
 #include <memory>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <stepvideo/core/error.hpp>
 
@@ -26,21 +28,50 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t piece_elements = std::int64_t{1} << 20;
 
-/// Removes what a conversion that fails has left, in reverse.
-class Rollback {
+/// A hidden folder in which files are made that must appear together.
+class StagingFolder {
  public:
-  Rollback() = default;
-  Rollback(const Rollback&) = delete;
-  Rollback& operator=(const Rollback&) = delete;
-  ~Rollback() {
-    std::error_code unused;
-    for (auto path = paths_.rbegin(); path != paths_.rend(); ++path) fs::remove(*path, unused);
+  /// Beside `target`, or within it when it exists.
+  explicit StagingFolder(fs::path target) : target_(std::move(target)) {
+    std::error_code error;
+    is_within_ = fs::is_directory(target_, error);
+    const fs::path parent = is_within_ ? target_ : target_.parent_path();
+    for (int attempt = 0;; ++attempt) {
+      path_ = parent / fmt::format(".{}.{}-{}.partial", target_.filename().string(), getpid(), attempt);
+      if (fs::create_directory(path_, error)) return;
+      if (error) throw Error(fmt::format("{} cannot be written: {}", target_.string(), error.message()));
+    }
   }
-  void add(fs::path path) { paths_.push_back(std::move(path)); }
-  void keep_all() { paths_.clear(); }
+  StagingFolder(const StagingFolder&) = delete;
+  StagingFolder& operator=(const StagingFolder&) = delete;
+  ~StagingFolder() {
+    std::error_code unused;
+    fs::remove_all(path_, unused);
+    for (const auto& path : moved_) fs::remove(path, unused);
+  }
+
+  const fs::path& path() const { return path_; }
+  /// Gives the target the files, which are all there are, in this order: a new folder appears with all of
+  /// them, one that exists gets them at once. Throws Error, and then takes them back.
+  void publish(const std::vector<std::string>& names) {
+    std::error_code error;
+    if (is_within_) {
+      for (const auto& name : names) {
+        fs::rename(path_ / name, target_ / name, error);
+        if (error) break;
+        moved_.push_back(target_ / name);
+      }
+    } else {
+      fs::rename(path_, target_, error);
+    }
+    if (error) throw Error(fmt::format("{} cannot be written: {}", target_.string(), error.message()));
+    moved_.clear();
+  }
 
  private:
-  std::vector<fs::path> paths_;
+  fs::path target_, path_;
+  bool is_within_ = false;
+  std::vector<fs::path> moved_;
 };
 
 template <class To>
@@ -102,52 +133,57 @@ void write_tensor(const ConvertedTensor& tensor, io::SafetensorsStream& file, St
   }
 }
 
-void write_index(const ConvertPlan& plan) {
+void write_index(const ConvertPlan& plan, const fs::path& folder) {
   io::Json places = io::Json::object();
   for (const auto& file : plan.files)
     for (const auto& tensor : file.tensors) places[tensor.name] = file.name;
   const io::Json index{{"metadata", {{"total_size", plan.bytes}}}, {"weight_map", std::move(places)}};
-  io::PendingFile file(plan.folder / *plan.index);
+  io::PendingFile file(folder / *plan.index);
   std::ofstream stream(file.temporary(), std::ios::binary);
   stream << index.dump(2, ' ', false, io::Json::error_handler_t::replace) << '\n' << std::flush;
   if (!stream) throw Error(file.target().string() + " cannot be written");
   file.publish();
 }
 
-}  // namespace
+/// Writes everything but the last touch: the stream's finish() puts the file in place.
+std::unique_ptr<io::SafetensorsStream> write_file(const ConvertedFile& file, const fs::path& path,
+                                                  const ConvertPlan& plan, Stage& stage) {
+  std::vector<io::NamedTensor> announced;
+  for (const auto& tensor : file.tensors)
+    announced.push_back({tensor.name, tensor.dtype, tensor.from.shape, {}});
+  auto stream = std::make_unique<io::SafetensorsStream>(path, announced, plan.metadata);
+  for (const auto& tensor : file.tensors) write_tensor(tensor, *stream, stage);
+  return stream;
+}
 
-void write_conversion(const ConvertPlan& plan, Progress& progress) {
-  Rollback rollback;
-  std::error_code error;
-  if (fs::create_directory(plan.folder, error)) rollback.add(plan.folder);
-  if (error) throw Error(fmt::format("{} cannot be made: {}", plan.folder.string(), error.message()));
-
+int count_steps(const ConvertPlan& plan) {
   std::int64_t pieces = 0;
   for (const auto& file : plan.files)
     for (const auto& tensor : file.tensors)
       pieces += (io::element_count(tensor.from.shape) + piece_elements - 1) / piece_elements;
-  const int steps = static_cast<int>(std::min<std::int64_t>(pieces, std::numeric_limits<int>::max()));
-  // A stage that was interrupted says that nothing was written: what completes the output comes after it.
-  auto last = progress.stage("convert", steps, [&](Stage& stage) {
-    std::unique_ptr<io::SafetensorsStream> stream;
-    for (const auto& file : plan.files) {
-      std::vector<io::NamedTensor> announced;
-      for (const auto& tensor : file.tensors)
-        announced.push_back({tensor.name, tensor.dtype, tensor.from.shape, {}});
-      stream = std::make_unique<io::SafetensorsStream>(plan.folder / file.name, announced, plan.metadata);
-      for (const auto& tensor : file.tensors) write_tensor(tensor, *stream, stage);
-      if (&file == &plan.files.back()) break;
-      stream->finish();
-      rollback.add(plan.folder / file.name);
-    }
-    return stream;
-  });
-  last->finish();
-  if (plan.index) {
-    rollback.add(plan.folder / plan.files.back().name);
-    write_index(plan);
+  return static_cast<int>(std::min<std::int64_t>(pieces, std::numeric_limits<int>::max()));
+}
+
+}  // namespace
+
+// A stage that was interrupted says that nothing was written: outputs appear after it.
+void write_conversion(const ConvertPlan& plan, Progress& progress) {
+  const int steps = count_steps(plan);
+  if (plan.is_single_file) {
+    const auto stream = progress.stage("convert", steps, [&](Stage& stage) {
+      return write_file(plan.files.front(), plan.folder / plan.files.front().name, plan, stage);
+    });
+    return stream->finish();
   }
-  rollback.keep_all();
+  StagingFolder staging(plan.folder);
+  progress.stage("convert", steps, [&](Stage& stage) {
+    for (const auto& file : plan.files) write_file(file, staging.path() / file.name, plan, stage)->finish();
+    if (plan.index) write_index(plan, staging.path());
+  });
+  std::vector<std::string> names;
+  for (const auto& file : plan.files) names.push_back(file.name);
+  if (plan.index) names.push_back(*plan.index);
+  staging.publish(names);
 }
 
 }  // namespace stepvideo::commands

@@ -367,6 +367,34 @@ BOOST_AUTO_TEST_CASE(memory_stays_far_below_a_shard) {
 #endif
 }
 
+BOOST_AUTO_TEST_CASE(a_conversion_that_is_stopped_leaves_all_or_nothing) {
+  std::vector<std::pair<std::string, std::vector<float>>> tensors;
+  for (const char* name : {"a", "b", "c", "d"}) tensors.emplace_back(name, random(8'000'000));
+  const auto in = write("in.safetensors", tensors);
+  for (const char* signal : {"INT", "KILL"})
+    for (const char* seconds : {"0.05", "0.1", "0.2", "0.3"})
+      for (const bool exists : {false, true}) {
+        if (exists) fs::create_directory(folder / "out");
+        const auto result = run_program({"convert", "--input", in.string(), "--output",
+                                         (folder / "out").string(), "--max-shard-size", "40MB", "--quiet"},
+                                        fmt::format("timeout -s {} {}", signal, seconds));
+        BOOST_TEST_CONTEXT(signal << " after " << seconds << " s: " << result.errors) {
+          std::size_t visible = 0;
+          std::error_code unused;
+          for (const auto& entry : fs::directory_iterator(folder / "out", unused))
+            visible += !entry.path().filename().string().starts_with(".");
+          BOOST_CHECK(visible == 0 || visible == 5);
+          if (visible == 5) check_same_tensors(Checkpoint::open(in), Checkpoint::open(folder / "out"));
+          if (std::string(signal) == "INT" && visible == 0) {
+            BOOST_CHECK_EQUAL(folder.names().size(), exists ? 2u : 1u);
+            BOOST_CHECK(!exists || fs::is_empty(folder / "out"));
+          }
+        }
+        for (const auto& name : folder.names())
+          if (name != "in.safetensors") fs::remove_all(folder / name);
+      }
+}
+
 BOOST_AUTO_TEST_CASE(a_clip_folder_with_a_pytorch_file_runs_and_can_be_converted_in_place) {
   fs::copy(golden / "clip_tiny/config.json", folder / "config.json");
   folder.write("pytorch_model.bin",
