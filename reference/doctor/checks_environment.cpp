@@ -19,7 +19,7 @@ struct Remark {
 };
 
 Remark in_vain(const std::string& why) {
-  return {Verdict::ok, "set in vain: " + why};
+  return {Verdict::ok, fmt::format("set in vain: {}", why)};
 }
 
 std::optional<int> number_in(std::string_view text) {
@@ -66,7 +66,7 @@ bool is_known_to_nccl(std::string_view name) {
       "SOCKET_RETRY_CNT SOCKET_RETRY_SLEEP_MSEC SOCKET_SNDBUF SYM_CTAS SYM_KERNEL THREAD_THRESHOLDS "
       "TOPO_DUMP_FILE TOPO_DUMP_FILE_RANK TOPO_FILE TUNER_PLUGIN UID_STAGGER_RATE UID_STAGGER_THRESHOLD "
       "WARN_ENABLE_DEBUG_INFO WIN_ENABLE WIN_STRIDE WORK_ARGS_BYTES WORK_FIFO_BYTES ";
-  return names.find(" " + std::string(name) + " ") != names.npos;
+  return names.find(fmt::format(" {} ", name)) != names.npos;
 }
 
 /// NCCL_SOCKET_IFNAME: prefixes with commas between; '=' asks for the whole name, '^' excludes.
@@ -175,8 +175,8 @@ Findings check_environment(const Case& subject) {
     if (!remark) continue;
     const bool is_to_unset = remark->verdict != Verdict::ok || remark->wanted.starts_with("set in vain");
     findings.push_back({name, remark->verdict,
-                        value.size() > longest ? value.substr(0, longest) + "..." : value, remark->wanted,
-                        is_to_unset ? "unset " + name : ""});
+                        value.size() > longest ? fmt::format("{}...", value.substr(0, longest)) : value,
+                        remark->wanted, is_to_unset ? fmt::format("unset {}", name) : std::string()});
   }
   return findings;
 }
