@@ -39,7 +39,7 @@ struct Ceilings {
   std::optional<double> floor_seconds(const Row& row) const;
 };
 
-/// The same work in another library, timed by the caller in the same session.
+/// The same work in another library, timed by the caller in the same run.
 struct Baseline {
   std::string library;
   double milliseconds = 0;

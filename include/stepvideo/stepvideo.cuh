@@ -40,10 +40,12 @@
 #include <stepvideo/kernels/tile/async_copy.cuh>
 #include <stepvideo/kernels/tile/barrier.cuh>
 #include <stepvideo/kernels/tile/convert_fp8.cuh>
+#include <stepvideo/kernels/tile/exp2.cuh>
 #include <stepvideo/kernels/tile/hadamard.cuh>
 #include <stepvideo/kernels/tile/mma_sync.cuh>
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/pair_words.cuh>
+#include <stepvideo/kernels/tile/quad_reduce.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
 #include <stepvideo/kernels/tile/schedule.cuh>
 #include <stepvideo/kernels/tile/shared_memory.cuh>

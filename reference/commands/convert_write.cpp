@@ -52,7 +52,7 @@ class StagingFolder {
 
   const fs::path& path() const { return path_; }
   /// Gives the target the files, which are all there are, in this order: a new folder appears with all of
-  /// them, one that exists gets them at once. Throws Error, and then takes them back.
+  /// them, one that exists gets them one after another, the index last. Throws Error, and then takes them back.
   void publish(const std::vector<std::string>& names) {
     std::error_code error;
     if (is_within_) {

@@ -157,8 +157,8 @@ std::optional<Remark> remark_on(const Case& subject, const std::string& name, co
         "PyTorch's watchdog reads it, which is not here, and not even there does it lift the 10 minutes");
   if (name.starts_with("TORCH_") || name.starts_with("PYTORCH_"))
     return in_vain("PyTorch reads it, and this program does not use PyTorch");
-  if (name.starts_with("CUBLAS")) return in_vain("cuBLASLt is given its workspace by this program");
-  if (name == "NVIDIA_TF32_OVERRIDE") return in_vain("matrices are bf16 or fp8, never TF32");
+  if (name.starts_with("CUBLAS")) return in_vain("no matrix product of this version runs through cuBLAS");
+  if (name == "NVIDIA_TF32_OVERRIDE") return in_vain("no matrix product of this version runs through cuBLAS");
   if (name == "NVIDIA_VISIBLE_DEVICES") return {};  // for the container's start; images set it
   for (const char* prefix : {"OMP_", "GOMP_", "OPENBLAS_", "MKL_", "KMP_"})
     if (name.starts_with(prefix)) return remark_on_threads(subject, name, value);

@@ -1,5 +1,8 @@
 #include "doctor/machine_facts.hpp"
 
+#include <algorithm>
+#include <cctype>
+
 #include <fmt/format.h>
 
 namespace stepvideo::doctor {
@@ -196,8 +199,14 @@ MachineFacts machine_facts(const Json& json, const std::filesystem::path& path) 
                        facts.host.cores);
   });
   const Json environment = part("environment");
-  for (const auto& [name, value] : environment.items())
+  for (const auto& [name, value] : environment.items()) {
+    // A name becomes part of a command that users may paste.
+    require(std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '_'; }), [&] {
+      return within("environment").string() + ": " + io::in_quotes(name) +
+             " is not a variable's name; letters, digits and '_' work";
+    });
     facts.environment[name] = io::field<std::string>(environment, within("environment"), name);
+  }
   return facts;
 }
 

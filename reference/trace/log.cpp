@@ -70,6 +70,9 @@ class Reader {
   explicit Reader(fs::path path) : path_(std::move(path)) {}
 
   std::vector<RankLog> read() {
+    std::error_code unused;
+    require(!fs::is_character_file(path_, unused) && !fs::is_block_file(path_, unused),
+            [&] { return path_.string() + " is a device; an event log is a file"; });
     std::ifstream file(path_, std::ios::binary);
     require(file.is_open(), [&] { return path_.string() + " cannot be opened for reading"; });
     for (std::string line; std::getline(file, line);) {

@@ -12,7 +12,7 @@ function(layer_of path out)
   elseif(path MATCHES "^stepvideo\\.(hpp|cuh)$")
     set(${out} 4 PARENT_SCOPE)
   else()
-    message(FATAL_ERROR "${path} is in no layer; DESIGN lists them")
+    message(FATAL_ERROR "${path} is in no layer; CONTRIBUTING.md lists them")
   endif()
 endfunction()
 

@@ -76,6 +76,28 @@ void square_root_alibi_agrees(Attend&& attend, const AttentionLimits& limits) {
   });
 }
 
+/// A mask of one's own: every key is seen, those after the query too, and costs by its distance. It has no
+/// default constructor.
+struct DistanceBias {
+  float slope;
+
+  explicit constexpr DistanceBias(float slope_of_distance) : slope(slope_of_distance) {}
+  constexpr index_t visible_keys(index_t, index_t, index_t keys) const { return keys; }
+  constexpr float bias(index_t, index_t query, index_t key) const {
+    return -slope * static_cast<float>(query < key ? key - query : query - key);
+  }
+};
+
+template <class T, class Attend>
+void a_bias_on_both_sides_agrees(Attend&& attend, const AttentionLimits& limits) {
+  on_random_problems<T>(limits, 36, [&](std::mt19937&, const auto& problem, ErrorBudget<T>& budget) {
+    attend(problem, DistanceBias(0.05f));
+    budget.judge(problem, sees_all, [](index_t, index_t query, index_t key) {
+      return -0.05f * std::abs(static_cast<float>(query - key));
+    });
+  });
+}
+
 /// Lengths from zero to beyond the keys; padding is NaN, which shows whether it is touched.
 template <class T, class Attend>
 void padded_keys_receive_no_weight(Attend&& attend, const AttentionLimits& limits) {

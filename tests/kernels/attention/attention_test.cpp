@@ -36,6 +36,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(square_root_alibi_agrees_with_the_oracle, T, Eleme
   testing::square_root_alibi_agrees<T>(on_host, limits);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_bias_on_both_sides_agrees_with_the_oracle, T, Elements) {
+  testing::a_bias_on_both_sides_agrees<T>(on_host, limits);
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(padded_keys_receive_no_weight, T, Elements) {
   testing::padded_keys_receive_no_weight<T>(on_host, limits);
 }

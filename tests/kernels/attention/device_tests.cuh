@@ -19,6 +19,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(square_root_alibi_agrees_with_the_oracle, Subject,
   testing::square_root_alibi_agrees<typename Subject::Element>(Subject::on_device, limits);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_bias_on_both_sides_agrees_with_the_oracle, Subject, Subjects) {
+  testing::a_bias_on_both_sides_agrees<typename Subject::Element>(Subject::on_device, limits);
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(padded_keys_receive_no_weight, Subject, Subjects) {
   testing::padded_keys_receive_no_weight<typename Subject::Element>(Subject::on_device, limits);
 }

@@ -39,8 +39,8 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32,
 }
 
 /// See the host's fp8_attention on quantised operands: same shapes, errors and rounding. Heads of 128
-/// channels; operands aligned to 16 bytes with strides of whole 16 bytes. Throws RequestError where they are
-/// not.
+/// channels; operands aligned to 16 bytes with strides of whole 16 bytes, a positive scale, a Hopper GPU.
+/// Throws RequestError where that is not so.
 template <Element T, AttentionMask Mask>
 void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
                    const QuantizedHeads<const fp8_e4m3>& keys, const QuantizedValues<const fp8_e4m3>& values,
@@ -49,6 +49,9 @@ void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
   if constexpr (requires { mask.require_fits(out.batch, out.heads); })
     mask.require_fits(out.batch, out.heads);
   dispatch<128>("head dimension", out.dim, [](auto) {});
+  require(options.scale > 0, [&] {
+    return "fp8_attention: scale is " + std::to_string(options.scale) + "; on the device it must be positive";
+  });
   for (const auto& view : {queries.values, keys.values, values.codes})
     require(allows_bulk_copies(view), [&] {
       return "fp8_attention: the operand " + shape_text(view) +
@@ -77,9 +80,14 @@ void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
       options.scale,
       reinterpret_cast<std::uintptr_t>(out.data) % 4 == 0 && out.batch_stride % 2 == 0 &&
           out.token_stride % 2 == 0 && out.head_stride % 2 == 0};
-  int current = 0, processors = 0;
+  int current = 0, processors = 0, major = 0;
   check(cudaGetDevice(&current));
   check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, current));
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, current));
+  require(major == 9, [&] {
+    return "fp8_attention: the device has compute capability " + std::to_string(major) +
+           ".x; it runs on Hopper, 9.0";
+  });
   launch({.grid = dim3(static_cast<unsigned>(std::min(params.work.count(), processors))),
           .block = Policy::threads,
           .shared_bytes = sizeof(Fp8AttentionShared<Policy>),

@@ -7,26 +7,10 @@
 #include <cuda_runtime_api.h>
 
 #include <stepvideo/core/element.hpp>
+#include <stepvideo/kernels/tile/exp2.cuh>
+#include <stepvideo/kernels/tile/quad_reduce.cuh>
 
 namespace stepvideo {
-
-/// Reductions over the four neighbouring lanes that hold a row. CUB's warp reductions leave the result in one
-/// lane and cost a broadcast more; these sit in attention's main loop.
-__device__ inline float quad_max(float value) {
-  value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, 1));
-  return fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, 2));
-}
-__device__ inline float quad_sum(float value) {
-  value += __shfl_xor_sync(0xFFFFFFFFu, value, 1);
-  return value + __shfl_xor_sync(0xFFFFFFFFu, value, 2);
-}
-
-/// 2^x by the special function unit, 2 ulp; minus infinity gives zero.
-__device__ inline float exp2_approximately(float x) {
-  float result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
 
 /// By how much, in powers of two, weights may exceed one before they or their sums over 2^20 keys overflow.
 template <Element T>

@@ -82,8 +82,8 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
 
   const int first_row = static_cast<int>(threadIdx.x) / 32 * Policy::warp_queries;
   std::byte* const warp_rows = shared.queries + first_row * Shared::row_bytes;
-  const WarpMask<typename Policy::Mask> mask{params.mask, work.batch, work.head, work.first_query + first_row,
-                                             key_count};
+  const WarpMask<typename Policy::Mask> mask{
+      params.mask, work.batch, work.head, work.first_query + first_row, query_count - 1, key_count};
 
   TileStream<T, Policy::tile_queries, Policy::dim, Policy::threads> query_stream(
       params.queries.rows(work.batch, work.head), work.first_query, query_count);

@@ -17,10 +17,14 @@ namespace stepvideo {
 template <class Mask>
 struct WarpMask {
   Mask mask;
-  index_t batch, head, first_query, keys;
+  index_t batch, head, first_query, last_query, keys;
 
-  __device__ int visible_keys(int query) const {
-    return static_cast<int>(mask.visible_keys(batch, first_query + query, keys));
+  /// The query `row` below the first; behind the last one, the last: nobody reads those results.
+  __device__ index_t query_at(int row) const {
+    return first_query + row < last_query ? first_query + row : last_query;
+  }
+  __device__ int visible_keys(int row) const {
+    return static_cast<int>(mask.visible_keys(batch, query_at(row), keys));
   }
 };
 
@@ -90,11 +94,13 @@ class WarpQueries {
           for (int i = 0; i < 2; ++i) {
             float& score = scores_[tile][column][2 * half + i];
             const int key = 8 * column + 2 * static_cast<int>(lane_ % 4) + i;
-            if constexpr (is_biased)
+            if (key >= visible) {
+              score = -std::numeric_limits<float>::infinity();
+            } else if constexpr (is_biased) {
               score = fmaf(score, scale_log2_,
-                           mask.mask.bias(mask.head, mask.first_query + query, first_key + key) *
+                           mask.mask.bias(mask.head, mask.query_at(query), first_key + key) *
                                std::numbers::log2e_v<float>);
-            if (key >= visible) score = -std::numeric_limits<float>::infinity();
+            }
           }
       }
   }

@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
@@ -68,7 +69,9 @@ bool warpgroup_attention_serves(HeadsView<const T> queries, HeadsView<const T> k
       !allows_bulk_copies(out))
     return false;
   if (device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) return false;
-  using Policy = WarpgroupAttentionPolicy<T, 128, std::remove_cvref_t<decltype(kernel_mask(Mask{}))>>;
+  using Policy =
+      WarpgroupAttentionPolicy<T, 128,
+                               std::remove_cvref_t<decltype(kernel_mask(std::declval<const Mask&>()))>>;
   cudaFuncAttributes attributes{};
   check(cudaFuncGetAttributes(&attributes, warpgroup_attention_kernel<Policy>));
   return attributes.maxThreadsPerBlock >= Policy::threads;

@@ -147,9 +147,12 @@ class AttentionConsumer {
     return softmax_.weigh(scores_.at, scale_log2);
   }
 
-  /// What the query `row` below the warpgroup's first sees.
+  /// The query `row` below the warpgroup's first; behind the last one, the last: nobody reads those results.
+  __device__ int query_at(int row) const {
+    return min(at_.first_query + row, params_.query_tokens - 1);
+  }
   __device__ int visible_keys(int row) const {
-    return static_cast<int>(params_.mask.visible_keys(at_.batch, at_.first_query + row, params_.key_tokens));
+    return static_cast<int>(params_.mask.visible_keys(at_.batch, query_at(row), params_.key_tokens));
   }
 
   __device__ void hide_keys(int first_key) {
@@ -161,11 +164,12 @@ class AttentionConsumer {
   }
 
   __device__ void apply_bias(int first_key) {
+    const int query[2] = {query_at(row()), query_at(row() + 8)};
+    const int visible[2] = {visible_keys(row()), visible_keys(row() + 8)};
 #pragma unroll
     for (int i = 0; i < Scores::size; ++i) {
-      const int query = at_.first_query + row() + i / 2 % 2 * 8;
-      const int key = first_key + lane() % 4 * 2 + i / 4 * 8 + i % 2;
-      const float bias = key <= query ? params_.mask.bias(at_.head, query, key) : 0.0f;
+      const int half = i / 2 % 2, key = first_key + lane() % 4 * 2 + i / 4 * 8 + i % 2;
+      const float bias = key < visible[half] ? params_.mask.bias(at_.head, query[half], key) : 0.0f;
       scores_.at[i] = fmaf(scores_.at[i], scale_log2_, bias * std::numbers::log2e_v<float>);
     }
   }

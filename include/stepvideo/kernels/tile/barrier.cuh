@@ -21,15 +21,6 @@ struct SharedBarrier {
     cuda::ptx::mbarrier_arrive_expect_tx(cuda::ptx::sem_release, cuda::ptx::scope_cta,
                                          cuda::ptx::space_shared, &state, static_cast<std::uint32_t>(bytes));
   }
-  /// Arrives at the same barrier of another block of the cluster.
-  __device__ void arrive_at(std::uint32_t cluster_rank) {
-    asm volatile(
-        "{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
-        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n}" ::"r"(
-            static_cast<std::uint32_t>(__cvta_generic_to_shared(&state))),
-        "r"(cluster_rank)
-        : "memory");
-  }
   /// Whether the phase of this parity has ended; does not wait.
   __device__ bool has_ended(std::uint32_t parity) {
     return cuda::ptx::mbarrier_test_wait_parity(&state, parity);
@@ -71,17 +62,6 @@ __device__ inline void named_barrier_wait(int id, int threads) {
 /// Arrives without waiting.
 __device__ inline void named_barrier_arrive(int id, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
-
-/// Waits for every thread of the cluster; of the block, when that is all.
-template <int blocks>
-__device__ void cluster_barrier() {
-  if constexpr (blocks == 1) {
-    __syncthreads();
-  } else {
-    cuda::ptx::barrier_cluster_arrive();
-    cuda::ptx::barrier_cluster_wait();
-  }
 }
 
 /// A warpgroup's registers a thread, from here on; a multiple of 8. All its warps must call it.

@@ -30,6 +30,8 @@ inline auto tensor_map_encoder() {
     cudaDriverEntryPointQueryResult found{};
     check(
         cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &found));
+    if (entry == nullptr)
+      throw Error("the CUDA driver has no cuTensorMapEncodeTiled; it is of CUDA 12.0 or newer");
     return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(entry);
   }();
   return encode;
@@ -86,14 +88,6 @@ __device__ inline void load_box(const CUtensorMap& map, BoxOrigin from, void* to
                                   {from.channel, from.token, from.head, from.batch}, &arrived.state);
 }
 
-/// The same to the same place of every block of the cluster whose bit is set in `blocks`; each block's own
-/// barrier counts.
-__device__ inline void load_box_to_cluster(const CUtensorMap& map, BoxOrigin from, void* to,
-                                           SharedBarrier& arrived, std::uint16_t blocks) {
-  cuda::ptx::cp_async_bulk_tensor(cuda::ptx::space_cluster, cuda::ptx::space_global, to, &map,
-                                  {from.channel, from.token, from.head, from.batch}, &arrived.state, blocks);
-}
-
 /// Starts the copy of a box from shared memory; publish_shared_writes and a barrier come before, store_commit
 /// and store_wait_read after. One thread calls it.
 __device__ inline void store_box(const CUtensorMap& map, BoxOrigin to, const void* from) {
@@ -106,11 +100,6 @@ __device__ inline void store_commit() {
 /// Waits until the stores have read their shared memory.
 __device__ inline void store_wait_read() {
   cuda::ptx::cp_async_bulk_wait_group_read(cuda::ptx::n32_t<0>{});
-}
-
-/// Fetches a tensor map into the cache of descriptors.
-__device__ inline void prefetch_tensor_map(const CUtensorMap& map) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
 
 }  // namespace stepvideo
