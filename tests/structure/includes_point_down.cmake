@@ -43,6 +43,13 @@ foreach(header IN LISTS headers)
     endif()
   endforeach()
 endforeach()
+# Assembly, and the names of its architectures, stay in kernels/tile.
+foreach(header IN LISTS headers)
+  file(READ ${ROOT}/${header} text)
+  if(NOT header MATCHES "^kernels/tile/" AND text MATCHES "[^a-z_]asm[ (]|[^a-z_]sm_[0-9]")
+    string(APPEND violations "${header} speaks assembly (${CMAKE_MATCH_0}); kernels/tile is where that belongs\n")
+  endif()
+endforeach()
 # The umbrella headers name every header of their kind.
 foreach(kind IN ITEMS hpp cuh)
   if(EXISTS ${ROOT}/stepvideo.${kind})

@@ -59,7 +59,7 @@ inline int device_attribute(cudaDeviceAttr attribute) {
 
 /// Whether warpgroup_attention serves these arguments on the current device: heads of 64 or 128 channels,
 /// some keys, a positive scale, views that bulk copies reach (16-byte strides), and code for the device's
-/// warpgroup products (sm_90a).
+/// warpgroup products (see has_warpgroup_products).
 template <class T, AttentionMask Mask>
 bool warpgroup_attention_serves(HeadsView<const T> queries, HeadsView<const T> keys,
                                 HeadsView<const T> values, const Mask&, HeadsView<T> out,
