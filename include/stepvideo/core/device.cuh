@@ -27,6 +27,14 @@ void copy(const Buffer<T, From>& from, const Buffer<T, To>& to, Device device) {
   check(cudaMemcpyAsync(to.data(), from.data(), from.size_bytes(), cudaMemcpyDefault, device.stream));
 }
 
+/// A figure of the current device.
+inline int device_attribute(cudaDeviceAttr attribute) {
+  int current = 0, value = 0;
+  check(cudaGetDevice(&current));
+  check(cudaDeviceGetAttribute(&value, attribute, current));
+  return value;
+}
+
 /// Waits for everything the stream was given.
 inline void synchronize(Device device) {
   check(cudaStreamSynchronize(device.stream));

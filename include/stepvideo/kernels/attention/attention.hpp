@@ -65,8 +65,7 @@ void attention(Host, std::type_identity_t<HeadsView<const T>> queries,
                std::type_identity_t<HeadsView<const T>> keys, std::type_identity_t<HeadsView<const T>> values,
                const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
   require_attention_shapes<T>(queries, keys, values, out, options);
-  if constexpr (requires { mask.require_fits(queries.batch, queries.heads); })
-    mask.require_fits(queries.batch, queries.heads);
+  require_mask_fits(mask, queries.batch, queries.heads);
   require(queries.dim <= host_attention_max_dim, [&] {
     return "attention: a head of " + std::to_string(queries.dim) + " channels is wider than the host's " +
            std::to_string(host_attention_max_dim);

@@ -1,8 +1,22 @@
 // Which tiles of queries a block works on.
 #pragma once
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include <stepvideo/core/error.hpp>
 #include <stepvideo/core/view.hpp>
 
 namespace stepvideo {
+
+/// Kernels number tokens, and what lies a tile behind the last, by int.
+inline void require_countable_tokens(index_t queries, index_t keys) {
+  constexpr index_t most = std::numeric_limits<int>::max() / 2;
+  require(std::max(queries, keys) <= most, [&] {
+    return "attention: there are " + std::to_string(queries) + " queries and " + std::to_string(keys) +
+           " keys; the device attends to up to " + std::to_string(most);
+  });
+}
 
 /// A tile of queries of one head.
 struct AttentionWork {

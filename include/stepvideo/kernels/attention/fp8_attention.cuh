@@ -2,11 +2,13 @@
 #pragma once
 #include <algorithm>
 
+#include <stepvideo/core/device.cuh>
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/fp8_attention.hpp>
 #include <stepvideo/kernels/attention/fp8_mainloop.cuh>
 #include <stepvideo/kernels/attention/quantize_attention.cuh>
+#include <stepvideo/kernels/tile/shared_memory.cuh>
 
 namespace stepvideo {
 
@@ -14,8 +16,7 @@ template <class Policy>
 __global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32, 1)
     fp8_attention_kernel(const __grid_constant__ Fp8AttentionParams<Policy> params) {
   if constexpr (has_warpgroup_products) {
-    extern __shared__ __align__(1024) std::byte fp8_attention_memory[];
-    auto& shared = *reinterpret_cast<Fp8AttentionShared<Policy>*>(fp8_attention_memory);
+    auto& shared = shared_memory<Fp8AttentionShared<Policy>>();
     if (threadIdx.x == 0) shared.initialize_barriers();
     shared.write_ones();
     __syncthreads();
@@ -46,8 +47,7 @@ void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
                    const QuantizedHeads<const fp8_e4m3>& keys, const QuantizedValues<const fp8_e4m3>& values,
                    const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
   require_fp8_attention_shapes(queries, keys, values, out, options);
-  if constexpr (requires { mask.require_fits(out.batch, out.heads); })
-    mask.require_fits(out.batch, out.heads);
+  require_mask_fits(mask, out.batch, out.heads);
   dispatch<128>("head dimension", out.dim, [](auto) {});
   require(options.scale > 0, [&] {
     return "fp8_attention: scale is " + std::to_string(options.scale) + "; on the device it must be positive";
@@ -80,10 +80,8 @@ void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
       options.scale,
       reinterpret_cast<std::uintptr_t>(out.data) % 4 == 0 && out.batch_stride % 2 == 0 &&
           out.token_stride % 2 == 0 && out.head_stride % 2 == 0};
-  int current = 0, processors = 0, major = 0;
-  check(cudaGetDevice(&current));
-  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, current));
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, current));
+  const int processors = device_attribute(cudaDevAttrMultiProcessorCount);
+  const int major = device_attribute(cudaDevAttrComputeCapabilityMajor);
   require(major == 9, [&] {
     return "fp8_attention: the device has compute capability " + std::to_string(major) +
            ".x; it runs on Hopper, 9.0";

@@ -60,8 +60,7 @@ void fp8_attention(Host, const QuantizedHeads<const fp8_e4m3>& queries,
                    const QuantizedHeads<const fp8_e4m3>& keys, const QuantizedValues<const fp8_e4m3>& values,
                    const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
   require_fp8_attention_shapes(queries, keys, values, out, options);
-  if constexpr (requires { mask.require_fits(out.batch, out.heads); })
-    mask.require_fits(out.batch, out.heads);
+  require_mask_fits(mask, out.batch, out.heads);
   const index_t sharing = out.heads / keys.values.heads, dim = out.dim, key_tokens = values.tokens;
 #pragma omp parallel for collapse(3) schedule(dynamic, 16)
   for (index_t batch = 0; batch < out.batch; ++batch)

@@ -26,6 +26,12 @@ concept AttentionBias = AttentionMask<M> && requires(const M& mask, index_t at) 
   { mask.bias(at, at, at) } -> std::convertible_to<float>;
 };
 
+/// What a mask requires of the numbers of batch elements and query heads.
+template <AttentionMask Mask>
+void require_mask_fits(const Mask& mask, index_t batch, index_t heads) {
+  if constexpr (requires { mask.require_fits(batch, heads); }) mask.require_fits(batch, heads);
+}
+
 /// Every query sees every key.
 struct FullMask {
   constexpr index_t visible_keys(index_t, index_t, index_t keys) const { return keys; }

@@ -4,10 +4,10 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <type_traits>
 
+#include <stepvideo/core/device.cuh>
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/attention.hpp>
@@ -173,10 +173,8 @@ template <class T>
 bool wide_blocks_pay(HeadsView<const T> queries, HeadsView<const T> keys) {
   using Wide = WarpAttentionPolicy<T, 128, FullMask, 8>;
   if (queries.dim != Wide::dim || keys.tokens < 4096) return false;
-  int current = 0, multiprocessors = 0, shared_bytes = 0;
-  check(cudaGetDevice(&current));
-  check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, current));
-  check(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, current));
+  const int multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount);
+  const int shared_bytes = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
   const index_t tiles = queries.tokens / Wide::tile_queries * queries.heads * queries.batch;
   return index_t{sizeof(WarpAttentionShared<Wide>)} <= shared_bytes && tiles >= 8 * multiprocessors;
 }
@@ -194,13 +192,8 @@ void warp_attention(Device device, std::type_identity_t<HeadsView<const T>> quer
                     std::type_identity_t<HeadsView<const T>> values, const Mask& mask, HeadsView<T> out,
                     const AttentionOptions& options) {
   require_attention_shapes<T>(queries, keys, values, out, options);
-  if constexpr (requires { mask.require_fits(queries.batch, queries.heads); })
-    mask.require_fits(queries.batch, queries.heads);
-  constexpr index_t most = std::numeric_limits<int>::max() / 2;
-  require(std::max(queries.tokens, keys.tokens) <= most, [&] {
-    return "attention: there are " + std::to_string(queries.tokens) + " queries and " +
-           std::to_string(keys.tokens) + " keys; the device attends to up to " + std::to_string(most);
-  });
+  require_mask_fits(mask, queries.batch, queries.heads);
+  require_countable_tokens(queries.tokens, keys.tokens);
   if (wide_blocks_pay<T>(queries, keys)) {
     launch_warp_attention<8>(device, queries, keys, values, mask, out, options);
   } else {

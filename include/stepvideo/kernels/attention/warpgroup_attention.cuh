@@ -1,11 +1,11 @@
 // Attention on GPUs with warpgroup matrix products and bulk copies: warps of one kind fetch, others compute.
 #pragma once
 #include <algorithm>
-#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
 
+#include <stepvideo/core/device.cuh>
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/attention.hpp>
@@ -49,14 +49,6 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32,
   }
 }
 
-/// A figure of the current device.
-inline int device_attribute(cudaDeviceAttr attribute) {
-  int current = 0, value = 0;
-  check(cudaGetDevice(&current));
-  check(cudaDeviceGetAttribute(&value, attribute, current));
-  return value;
-}
-
 /// Whether warpgroup_attention serves these arguments on the current device: heads of 64 or 128 channels,
 /// some keys, a positive scale, views that bulk copies reach (16-byte strides), and code for the device's
 /// warpgroup products (see has_warpgroup_products).
@@ -86,19 +78,14 @@ void warpgroup_attention(Device device, std::type_identity_t<HeadsView<const T>>
                          std::type_identity_t<HeadsView<const T>> values, const Mask& mask, HeadsView<T> out,
                          const AttentionOptions& options) {
   require_attention_shapes<T>(queries, keys, values, out, options);
-  if constexpr (requires { mask.require_fits(queries.batch, queries.heads); })
-    mask.require_fits(queries.batch, queries.heads);
+  require_mask_fits(mask, queries.batch, queries.heads);
   if (queries.batch * queries.heads * queries.tokens == 0) return;
   require(warpgroup_attention_serves<T>(queries, keys, values, mask, out, options), [&] {
     return "warpgroup_attention: queries " + shape_text(queries) + " and keys " + shape_text(keys) +
            " need heads of 64 or 128 channels, a positive scale, at least one key, strides of 16 bytes and a "
            "Hopper GPU; attention() takes any";
   });
-  constexpr index_t most = std::numeric_limits<int>::max() / 2;
-  require(std::max(queries.tokens, keys.tokens) <= most, [&] {
-    return "attention: there are " + std::to_string(queries.tokens) + " queries and " +
-           std::to_string(keys.tokens) + " keys; the device attends to up to " + std::to_string(most);
-  });
+  require_countable_tokens(queries.tokens, keys.tokens);
   dispatch<64, 128>("head dimension", queries.dim, [&]<int dim>(std::integral_constant<int, dim>) {
     using KernelMask = std::remove_cvref_t<decltype(kernel_mask(mask))>;
     using Policy = WarpgroupAttentionPolicy<T, dim, KernelMask>;
