@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -22,20 +24,33 @@ bool is_safetensors(const std::filesystem::path& path) {
 /// `video` (1, frames, 3, height, width).
 class TensorVideoWriter final : public VideoWriter {
  public:
-  TensorVideoWriter(const std::filesystem::path& path, VideoShape shape)
+  TensorVideoWriter(const std::filesystem::path& path, VideoShape shape, VideoOptions options)
       : VideoWriter(path, shape),
-        stream_(path, {{"video", Dtype::f32, {1, shape.frames, 3, shape.height, shape.width}, {}}}),
+        options_(std::move(options)),
+        stream_(path, {{"video", Dtype::f32, {1, shape.frames, 3, shape.height, shape.width}, {}}},
+                metadata(), later_manifest_bytes),
         planes_(index_t{3} * shape.height * shape.width) {}
 
  private:
+  /// What a manifest may grow by while the frames come.
+  static constexpr std::size_t later_manifest_bytes = 512;
+
+  std::map<std::string, std::string> metadata() const {
+    if (!options_.manifest) return {};
+    return {{"manifest", options_.manifest()}};
+  }
   void write_frame(const float* pixels) override {
     const index_t count = index_t{1} * shape().height * shape().width;
     for (index_t channel = 0; channel < 3; ++channel)
       for (index_t i = 0; i < count; ++i) planes_[channel * count + i] = pixels[i * 3 + channel];
     stream_.append(std::as_bytes(std::span(planes_.begin(), planes_.end())));
   }
-  void publish() override { stream_.finish(); }
+  void publish() override {
+    if (options_.manifest) stream_.replace_metadata(metadata());
+    stream_.finish();
+  }
 
+  VideoOptions options_;
   SafetensorsStream stream_;
   Buffer<float> planes_;
 };
@@ -86,9 +101,10 @@ void VideoWriter::finish() {
   publish();
 }
 
-std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path, VideoShape shape) {
-  if (is_safetensors(path)) return std::make_unique<TensorVideoWriter>(path, shape);
-  return detail::open_mp4_writer(path, shape);
+std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path, VideoShape shape,
+                                               VideoOptions options) {
+  if (is_safetensors(path)) return std::make_unique<TensorVideoWriter>(path, shape, std::move(options));
+  return detail::open_mp4_writer(path, shape, std::move(options));
 }
 
 void require_video_output_size(const std::string& flag, const std::filesystem::path& path, VideoShape shape) {

@@ -1,7 +1,9 @@
 // Videos in and out: .mp4 for people, .safetensors for programs.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <stepvideo/core/buffer.hpp>
@@ -11,6 +13,14 @@
 namespace stepvideo::io {
 
 inline constexpr int frames_per_second = 25;
+
+/// What a writer is told beside the frames.
+struct VideoOptions {
+  /// Gives the JSON text of what made the video, or is empty where there is none. A writer asks when the last
+  /// frame is written, so that the text may say what the run took; a format whose text stands in front of the
+  /// frames is asked before them too. Where io/manifest.hpp looks for it, there a writer puts it.
+  std::function<std::string()> manifest = {};
+};
 
 /// Writes a video frame by frame. The file bears its name only after finish(); a writer that goes away
 /// without it leaves nothing behind.
@@ -43,9 +53,11 @@ class VideoWriter {
 
 /// A writer for `shape.frames` frames, by the path's extension. `.mp4`: H.264, 25 frames a second, BT.709 in
 /// limited range, pixels (clamp(x, -1, 1) + 1) x 127.5 rounded; the same frames give the same bytes for any
-/// number of threads. `.safetensors`: `video` (1, frames, 3, height, width), the floats as they come. Throws
-/// Error when the file cannot be created or the build cannot write it.
-std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path, VideoShape shape);
+/// number of threads. `.safetensors`: `video` (1, frames, 3, height, width), the floats as they come. The
+/// manifest is the container's `comment`, or the metadata's `manifest`. Throws Error when the file cannot be
+/// created or the build cannot write it.
+std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path, VideoShape shape,
+                                               VideoOptions options = {});
 
 /// Throws RequestError naming `flag` where open_video_writer would fail later: call both before the work.
 void require_video_output(const std::string& flag, const std::filesystem::path& path);
@@ -64,10 +76,13 @@ struct Video {
 Video read_video(const std::filesystem::path& path);
 
 namespace detail {
-// In a build without libav these three throw the sentence that says so.
-std::unique_ptr<VideoWriter> open_mp4_writer(const std::filesystem::path& path, VideoShape shape);
+// In a build without libav these throw the sentence that says so.
+std::unique_ptr<VideoWriter> open_mp4_writer(const std::filesystem::path& path, VideoShape shape,
+                                             VideoOptions options);
 void require_mp4_encoder(const std::string& flag);
 Video decode_video(const std::filesystem::path& path);
+/// The container's `comment`, where it has one.
+std::optional<std::string> read_container_comment(const std::filesystem::path& path);
 }  // namespace detail
 
 }  // namespace stepvideo::io

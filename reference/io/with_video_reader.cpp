@@ -24,16 +24,20 @@ const int* matrix_of(const AVFrame& frame) {
   }
 }
 
+libav::Input open_input(const std::filesystem::path& path) {
+  AVFormatContext* context = nullptr;
+  const int code = avformat_open_input(&context, path.c_str(), nullptr, nullptr);
+  require(code >= 0, [&] {
+    return fmt::format("{} cannot be read as a video: {}; an .mp4 or .safetensors file works", path.string(),
+                       libav::reason(code));
+  });
+  return libav::Input(context);
+}
+
 class Decoder {
  public:
-  explicit Decoder(const std::filesystem::path& path) : path_(path) {
-    AVFormatContext* context = nullptr;
-    const int code = avformat_open_input(&context, path.c_str(), nullptr, nullptr);
-    require(code >= 0, [&] {
-      return fmt::format("{} cannot be read as a video: {}; an .mp4 or .safetensors file works",
-                         path.string(), libav::reason(code));
-    });
-    input_.reset(context);
+  explicit Decoder(const std::filesystem::path& path) : path_(path), input_(open_input(path)) {
+    AVFormatContext* const context = input_.get();
     const AVCodec* decoder = nullptr;
     stream_ = avformat_find_stream_info(context, nullptr) < 0
                   ? AVERROR_STREAM_NOT_FOUND
@@ -121,6 +125,13 @@ class Decoder {
 Video detail::decode_video(const std::filesystem::path& path) {
   av_log_set_level(AV_LOG_FATAL);  // what goes wrong is thrown
   return Decoder(path).run();
+}
+
+std::optional<std::string> detail::read_container_comment(const std::filesystem::path& path) {
+  av_log_set_level(AV_LOG_FATAL);
+  const auto input = open_input(path);
+  const AVDictionaryEntry* const tag = av_dict_get(input->metadata, "comment", nullptr, 0);
+  return tag == nullptr ? std::nullopt : std::optional<std::string>(tag->value);
 }
 
 }  // namespace stepvideo::io

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "io/libav.hpp"
 #include "io/pending_file.hpp"
@@ -21,7 +22,8 @@ struct CloseOutput {
 
 class Mp4Writer final : public VideoWriter {
  public:
-  Mp4Writer(const std::filesystem::path& path, VideoShape shape) : VideoWriter(path, shape), file_(path) {
+  Mp4Writer(const std::filesystem::path& path, VideoShape shape, VideoOptions options)
+      : VideoWriter(path, shape), options_(std::move(options)), file_(path) {
     open_encoder();
     open_container();
     frame_.reset(allocate_frame(AV_PIX_FMT_YUV420P));
@@ -117,11 +119,15 @@ class Mp4Writer final : public VideoWriter {
 
   void publish() override {
     encode(nullptr);
+    // The index, which holds the tags, is written with the trailer.
+    if (options_.manifest)
+      check(av_dict_set(&container_->metadata, "comment", options_.manifest().c_str(), 0), path(), "written");
     check(av_write_trailer(container_.get()), path(), "written");
     check(avio_closep(&container_->pb), path(), "written");
     file_.publish();
   }
 
+  VideoOptions options_;
   PendingFile file_;
   libav::Codec codec_;
   std::unique_ptr<AVFormatContext, CloseOutput> container_;
@@ -141,10 +147,11 @@ void detail::require_mp4_encoder(const std::string& flag) {
   });
 }
 
-std::unique_ptr<VideoWriter> detail::open_mp4_writer(const std::filesystem::path& path, VideoShape shape) {
+std::unique_ptr<VideoWriter> detail::open_mp4_writer(const std::filesystem::path& path, VideoShape shape,
+                                                     VideoOptions options) {
   av_log_set_level(AV_LOG_FATAL);  // what goes wrong is thrown
   require_mp4_encoder(path.string());
-  return std::make_unique<Mp4Writer>(path, shape);
+  return std::make_unique<Mp4Writer>(path, shape, std::move(options));
 }
 
 }  // namespace stepvideo::io

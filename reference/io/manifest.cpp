@@ -1,0 +1,51 @@
+#include "io/manifest.hpp"
+
+#include <fmt/format.h>
+
+#include "io/safetensors.hpp"
+#include "io/video.hpp"
+
+namespace stepvideo::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<Json> read_beside(const fs::path& path) {
+  std::error_code unused;
+  if (!fs::exists(path, unused)) return {};
+  const Json manifest = read_json(path);
+  return parse_manifest(manifest_text(manifest));
+}
+
+}  // namespace
+
+std::string manifest_text(const Json& manifest) {
+  return manifest.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::optional<Json> parse_manifest(const std::string& text) {
+  if (!text.starts_with('{')) return {};
+  try {
+    Json manifest = parse_json(text, "a manifest");
+    if (manifest.contains("stepvideo") && manifest["stepvideo"].is_string()) return manifest;
+  } catch (const RequestError&) {  // another program's comment
+  }
+  return {};
+}
+
+std::optional<Json> read_manifest(const fs::path& path) {
+  std::error_code unused;
+  require(fs::exists(path, unused),
+          [&] { return path.string() + " is not there; give a file that this program wrote"; });
+  if (fs::is_directory(path, unused)) return read_beside(path / "manifest.json");
+  if (path.extension() == ".y4m") return read_beside(path.string() + ".json");
+  if (path.extension() == ".safetensors") {
+    const auto file = SafetensorsFile::open(path);
+    const auto entry = file.metadata().find("manifest");
+    return entry == file.metadata().end() ? std::nullopt : parse_manifest(entry->second);
+  }
+  const auto comment = detail::read_container_comment(path);
+  return comment ? parse_manifest(*comment) : std::nullopt;
+}
+
+}  // namespace stepvideo::io
