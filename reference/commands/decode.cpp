@@ -1,19 +1,34 @@
 #include "commands/command.hpp"
 #include "commands/session.hpp"
+#include "commands/video_flags.hpp"
+#include "io/safetensors.hpp"
 #include "pipeline/memory.hpp"
 #include "pipeline/video_codec.hpp"
 
 namespace stepvideo::commands {
+namespace {
+
+/// What encode found in the video that became these latents.
+io::FrameRate rate_of(const std::filesystem::path& latents) {
+  if (latents.extension() != ".safetensors") return {};
+  const auto metadata = io::SafetensorsFile::open(latents).metadata();
+  const auto entry = metadata.find("frame_rate");
+  return entry == metadata.end() ? io::FrameRate{} : io::parse_frame_rate(latents.string(), entry->second);
+}
+
+}  // namespace
 
 void decode(const Arguments& arguments) {
   std::filesystem::path latents_path, output;
+  VideoFlags video_flags;
   FlagParser parser("decode", "latents become a video");
   parser.common()
       .flag("latents", latents_path,
-            "safetensors file with latents (or z), (1, frames, channels, height, width)")
-      .flag("output", output, "video to write: .mp4, or .safetensors with video in [-1, 1]")
+            "safetensors file with latents (or z, or encode's mean), (1, frames, channels, height, width)")
+      .flag("output", output, io::video_output_help)
       .require("latents")
       .require("output");
+  video_flags.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
   io::require_video_output("--output", output);
@@ -21,12 +36,13 @@ void decode(const Arguments& arguments) {
   const pipeline::VideoCodec codec(common.model);
   const pipeline::Latents latents = pipeline::read_latents(latents_path);
   codec.require_channels(latents);
+  const io::VideoOptions options = video_flags.options(rate_of(latents_path));
   const VideoShape video = VideoShape::from_latent(latents.shape);
   io::require_video_output_size("--output", output, video);
   pipeline::require_memory(video, codec.decode_bytes(video));
 
   Progress progress = start_progress(common);
-  codec.decode(latents, common.precision, output, progress);
+  codec.decode(latents, common.precision, output, options, progress);
   progress.print_summary();
 }
 

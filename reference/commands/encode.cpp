@@ -1,15 +1,52 @@
+#include <iostream>
+
+#include <fmt/format.h>
+
 #include "commands/command.hpp"
 #include "commands/session.hpp"
 #include "io/pending_file.hpp"
+#include "io/video_fit.hpp"
 #include "pipeline/video_codec.hpp"
 
 namespace stepvideo::commands {
+namespace {
+
+std::string describe(const io::Video& video) {
+  return to_string(video.shape) + (video.rate ? " at " + to_string(*video.rate) + " frames a second" : "");
+}
+
+/// The video as the model can take it, and what was read.
+io::Video read_on_grid(const std::filesystem::path& path, std::optional<io::FrameRate> rate,
+                       std::optional<io::Fit> fit, bool is_quiet) {
+  io::Video video = io::read_video(path, rate);
+  std::string told = fmt::format("{}: {}", path.string(), describe(video));
+  const bool is_on_grid = frames_fill_whole_chunks(video.shape) && size_is_on_the_latent_grid(video.shape);
+  if (!is_on_grid && fit) {
+    video = io::fit_video(video, *fit);
+    told += " becomes " + to_string(video.shape);
+  } else if (!is_on_grid) {
+    try {
+      require_video_on_grid(video.shape);
+    } catch (const RequestError& error) {
+      throw RequestError(
+          fmt::format("{}: {}; --fit crop or --fit pad makes it fit", path.string(), error.what()));
+    }
+  }
+  if (!is_quiet) std::cerr << told << '\n';
+  return video;
+}
+
+}  // namespace
 
 void encode(const Arguments& arguments) {
   std::filesystem::path video_path, output;
+  std::optional<std::string> fps, fit;
   FlagParser parser("encode", "a video becomes latents");
   parser.common()
-      .flag("video", video_path, "video to read: .safetensors with video in [-1, 1], or what libav decodes")
+      .flag("video", video_path,
+            "video to read: what libav decodes, a folder of PNG files, or .safetensors with video in [-1, 1]")
+      .flag("fps", fps, "take this many frames a second; of what has no rate, its rate [as the video is]")
+      .flag("fit", fit, "crop or pad a size off the grid [refuse it]")
       .flag("output", output, "safetensors file to write: mean and logvar")
       .require("video")
       .require("output");
@@ -17,15 +54,23 @@ void encode(const Arguments& arguments) {
   const CommonOptions& common = parser.common_options();
   io::require_writable_output("--output", output, {".safetensors"});
 
+  const auto rate = fps ? std::optional(io::parse_frame_rate("--fps", *fps)) : std::nullopt;
+  std::optional<io::Fit> how;
+  if (fit) how = io::parse_fit("--fit", *fit);
+
   const pipeline::VideoCodec codec(common.model);
-  const io::Video video = io::read_video(video_path);
+  const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);
   Progress progress = start_progress(common);
   const auto moments = codec.encode(video, common.precision, progress);
 
   const io::Shape shape = {1, moments.shape.frames, codec.latent_channels(), moments.shape.height,
                            moments.shape.width};
-  io::write_safetensors(output, {io::named_tensor("mean", shape, moments.mean),
-                                 io::named_tensor("logvar", shape, moments.log_variance)});
+  std::map<std::string, std::string> metadata;
+  if (video.rate) metadata["frame_rate"] = to_string(*video.rate);
+  io::write_safetensors(output,
+                        {io::named_tensor("mean", shape, moments.mean),
+                         io::named_tensor("logvar", shape, moments.log_variance)},
+                        metadata);
   progress.print_summary();
 }
 

@@ -17,7 +17,7 @@ void generate(const Arguments& arguments) {
       .flag("prompt", prompt,
             "what the video shows; English or Chinese, empty for no guidance towards anything")
       .flag("negative", negative, "what it should not show [empty]")
-      .flag("output", output, "video to write: .mp4, or .safetensors with video in [-1, 1]")
+      .flag("output", output, io::video_output_help)
       .require("prompt")
       .require("output");
   sampling.declare(parser);
@@ -46,7 +46,7 @@ void generate(const Arguments& arguments) {
   const auto conditioning = encoder.encode({prompt, negative}, common.precision, progress);
   auto latents = pipeline::noise_latents(sampling.seed, video.latent(), denoiser.config().in_channels);
   denoiser.denoise(conditioning, settings, common.precision, latents, progress);
-  codec.decode(latents, common.precision, output, progress);
+  codec.decode(latents, common.precision, output, {}, progress);
   progress.print_summary();
 }
 

@@ -1,5 +1,7 @@
 // Owners for libav's objects, and its errors as ours. Included by the with_video_ sources only.
 #pragma once
+#include <array>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -9,11 +11,11 @@
 extern "C" {
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
-#include <libavutil/imgutils.h>
 #include <libavutil/opt.h>
 #include <libswscale/swscale.h>
 }
 
+#include <stepvideo/core/buffer.hpp>
 #include <stepvideo/core/error.hpp>
 
 namespace stepvideo::io::libav {
@@ -52,6 +54,44 @@ template <class T>
 T* check(T* object, const std::filesystem::path& path, std::string_view what) {
   if (object == nullptr) throw Error(fmt::format("{} cannot be {}: out of memory", path.string(), what));
   return object;
+}
+
+/// A frame with room for its pixels.
+inline Frame allocate_frame(AVPixelFormat format, int width, int height, const std::filesystem::path& path) {
+  Frame frame(check(av_frame_alloc(), path, "held in memory"));
+  frame->format = format;
+  frame->width = width;
+  frame->height = height;
+  check(av_frame_get_buffer(frame.get(), 0), path, "held in memory");
+  return frame;
+}
+
+/// RGB in [-1, 1], one row of values after another, into a frame of AV_PIX_FMT_RGB24: (clamp(x, -1, 1) + 1) x
+/// 127.5, rounded.
+void fill_rgb24(const float* pixels, AVFrame& frame);
+
+/// Frames of any pixel format become RGB in [-1, 1], upright: by their tags, or what players assume where
+/// there are none.
+class RgbConverter {
+ public:
+  explicit RgbConverter(std::filesystem::path path) : path_(std::move(path)) {}
+
+  struct Picture {
+    int height = 0, width = 0;
+    Buffer<float> pixels;  ///< (height, width, 3)
+  };
+  /// Throws RequestError naming the file: HDR, a matrix that is not known, a rotation by no quarter turn.
+  Picture convert(const AVFrame& frame);
+
+ private:
+  const std::filesystem::path path_;
+  Scaler scaler_;
+  std::array<std::int32_t, 9> display_matrix_{1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30};  // upright
+};
+
+/// The matrix that players assume for a height when no tag tells.
+inline int untagged_matrix(int height) {
+  return height >= 720 ? SWS_CS_ITU709 : SWS_CS_ITU601;
 }
 
 /// Rounds as C does on every machine, and takes every chroma sample into account.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <utility>
 
 #include <fcntl.h>
@@ -50,6 +51,15 @@ void PendingFile::publish() {
   if (flushed != 0) fail(flushed);
   if (rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
   temporary_.clear();
+}
+
+void write_file(const std::filesystem::path& path, std::string_view bytes) {
+  PendingFile file(path);
+  std::ofstream stream(file.temporary(), std::ios::binary);
+  stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  stream.close();
+  if (!stream) throw Error(fmt::format("{} cannot be written: the disk refuses", path.string()));
+  file.publish();
 }
 
 void require_writable_output(const std::string& flag, const std::filesystem::path& path,

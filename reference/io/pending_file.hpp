@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace stepvideo::io {
@@ -24,6 +25,9 @@ class PendingFile {
  private:
   std::filesystem::path target_, temporary_;
 };
+
+/// Writes the whole file. Throws Error when the disk refuses, and then nothing has changed.
+void write_file(const std::filesystem::path& path, std::string_view bytes);
 
 /// Throws RequestError naming `flag` unless `path` can be written later: its folder exists and is writable,
 /// it is not a folder itself, and its extension (lower-case, with the dot) is one of `extensions`.

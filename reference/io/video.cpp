@@ -1,6 +1,7 @@
 #include "io/video.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <map>
 #include <utility>
@@ -12,14 +13,12 @@
 
 #include "io/checkpoint.hpp"
 #include "io/pending_file.hpp"
+#include "io/pending_folder.hpp"
+#include "io/png.hpp"
 #include "io/safetensors_stream.hpp"
 
 namespace stepvideo::io {
 namespace {
-
-bool is_safetensors(const std::filesystem::path& path) {
-  return path.extension() == ".safetensors";
-}
 
 /// `video` (1, frames, 3, height, width).
 class TensorVideoWriter final : public VideoWriter {
@@ -101,27 +100,77 @@ void VideoWriter::finish() {
   publish();
 }
 
+VideoKind video_kind(const std::filesystem::path& path) {
+  std::error_code unused;
+  if (!path.has_filename() || std::filesystem::is_directory(path, unused)) return VideoKind::png_folder;
+  const auto extension = path.extension();
+  if (extension == ".safetensors") return VideoKind::tensor;
+  if (extension == ".mp4") return VideoKind::mp4;
+  if (extension == ".webm") return VideoKind::webm;
+  if (extension == ".y4m") return VideoKind::y4m;
+  return VideoKind::other;
+}
+
+std::string png_frame_name(int frame) {
+  return fmt::format("frame_{:05}.png", frame);
+}
+
+bool is_png_frame_name(const std::string& name) {
+  constexpr std::string_view before = "frame_", after = ".png";
+  return name.size() >= before.size() + 5 + after.size() && name.starts_with(before) &&
+         name.ends_with(after) &&
+         std::all_of(name.begin() + before.size(), name.end() - after.size(),
+                     [](unsigned char c) { return std::isdigit(c); });
+}
+
 std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path, VideoShape shape,
                                                VideoOptions options) {
-  if (is_safetensors(path)) return std::make_unique<TensorVideoWriter>(path, shape, std::move(options));
-  return detail::open_mp4_writer(path, shape, std::move(options));
+  switch (video_kind(path)) {
+    case VideoKind::tensor:
+      return std::make_unique<TensorVideoWriter>(path, shape, std::move(options));
+    case VideoKind::png_folder:
+      return detail::open_png_folder_writer(path, shape, std::move(options));
+    default:
+      return detail::open_stream_writer(path, shape, std::move(options));
+  }
 }
 
 void require_video_output_size(const std::string& flag, const std::filesystem::path& path, VideoShape shape) {
-  constexpr int largest_h264_extent = 16'384;  // what x264 takes
-  require(is_safetensors(path) || std::max(shape.height, shape.width) <= largest_h264_extent, [&] {
-    return fmt::format("{}: {} does not fit an mp4, whose sides end at {}; a .safetensors file holds it",
-                       flag, to_string(shape), largest_h264_extent);
+  const VideoKind kind = video_kind(path);
+  const int largest = kind == VideoKind::mp4    ? 16'384  // what x264 takes
+                      : kind == VideoKind::webm ? 65'535  // what VP9 takes
+                                                : VideoShape::largest_extent;
+  require(std::max(shape.height, shape.width) <= largest, [&] {
+    return fmt::format("{}: {} does not fit {}, whose sides end at {}; a .safetensors file holds it", flag,
+                       to_string(shape), kind == VideoKind::mp4 ? "an mp4" : "a webm", largest);
   });
 }
 
 void require_video_output(const std::string& flag, const std::filesystem::path& path) {
-  require_writable_output(flag, path, {".mp4", ".safetensors"});
-  if (!is_safetensors(path)) detail::require_mp4_encoder(flag);
+  const VideoKind kind = video_kind(path);
+  if (kind == VideoKind::png_folder && !path.empty())
+    require_writable_folder(flag, path, [](const std::string& name) {
+      return is_png_frame_name(name) || name == png_folder_manifest;
+    });
+  else
+    require_writable_output(flag, path, {".mp4", ".webm", ".y4m", ".safetensors"});
+  if (kind != VideoKind::tensor) detail::require_encoder(flag, kind);
 }
 
-Video read_video(const std::filesystem::path& path) {
-  return is_safetensors(path) ? read_tensor_video(path) : detail::decode_video(path);
+Video read_video(const std::filesystem::path& path, std::optional<FrameRate> rate) {
+  Video video;
+  switch (video_kind(path)) {
+    case VideoKind::tensor:
+      video = read_tensor_video(path);
+      break;
+    case VideoKind::png_folder:
+      video = detail::decode_png_folder(path);
+      break;
+    default:
+      return detail::decode_video(path, rate);
+  }
+  video.rate = rate;
+  return video;
 }
 
 }  // namespace stepvideo::io

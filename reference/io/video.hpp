@@ -1,4 +1,5 @@
-// Videos in and out: .mp4 for people, .safetensors for programs.
+// Videos in and out: .mp4 and .webm for people, .y4m and PNG folders for other tools, .safetensors for
+// programs. docs/video.md says what each holds and why.
 #pragma once
 #include <filesystem>
 #include <functional>
@@ -10,20 +11,30 @@
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/view.hpp>
 
+#include "io/frame_rate.hpp"
+
 namespace stepvideo::io {
 
-inline constexpr int frames_per_second = 25;
+/// What a path names: by its extension, or a folder of PNG files when it ends in a slash or is a folder.
+enum class VideoKind { tensor, mp4, webm, y4m, png_folder, other };
+VideoKind video_kind(const std::filesystem::path& path);
 
-/// What a writer is told beside the frames.
+/// How finely colour is sampled: a colour for every four pixels, which is what players expect, or for each.
+enum class Chroma { yuv420, yuv444 };
+
+/// What a writer is told beside the frames. What a kind of file cannot hold is left out: a PNG folder and a
+/// .safetensors file have no frame rate.
 struct VideoOptions {
+  FrameRate rate = {};
+  std::optional<Chroma> chroma = {};  ///< default: 4:2:0 in .mp4 and .webm, 4:4:4 in .y4m
   /// Gives the JSON text of what made the video, or is empty where there is none. A writer asks when the last
   /// frame is written, so that the text may say what the run took; a format whose text stands in front of the
-  /// frames is asked before them too. Where io/manifest.hpp looks for it, there a writer puts it.
+  /// frames is asked before them. Where io/manifest.hpp looks for it, there a writer puts it.
   std::function<std::string()> manifest = {};
 };
 
-/// Writes a video frame by frame. The file bears its name only after finish(); a writer that goes away
-/// without it leaves nothing behind.
+/// Writes a video frame by frame. The file (or folder) bears its name only after finish(); a writer that goes
+/// away without it leaves nothing behind.
 class VideoWriter {
  public:
   virtual ~VideoWriter() = default;
@@ -51,11 +62,14 @@ class VideoWriter {
   int frames_written_ = 0;
 };
 
-/// A writer for `shape.frames` frames, by the path's extension. `.mp4`: H.264, 25 frames a second, BT.709 in
-/// limited range, pixels (clamp(x, -1, 1) + 1) x 127.5 rounded; the same frames give the same bytes for any
-/// number of threads. `.safetensors`: `video` (1, frames, 3, height, width), the floats as they come. The
-/// manifest is the container's `comment`, or the metadata's `manifest`. Throws Error when the file cannot be
-/// created or the build cannot write it.
+/// A writer for `shape.frames` frames, by video_kind(). All but tensors hold 8-bit pixels, (clamp(x, -1, 1) +
+/// 1) x 127.5 rounded; the same frames give the same bytes for any number of threads. `.mp4`: H.264, `.webm`:
+/// VP9, both BT.709 in limited range and tagged so. `.y4m`: raw, in the matrix that readers assume for its
+/// height. PNG folder: frame_00000.png and on, RGB. `.safetensors`: `video` (1, frames, 3, height, width),
+/// the floats as they come. The manifest is the metadata's `manifest`, the
+/// container's `comment`, the file NAME.json beside a .y4m, or
+/// the file manifest.json in a folder. Throws Error when the file cannot be created or the build cannot write
+/// it.
 std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path, VideoShape shape,
                                                VideoOptions options = {});
 
@@ -63,24 +77,37 @@ std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path
 void require_video_output(const std::string& flag, const std::filesystem::path& path);
 void require_video_output_size(const std::string& flag, const std::filesystem::path& path, VideoShape shape);
 
+/// What --help says of such an output.
+inline constexpr const char* video_output_help =
+    "video to write: .mp4, .webm, .y4m, a folder of PNG files (the path ends in /), or .safetensors with "
+    "video in [-1, 1]";
+
 /// A video in memory: RGB in [-1, 1], (frames, height, width, 3).
 struct Video {
   VideoShape shape;
   Buffer<float> pixels;
+  std::optional<FrameRate> rate = {};  ///< where the source has one
 
   VideoView<const float> view() const { return {pixels.data(), shape.frames, shape.height, shape.width, 3}; }
 };
 
-/// Reads a `.safetensors` file with `video` (1, frames, 3, height, width), or whatever else libav can decode.
-/// Any size and length: the caller checks the grid. Throws RequestError naming the file.
-Video read_video(const std::filesystem::path& path);
+/// Reads a `.safetensors` file with `video` (1, frames, 3, height, width), a folder of PNG files, or whatever
+/// else libav can decode: upright, in the colours that its tags mean, 8 or 16 bits a channel as stored. With
+/// `rate`, frames at even times: each moment shows the frame that a player would; a source without a rate
+/// takes it as its own. Any size and length: the caller checks the grid. Throws RequestError naming the file:
+/// not there, no video, cut short, damaged, sizes that change, a rate that varies while none is asked for,
+/// HDR.
+Video read_video(const std::filesystem::path& path, std::optional<FrameRate> rate = {});
 
 namespace detail {
 // In a build without libav these throw the sentence that says so.
-std::unique_ptr<VideoWriter> open_mp4_writer(const std::filesystem::path& path, VideoShape shape,
-                                             VideoOptions options);
-void require_mp4_encoder(const std::string& flag);
-Video decode_video(const std::filesystem::path& path);
+std::unique_ptr<VideoWriter> open_stream_writer(const std::filesystem::path& path, VideoShape shape,
+                                                VideoOptions options);
+std::unique_ptr<VideoWriter> open_png_folder_writer(const std::filesystem::path& path, VideoShape shape,
+                                                    VideoOptions options);
+void require_encoder(const std::string& flag, VideoKind kind);
+Video decode_video(const std::filesystem::path& path, std::optional<FrameRate> rate);
+Video decode_png_folder(const std::filesystem::path& path);
 /// The container's `comment`, where it has one.
 std::optional<std::string> read_container_comment(const std::filesystem::path& path);
 }  // namespace detail

@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "io/libav.hpp"
@@ -11,7 +9,19 @@ namespace {
 
 using libav::check;
 
-constexpr const char* encoder_name = "libx264";
+/// How libav calls what a kind of file is made of.
+struct Format {
+  const char* muxer;
+  const char* encoder;
+  Chroma chroma;
+};
+
+Format format_of(VideoKind kind) {
+  if (kind == VideoKind::webm) return {"webm", "libvpx-vp9", Chroma::yuv420};
+  if (kind == VideoKind::y4m) return {"yuv4mpegpipe", "wrapped_avframe", Chroma::yuv444};
+  if (kind == VideoKind::png_folder) return {"image2", "png", Chroma::yuv444};
+  return {"mp4", "libx264", Chroma::yuv420};
+}
 
 struct CloseOutput {
   void operator()(AVFormatContext* context) const {
@@ -20,19 +30,30 @@ struct CloseOutput {
   }
 };
 
-class Mp4Writer final : public VideoWriter {
+/// One file with one stream of frames.
+class StreamWriter final : public VideoWriter {
  public:
-  Mp4Writer(const std::filesystem::path& path, VideoShape shape, VideoOptions options)
-      : VideoWriter(path, shape), options_(std::move(options)), file_(path) {
-    open_encoder();
+  StreamWriter(const std::filesystem::path& path, VideoShape shape, VideoOptions options)
+      : VideoWriter(path, shape),
+        options_(std::move(options)),
+        kind_(video_kind(path)),
+        format_(format_of(kind_)),
+        pixel_format_(options_.chroma.value_or(format_.chroma) == Chroma::yuv420 ? AV_PIX_FMT_YUV420P
+                                                                                 : AV_PIX_FMT_YUV444P),
+        file_(path) {
+    open_encoder(options_.rate);
     open_container();
-    frame_.reset(allocate_frame(AV_PIX_FMT_YUV420P));
-    pixels_.reset(allocate_frame(AV_PIX_FMT_RGB24));
+    frame_ = libav::allocate_frame(pixel_format_, shape.width, shape.height, path);
+    frame_->color_range = codec_->color_range;
+    frame_->colorspace = codec_->colorspace;
+    pixels_ = libav::allocate_frame(AV_PIX_FMT_RGB24, shape.width, shape.height, path);
     packet_.reset(check(av_packet_alloc(), path, "written"));
     scaler_.reset(check(sws_getContext(shape.width, shape.height, AV_PIX_FMT_RGB24, shape.width, shape.height,
-                                       AV_PIX_FMT_YUV420P, libav::exact_scaling, nullptr, nullptr, nullptr),
+                                       pixel_format_, libav::exact_scaling, nullptr, nullptr, nullptr),
                         path, "written"));
-    const int* const matrix = sws_getCoefficients(SWS_CS_ITU709);
+    // A .y4m cannot name its matrix.
+    const int* const matrix =
+        sws_getCoefficients(kind_ == VideoKind::y4m ? libav::untagged_matrix(shape.height) : SWS_CS_ITU709);
     constexpr int full_range = 1, limited_range = 0, unchanged = 1 << 16;
     check(sws_setColorspaceDetails(scaler_.get(), matrix, full_range, matrix, limited_range, 0, unchanged,
                                    unchanged),
@@ -40,62 +61,63 @@ class Mp4Writer final : public VideoWriter {
   }
 
  private:
-  void open_encoder() {
+  void open_encoder(FrameRate rate) {
     codec_.reset(
-        check(avcodec_alloc_context3(avcodec_find_encoder_by_name(encoder_name)), path(), "encoded"));
+        check(avcodec_alloc_context3(avcodec_find_encoder_by_name(format_.encoder)), path(), "encoded"));
     codec_->width = shape().width;
     codec_->height = shape().height;
-    codec_->pix_fmt = AV_PIX_FMT_YUV420P;
-    codec_->time_base = {1, frames_per_second};
-    codec_->framerate = {frames_per_second, 1};
+    codec_->pix_fmt = pixel_format_;
+    codec_->time_base = {rate.denominator, rate.numerator};
+    codec_->framerate = {rate.numerator, rate.denominator};
     codec_->color_range = AVCOL_RANGE_MPEG;
-    codec_->colorspace = AVCOL_SPC_BT709;
-    codec_->color_primaries = AVCOL_PRI_BT709;
-    codec_->color_trc = AVCOL_TRC_BT709;
-    codec_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-    // x264's bytes depend on its number of threads: one, on every machine.
+    if (kind_ != VideoKind::y4m) {
+      codec_->colorspace = AVCOL_SPC_BT709;
+      codec_->color_primaries = AVCOL_PRI_BT709;
+      codec_->color_trc = AVCOL_TRC_BT709;
+      codec_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
+    }
+    // The encoders' bytes depend on their number of threads: one, on every machine.
     codec_->thread_count = 1;
-    check(av_opt_set(codec_->priv_data, "crf", "16", 0), path(), "encoded");
-    check(av_opt_set(codec_->priv_data, "preset", "medium", 0), path(), "encoded");
-    // x264 0.164's AVX-512 code for macroblock trees lets stale memory into the bits; this leaves it out.
-    check(av_opt_set(codec_->priv_data, "x264-params", "cpu-independent=1", 0), path(), "encoded");
+    if (kind_ == VideoKind::mp4) {
+      set_option("crf", "16");
+      set_option("preset", "medium");
+      // x264 0.164's AVX-512 code for macroblock trees lets stale memory into the bits; this leaves it out.
+      set_option("x264-params", "cpu-independent=1");
+    } else if (kind_ == VideoKind::webm) {
+      codec_->bit_rate = 0;    // quality alone decides
+      set_option("crf", "8");  // wide bars of colour come back within two levels; with 12 they do not
+      set_option("deadline", "good");
+      set_option("cpu-used", "4");
+    }
     check(avcodec_open2(codec_.get(), nullptr, nullptr), path(), "encoded");
+  }
+
+  void set_option(const char* name, const char* value) {
+    check(av_opt_set(codec_->priv_data, name, value, 0), path(), "encoded");
   }
 
   void open_container() {
     AVFormatContext* context = nullptr;
-    check(avformat_alloc_output_context2(&context, nullptr, "mp4", file_.temporary().c_str()), path(),
+    check(avformat_alloc_output_context2(&context, nullptr, format_.muxer, file_.temporary().c_str()), path(),
           "written");
     container_.reset(context);
+    if (kind_ == VideoKind::webm) context->flags |= AVFMT_FLAG_BITEXACT;  // else it draws a random identity
+    if (kind_ == VideoKind::webm) put_manifest();
     stream_ = check(avformat_new_stream(context, nullptr), path(), "written");
     stream_->time_base = codec_->time_base;
     stream_->avg_frame_rate = codec_->framerate;
     check(avcodec_parameters_from_context(stream_->codecpar, codec_.get()), path(), "written");
-    check(avio_open(&context->pb, file_.temporary().c_str(), AVIO_FLAG_WRITE), path(), "written");
+    check(avio_open(&context->pb, ("file:" + file_.temporary().string()).c_str(), AVIO_FLAG_WRITE), path(),
+          "written");
     AVDictionary* options = nullptr;
-    av_dict_set(&options, "movflags", "+faststart", 0);
+    if (kind_ == VideoKind::mp4) av_dict_set(&options, "movflags", "+faststart", 0);
     const int code = avformat_write_header(context, &options);
     av_dict_free(&options);
     check(code, path(), "written");
   }
 
-  AVFrame* allocate_frame(AVPixelFormat format) const {
-    libav::Frame frame(check(av_frame_alloc(), path(), "written"));
-    frame->format = format;
-    frame->width = shape().width;
-    frame->height = shape().height;
-    check(av_frame_get_buffer(frame.get(), 0), path(), "written");
-    return frame.release();
-  }
-
   void write_frame(const float* pixels) override {
-    const int row_values = shape().width * 3;
-    for (int row = 0; row < shape().height; ++row) {
-      std::uint8_t* const bytes = pixels_->data[0] + row * pixels_->linesize[0];
-      for (int i = 0; i < row_values; ++i)
-        bytes[i] =
-            static_cast<std::uint8_t>(std::lround((std::clamp(*pixels++, -1.0f, 1.0f) + 1.0f) * 127.5f));
-    }
+    libav::fill_rgb24(pixels, *pixels_);
     check(av_frame_make_writable(frame_.get()), path(), "encoded");
     check(sws_scale(scaler_.get(), pixels_->data, pixels_->linesize, 0, shape().height, frame_->data,
                     frame_->linesize),
@@ -119,15 +141,31 @@ class Mp4Writer final : public VideoWriter {
 
   void publish() override {
     encode(nullptr);
-    // The index, which holds the tags, is written with the trailer.
-    if (options_.manifest)
-      check(av_dict_set(&container_->metadata, "comment", options_.manifest().c_str(), 0), path(), "written");
+    if (kind_ == VideoKind::mp4) put_manifest();  // the index, which holds the tags, is written at the end
     check(av_write_trailer(container_.get()), path(), "written");
     check(avio_closep(&container_->pb), path(), "written");
+    if (kind_ == VideoKind::y4m) return publish_with_manifest_beside();
     file_.publish();
   }
 
+  void put_manifest() {
+    if (options_.manifest)
+      check(av_dict_set(&container_->metadata, "comment", options_.manifest().c_str(), 0), path(), "written");
+  }
+
+  /// At no moment does a manifest stand beside a video that it did not make.
+  void publish_with_manifest_beside() {
+    const std::filesystem::path beside = path().string() + ".json";
+    std::error_code unused;
+    std::filesystem::remove(beside, unused);
+    file_.publish();
+    if (options_.manifest) io::write_file(beside, options_.manifest() + '\n');
+  }
+
   VideoOptions options_;
+  VideoKind kind_;
+  Format format_;
+  AVPixelFormat pixel_format_;
   PendingFile file_;
   libav::Codec codec_;
   std::unique_ptr<AVFormatContext, CloseOutput> container_;
@@ -140,18 +178,19 @@ class Mp4Writer final : public VideoWriter {
 
 }  // namespace
 
-void detail::require_mp4_encoder(const std::string& flag) {
-  require(avcodec_find_encoder_by_name(encoder_name) != nullptr, [&] {
+void detail::require_encoder(const std::string& flag, VideoKind kind) {
+  const Format format = format_of(kind);
+  require(avcodec_find_encoder_by_name(format.encoder) != nullptr, [&] {
     return fmt::format("{}: the installed libavcodec has no {} encoder; a .safetensors output works", flag,
-                       encoder_name);
+                       format.encoder);
   });
 }
 
-std::unique_ptr<VideoWriter> detail::open_mp4_writer(const std::filesystem::path& path, VideoShape shape,
-                                                     VideoOptions options) {
+std::unique_ptr<VideoWriter> detail::open_stream_writer(const std::filesystem::path& path, VideoShape shape,
+                                                        VideoOptions options) {
   av_log_set_level(AV_LOG_FATAL);  // what goes wrong is thrown
-  require_mp4_encoder(path.string());
-  return std::make_unique<Mp4Writer>(path, shape, std::move(options));
+  require_encoder(path.string(), video_kind(path));
+  return std::make_unique<StreamWriter>(path, shape, std::move(options));
 }
 
 }  // namespace stepvideo::io

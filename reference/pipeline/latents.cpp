@@ -19,10 +19,11 @@ Latents noise_latents(std::uint64_t seed, LatentShape shape, int channels) {
 
 Latents read_latents(const std::filesystem::path& path) {
   const auto file = io::Checkpoint::open(path);
-  const std::string name = file.contains("latents") ? "latents" : "z";
+  std::string name = "latents";
+  for (const char* const other : {"z", "mean"})
+    if (!file.contains(name)) name = other;
   require(file.contains(name), [&] {
-    return fmt::format("{} holds neither a tensor latents nor z; denoise and encode write one",
-                       path.string());
+    return fmt::format("{} holds no tensor latents, z or mean; denoise and encode write one", path.string());
   });
   const io::Shape& shape = file.at(name).shape;
   const auto fits = [](std::int64_t extent) {

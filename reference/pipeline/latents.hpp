@@ -20,9 +20,9 @@ struct Latents {
 /// Unit normal noise. An element depends on the seed and its own index only.
 Latents noise_latents(std::uint64_t seed, LatentShape shape, int channels);
 
-/// Reads tensor `latents`, or `z`, of shape (1, frames, channels, height, width). Throws RequestError naming
-/// the tensor: missing, of another rank, more than one video, frames that are neither 1 nor a multiple of 3,
-/// NaN.
+/// Reads tensor `latents`, `z`, or `mean` as encode writes it, of shape (1, frames, channels, height, width).
+/// Throws RequestError naming the tensor: missing, of another rank, more than one video, frames that are
+/// neither 1 nor a multiple of 3, NaN.
 Latents read_latents(const std::filesystem::path& path);
 
 /// Writes tensor `latents`, (1, frames, channels, height, width).

@@ -27,14 +27,14 @@ double VideoCodec::decode_bytes(VideoShape video) const {
 }
 
 void VideoCodec::decode(const Latents& latents, Precision precision, const std::filesystem::path& output,
-                        Progress& progress) const {
+                        const io::VideoOptions& options, Progress& progress) const {
   const VideoShape video = VideoShape::from_latent(latents.shape);
   with_element(precision, [&]<Element T>() {
     auto decoder = progress.stage("load VAE decoder", 0, [&](Stage& stage) {
       stage.moved(weights_.bytes());
       return model::VaeDecoder<T, Host>(host, weights_);
     });
-    const auto writer = io::open_video_writer(output, video);
+    const auto writer = io::open_video_writer(output, video, options);
     progress.stage("decode", video.chunks(), [&](Stage& stage) {
       index_t frames = 0;
       const auto write = [&](VideoView<const float> ready) {

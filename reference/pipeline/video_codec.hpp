@@ -27,7 +27,7 @@ class VideoCodec {
   /// Decodes chunk by chunk and writes each frame as soon as it is known, to `output` by its extension.
   /// Throws Interrupted between chunks.
   void decode(const Latents& latents, Precision precision, const std::filesystem::path& output,
-              Progress& progress) const;
+              const io::VideoOptions& options, Progress& progress) const;
 
   /// Mean and log-variance, (1, frames, channels, height, width) each. Throws RequestError when the video is
   /// off the grid.

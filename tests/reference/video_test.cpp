@@ -1,10 +1,7 @@
 #define BOOST_TEST_MODULE video
 #include "io/video.hpp"
 
-#include <array>
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
+#include <algorithm>
 #include <functional>
 #include <limits>
 #include <random>
@@ -16,95 +13,18 @@
 #include "support/compare.hpp"
 #include "support/random_input.hpp"
 #include "support/scratch_folder.hpp"
+#include "support/video_samples.hpp"
 
 using namespace stepvideo;
 using namespace stepvideo::io;
 using namespace stepvideo::testing;
-
-namespace {
-
-constexpr std::array<std::array<int, 3>, 8> bar_colours{{{235, 235, 235},
-                                                         {235, 235, 16},
-                                                         {16, 235, 235},
-                                                         {16, 235, 16},
-                                                         {235, 16, 235},
-                                                         {235, 16, 16},
-                                                         {16, 16, 235},
-                                                         {128, 64, 32}}};
-constexpr VideoShape bars_shape{17, 64, 256};
-constexpr int bar_width = 256 / 8;
-
-/// Eight vertical bars, the same in every frame.
-Buffer<float> colour_bars() {
-  Buffer<float> pixels(index_t{3} * bars_shape.frames * bars_shape.height * bars_shape.width);
-  for (index_t i = 0; i < pixels.size(); ++i) {
-    const auto column = static_cast<std::size_t>(i / 3 % bars_shape.width);
-    pixels[i] =
-        static_cast<float>(bar_colours[column / bar_width][static_cast<std::size_t>(i % 3)]) / 127.5f - 1.0f;
-  }
-  return pixels;
-}
-
-VideoView<const float> view_of(const Buffer<float>& pixels, VideoShape shape) {
-  return {pixels.data(), shape.frames, shape.height, shape.width, 3};
-}
-
-void write_video(const std::filesystem::path& path, const Buffer<float>& pixels, VideoShape shape) {
-  const auto writer = open_video_writer(path, shape);
-  writer->append(view_of(pixels, shape));
-  writer->finish();
-}
-
-/// The largest difference to the bars, in 8-bit levels, over 8-bit RGB pixels at least 6 from a bar's edge.
-int worst_level(const std::string& rgb) {
-  int worst = 0;
-  for (std::size_t i = 0; i < rgb.size(); ++i) {
-    const auto column = i / 3 % bars_shape.width, inside = column % bar_width;
-    if (inside < 6 || inside >= bar_width - 6) continue;
-    const int level = static_cast<unsigned char>(rgb[i]);
-    worst = std::max(worst, std::abs(level - bar_colours[column / bar_width][i % 3]));
-  }
-  return worst;
-}
-
-std::string output_of(const std::string& command) {
-  std::string output;
-  std::FILE* const pipe = popen((command + " 2>/dev/null").c_str(), "r");
-  BOOST_REQUIRE(pipe != nullptr);
-  std::array<char, 1 << 16> block;
-  for (std::size_t count = 0; (count = std::fread(block.data(), 1, block.size(), pipe)) > 0;)
-    output.append(block.data(), count);
-  BOOST_CHECK_EQUAL(pclose(pipe), 0);
-  return output;
-}
-
-/// A smooth moving pattern with a little noise: something that an encoder has to work on.
-Buffer<float> moving_pattern(VideoShape shape) {
-  std::mt19937 engine(5);
-  auto pixels = random_normal<float>(index_t{3} * shape.frames * shape.height * shape.width, engine, 0.05f);
-  for (index_t i = 0; i < pixels.size(); ++i) {
-    const auto column = i / 3 % shape.width, row = i / 3 / shape.width % shape.height;
-    const auto frame = i / 3 / shape.width / shape.height;
-    pixels[i] +=
-        0.8f * std::sin(0.05f * static_cast<float>(column + 3 * frame) + 0.07f * static_cast<float>(row));
-  }
-  return pixels;
-}
-
-boost::test_tools::assertion_result has_ffmpeg(boost::unit_test::test_unit_id) {
-  return std::system("ffmpeg -version >/dev/null 2>&1 && ffprobe -version >/dev/null 2>&1") == 0;
-}
-
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(colours_come_back_within_two_levels) {
   const ScratchFolder folder;
   write_video(folder / "bars.mp4", colour_bars(), bars_shape);
   const auto video = read_video(folder / "bars.mp4");
   BOOST_REQUIRE(video.shape == bars_shape);
-  std::string rgb;
-  for (const float value : video.pixels) rgb.push_back(static_cast<char>(std::lround((value + 1) * 127.5f)));
-  BOOST_CHECK_LE(worst_level(rgb), 2);
+  BOOST_CHECK_LE(worst_level(rgb_of(video)), 2);
 }
 BOOST_AUTO_TEST_CASE(ffmpeg_sees_the_same_colours, *boost::unit_test::precondition(has_ffmpeg)) {
   const ScratchFolder folder;
@@ -136,13 +56,15 @@ BOOST_AUTO_TEST_CASE(the_same_frames_give_the_same_bytes) {
   constexpr VideoShape shape{34, 128, 192};
   const auto pixels = moving_pattern(shape);
   // An encoder that reads memory it never wrote shows here: malloc fills blocks with another byte each time.
-  write_video(folder / "a.mp4", pixels, shape);
-  for (const int fill : {1, 85, 170}) {
-    mallopt(M_PERTURB, fill);
-    write_video(folder / "b.mp4", pixels, shape);
-    BOOST_CHECK(read_text(folder / "a.mp4") == read_text(folder / "b.mp4"));
+  for (const std::string kind : {".mp4", ".webm"}) {
+    write_video(folder / ("a" + kind), pixels, shape);
+    for (const int fill : {1, 85, 170}) {
+      mallopt(M_PERTURB, fill);
+      write_video(folder / ("b" + kind), pixels, shape);
+      BOOST_CHECK(read_text(folder / ("a" + kind)) == read_text(folder / ("b" + kind)));
+    }
+    mallopt(M_PERTURB, 0);
   }
-  mallopt(M_PERTURB, 0);
 }
 BOOST_AUTO_TEST_CASE(a_moving_picture_comes_back_and_keeps_its_order) {
   const ScratchFolder folder;

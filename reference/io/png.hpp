@@ -1,0 +1,21 @@
+// Single images.
+#pragma once
+#include <filesystem>
+#include <string>
+
+#include <stepvideo/core/view.hpp>
+
+namespace stepvideo::io {
+
+/// "frame_00042.png".
+std::string png_frame_name(int frame);
+bool is_png_frame_name(const std::string& name);
+
+/// The file in a folder of frames that says what made them.
+inline constexpr const char* png_folder_manifest = "manifest.json";
+
+/// Writes one frame, RGB in [-1, 1], as 8 bits a channel. The file has its name when it is whole. Throws
+/// Error when the disk refuses, RequestError when the build cannot write PNG files.
+void write_png(const std::filesystem::path& path, VideoView<const float> frame);
+
+}  // namespace stepvideo::io
