@@ -150,6 +150,7 @@ class WarpQueries {
 
   /// Divides by the sums and leaves the results, rounded to T, where the queries were.
   __device__ void finish(std::byte* out) {
+    __syncwarp();  // other lanes' rows were read from there
     softmax_.finish();
 #pragma unroll
     for (int tile = 0; tile < tiles; ++tile)

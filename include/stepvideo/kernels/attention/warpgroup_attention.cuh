@@ -27,24 +27,14 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32,
     __syncthreads();
 
     const AttentionShare share = params.share();
-    const auto keys_stay_after = [&](int index) {
-      return index + share.step < share.end &&
-             params.template keys_stay<Policy>(params.work.at(index), params.work.at(index + share.step));
-    };
     // The same in all lanes of a warp, which the compiler cannot know of threadIdx.
     const int warpgroup = __shfl_sync(0xFFFFFFFFu, static_cast<int>(threadIdx.x) / Policy::warpgroup, 0);
     if (warpgroup == 0) {
       release_registers<Policy::producer_registers>();
-      if (threadIdx.x == 0) {
-        AttentionProducer<Policy> producer(params, shared);
-        for (int index = share.first; index < share.end; index += share.step)
-          producer.fetch(params.work.at(index), index > share.first && keys_stay_after(index - share.step));
-      }
+      if (threadIdx.x == 0) AttentionProducer<Policy>(params, shared).run(share);
     } else {
       claim_registers<Policy::consumer_registers>();
-      AttentionConsumer<Policy> consumer(params, shared, warpgroup - 1);
-      for (int index = share.first; index < share.end; index += share.step)
-        consumer.attend(params.work.at(index), keys_stay_after(index));
+      AttentionConsumer<Policy>(params, shared, warpgroup - 1).run(share);
     }
   }
 }

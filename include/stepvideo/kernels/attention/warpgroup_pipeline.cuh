@@ -11,7 +11,7 @@ namespace stepvideo {
 /// Tuning. A block is one fetching warpgroup and `consumers` computing ones of 64 queries each; tiles of
 /// `keys` keys pass through `stages` stages. Measured on an H200, bf16, dim 128, TFLOP/s at 16,384 tokens of
 /// 6 heads and at 75,888 of 48, cuDNN 680 and 547-565: three computing warpgroups with 80 keys 766 and
-/// 705-712; two with 128 keys 713 and 633, with 176 keys 707 and 624. docs/tuning.md has the story.
+/// 718-722; two with 128 keys 713 and 633, with 176 keys 707 and 624. docs/tuning.md has the story.
 template <Element T, int head_dim, class KernelMask>
 struct WarpgroupAttentionPolicy {
   using Element = T;
@@ -44,19 +44,19 @@ struct WarpgroupAttentionParams {
     return is_interleaved ? AttentionShare::interleaved(work.count(), block, blocks)
                           : AttentionShare::contiguous(work.count(), block, blocks);
   }
-  /// Key tiles that some query of `at` sees part of.
+  /// Key tiles that some query of `at` sees part of; one, all hidden, where there is none.
   template <class Policy>
   __device__ int key_tiles(const AttentionWork& at) const {
     const int last = min(at.first_query + Policy::queries, query_tokens) - 1;
     const int visible = static_cast<int>(mask.visible_keys(at.batch, last, key_tokens));
-    return (max(visible, 0) + Policy::keys - 1) / Policy::keys;
+    return (max(visible, 1) + Policy::keys - 1) / Policy::keys;
   }
   /// Whether the keys and values of `at` stay in shared memory for `next`: they are the same, and all there.
   template <class Policy>
-  __device__ bool keys_stay(const AttentionWork& at, const AttentionWork& next) const {
-    const int tiles = key_tiles<Policy>(at);
+  __device__ bool keys_stay(const AttentionWork& at, int key_tiles, const AttentionWork& next,
+                            int next_key_tiles) const {
     return at.batch == next.batch && at.head / heads_per_group == next.head / heads_per_group &&
-           tiles <= Policy::stages && tiles == key_tiles<Policy>(next);
+           key_tiles <= Policy::stages && key_tiles == next_key_tiles;
   }
 };
 
@@ -103,9 +103,22 @@ class AttentionProducer {
 
   __device__ AttentionProducer(const Params& params, Shared& shared) : params_(params), shared_(shared) {}
 
-  /// `keys_are_there`: the keys stayed from the work before.
-  __device__ void fetch(const AttentionWork& work, bool keys_are_there) {
-    const int tiles = keys_are_there ? 0 : params_.template key_tiles<Policy>(work);
+  /// Fetches for the block's share.
+  __device__ void run(const AttentionShare& share) {
+    AttentionWork before{};
+    int key_tiles_before = 0;
+    for (int index = share.first; index < share.end; index += share.step) {
+      const AttentionWork work = params_.work.at(index);
+      const int key_tiles = params_.template key_tiles<Policy>(work);
+      const bool keys_are_there = index > share.first && params_.template keys_stay<Policy>(
+                                                             before, key_tiles_before, work, key_tiles);
+      fetch(work, keys_are_there ? 0 : key_tiles);
+      before = work, key_tiles_before = key_tiles;
+    }
+  }
+
+ private:
+  __device__ void fetch(const AttentionWork& work, int tiles) {
     if (tiles == 0) fetch_queries(work);
     for (int tile = tiles - 1; tile >= 0; --tile) {
       fetch_keys(params_.keys, work, tile, shared_.keys, shared_.keys_full, shared_.keys_free);
@@ -115,7 +128,6 @@ class AttentionProducer {
     }
   }
 
- private:
   __device__ void fetch_queries(const AttentionWork& work) {
     const int stage = query_ring_.stage;
     for (int consumer = 0; consumer < Policy::consumers; ++consumer) {

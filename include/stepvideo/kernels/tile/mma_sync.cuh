@@ -34,6 +34,14 @@ __device__ inline MmaFragment load_matrices_transposed(std::uint32_t row_address
   return f;
 }
 
+/// Four 8 x 8 matrices of 16-bit elements to shared memory, rows addressed as in load_matrices; from compute
+/// capability 9.0 on.
+__device__ inline void store_matrices(std::uint32_t row_address, const MmaFragment& f) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row_address),
+               "r"(f.words[0]), "r"(f.words[1]), "r"(f.words[2]), "r"(f.words[3])
+               : "memory");
+}
+
 /// sums(16 x 8) += left(16 x 16) right(16 x 8), in float32; `low` and `high` are the right operand's rows 0-7
 /// and 8-15.
 template <class T>
