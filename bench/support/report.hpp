@@ -68,8 +68,9 @@ class Report {
 
   /// Times call(0), call(1), ...: each must enqueue the row's work once, on the default stream, and take the
   /// inputs `run` modulo the number of sets. After two runs that count for nothing, as many as fill
-  /// `least_seconds` (at least 5, at most 200), each between two events, the median being the result. A row
-  /// that moves less than four times the L2 has it emptied before each run.
+  /// `least_seconds` (at least 5, at most 200), each between two events, the median being the result; short
+  /// ones in bursts, as timing.cuh says. A row that moves less than four times the L2 has it emptied before
+  /// each run.
   void measure(const Row& row, const std::function<void(int run)>& call, double least_seconds = 0.3);
 
   const std::string& device_name() const { return device_name_; }
