@@ -28,7 +28,8 @@ bool is_interrupted() noexcept {
 }
 
 void throw_if_interrupted(std::string_view where) {
-  if (is_interrupted()) throw Interrupted("interrupted " + std::string(where) + "; nothing was written");
+  if (is_interrupted())
+    throw Interrupted("interrupted " + std::string(where) + "; nothing was written", std::string(where));
 }
 
 }  // namespace stepvideo

@@ -1,6 +1,8 @@
 // Ctrl-C between steps: the run stops at the next step and cleans up behind itself.
 #pragma once
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include <stepvideo/core/error.hpp>
 
@@ -9,7 +11,14 @@ namespace stepvideo {
 /// Somebody asked the run to stop.
 class Interrupted : public Error {
  public:
-  using Error::Error;
+  /// `where`: the part of the message that says how far the run was, "after step 12 of 50".
+  explicit Interrupted(const std::string& message, std::string where = {})
+      : Error(message), where_(std::move(where)) {}
+
+  const std::string& where() const { return where_; }
+
+ private:
+  std::string where_;
 };
 
 /// From now on SIGINT and SIGTERM set a flag. A second one ends the program at once.

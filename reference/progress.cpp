@@ -119,7 +119,8 @@ void Progress::show_step(Stage& stage) {
   if (stage.steps_ > 0) text += fmt::format(" of {}", stage.steps_);
   text += ", " + duration_text(elapsed);
   if (const int left = stage.steps_ - stage.steps_done_; left > 0)
-    text += fmt::format(", about {} left", duration_text(elapsed / stage.steps_done_ * left));
+    text += fmt::format(", about {} left",
+                        duration_text(elapsed / (stage.steps_done_ - stage.steps_skipped_) * left));
   if (is_terminal_) {
     *output_ << erase_line << text << std::flush;
   } else {
@@ -128,8 +129,8 @@ void Progress::show_step(Stage& stage) {
 }
 
 void Progress::end(const Stage& stage) {
-  const Row row{stage.name_, seconds_since(stage.begin_), peak_memory_.bytes()};
-  rows_.push_back(row);
+  const StageCost row{stage.name_, seconds_since(stage.begin_), peak_memory_.bytes()};
+  stages_.push_back(row);
   const ProcessorTime used = ProcessorTime::now();
   events_.write(
       {.kind = Event::Kind::end,
@@ -158,12 +159,22 @@ void Progress::print_line(const std::string& text) const {
 
 void Progress::print_summary() const {
   if (output_ == nullptr) return;
+  std::vector<StageCost> rows;
+  for (const StageCost& stage : stages_) {
+    const auto row = std::ranges::find(rows, stage.name, &StageCost::name);
+    if (row == rows.end()) {
+      rows.push_back(stage);
+    } else {
+      row->seconds += stage.seconds;
+      row->peak_bytes = std::max(row->peak_bytes, stage.peak_bytes);
+    }
+  }
   std::size_t width = std::string_view("stage").size();
-  for (const Row& row : rows_) width = std::max(width, row.name.size());
+  for (const StageCost& row : rows) width = std::max(width, row.name.size());
   double total = 0;
   std::uint64_t peak = 0;
   print_line(fmt::format("{:<{}}  {:>9}  {:>9}", "stage", width, "seconds", "peak MiB"));
-  for (const Row& row : rows_) {
+  for (const StageCost& row : rows) {
     print_line(
         fmt::format("{:<{}}  {:>9.2f}  {:>9.0f}", row.name, width, row.seconds, mebibytes(row.peak_bytes)));
     total += row.seconds;

@@ -31,6 +31,8 @@ class Stage {
  public:
   /// One more step is done. Throws Interrupted when a signal came ("interrupted after step 12 of 50; ...").
   void step(std::optional<double> predicted_seconds = {});
+  /// That many steps were done in an earlier run.
+  void skip(int steps) { steps_done_ = steps_skipped_ = steps; }
   /// A line for the reader and a warning in the event log; the run goes on.
   void warn(const std::string& message);
   /// Any other event: a collective, a layer. The stage's name is filled in.
@@ -46,11 +48,18 @@ class Stage {
 
   Progress& progress_;
   std::string name_;
-  int steps_ = 0, steps_done_ = 0;
+  int steps_ = 0, steps_done_ = 0, steps_skipped_ = 0;
   std::optional<double> predicted_seconds_;
   std::uint64_t bytes_ = 0;
   ProcessorTime processor_begin_ = ProcessorTime::now();
   Clock::time_point begin_ = Clock::now(), step_begin_ = begin_, last_shown_ = begin_;
+};
+
+/// What a stage that is over took.
+struct StageCost {
+  std::string name;
+  double seconds = 0;
+  std::uint64_t peak_bytes = 0;
 };
 
 class Progress {
@@ -94,18 +103,17 @@ class Progress {
   /// Adds facts of the run to the event log's next line.
   void describe(RunFacts facts) { events_.describe(std::move(facts)); }
 
-  /// The table of all stages: seconds, peak memory in MiB.
+  /// The stages that are over, in their order.
+  const std::vector<StageCost>& stages() const { return stages_; }
+  /// A line for the reader, between stages.
+  void tell(const std::string& text) const { print_line(text); }
+  /// The table of all stages: seconds, peak memory in MiB; stages of one name, as a batch has them, in one
+  /// row.
   void print_summary() const;
 
  private:
   friend class Stage;
   using Clock = EventLog::Clock;
-  struct Row {
-    std::string name;
-    double seconds;
-    std::uint64_t peak_bytes;
-  };
-
   Stage begin(const std::string& name, int steps);
   void end(const Stage& stage);
   static void stop_if_interrupted(const Stage& stage);
@@ -119,7 +127,7 @@ class Progress {
   EventLog events_;
   PeakMemory peak_memory_;
   bool peak_is_per_stage_ = true;
-  std::vector<Row> rows_;
+  std::vector<StageCost> stages_;
   std::map<std::string, double> predicted_seconds_;
 };
 

@@ -11,6 +11,7 @@ const std::vector<Command>& all_commands() {
       {"denoise", "noise becomes latents, for given text states", denoise},
       {"decode", "latents become a video", decode},
       {"encode", "a video becomes latents", encode},
+      {"inspect", "what made a file, which tensors it holds", inspect},
       {"convert", "weights to safetensors: merge, split, cast, rename", convert},
       {"ramp", "a request at rising sizes: what it will cost, before it is run", ramp},
       {"explain", "what a run did, from its event logs", explain},

@@ -35,5 +35,6 @@ void explain(const Arguments& arguments);
 void bench(const Arguments& arguments);
 void doctor(const Arguments& arguments);
 void plan(const Arguments& arguments);
+void inspect(const Arguments& arguments);
 
 }  // namespace stepvideo::commands

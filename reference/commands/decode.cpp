@@ -1,4 +1,5 @@
 #include "commands/command.hpp"
+#include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "commands/video_flags.hpp"
 #include "io/safetensors.hpp"
@@ -21,6 +22,7 @@ io::FrameRate rate_of(const std::filesystem::path& latents) {
 void decode(const Arguments& arguments) {
   std::filesystem::path latents_path, output;
   VideoFlags video_flags;
+  ProvenanceFlags provenance;
   FlagParser parser("decode", "latents become a video");
   parser.common()
       .flag("latents", latents_path,
@@ -29,6 +31,7 @@ void decode(const Arguments& arguments) {
       .require("latents")
       .require("output");
   video_flags.declare(parser);
+  provenance.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
   io::require_video_output("--output", output);
@@ -36,13 +39,17 @@ void decode(const Arguments& arguments) {
   const pipeline::VideoCodec codec(common.model);
   const pipeline::Latents latents = pipeline::read_latents(latents_path);
   codec.require_channels(latents);
-  const io::VideoOptions options = video_flags.options(rate_of(latents_path));
+  io::VideoOptions options = video_flags.options(rate_of(latents_path));
   const VideoShape video = VideoShape::from_latent(latents.shape);
   io::require_video_output_size("--output", output, video);
   pipeline::require_memory(video, codec.decode_bytes(video));
 
+  io::Json manifest =
+      start_manifest("decode", common.model, common.precision, {io::Component::vae}, provenance);
+  add_source(manifest, "latents", latents_path, provenance);
   Progress progress = start_progress(common);
-  codec.decode(latents, common.precision, output, options, progress);
+  options.manifest = manifest_writer(manifest, progress, provenance);
+  codec.load_decoder(common.precision, progress)->decode(latents, output, options, progress);
   progress.print_summary();
 }
 

@@ -1,16 +1,38 @@
+#include <fmt/format.h>
+
 #include "commands/command.hpp"
+#include "commands/keep_flags.hpp"
+#include "commands/provenance.hpp"
 #include "commands/sampling_flags.hpp"
 #include "commands/session.hpp"
+#include "io/manifest.hpp"
 #include "io/pending_file.hpp"
 #include "pipeline/denoiser.hpp"
 #include "trace/expectation.hpp"
 
 namespace stepvideo::commands {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Whether the output is there already, made by the same run. Throws RequestError when it was made by
+/// another.
+bool is_finished(const fs::path& output, const io::Json& manifest) {
+  std::error_code unused;
+  if (!fs::exists(output, unused)) return false;
+  const auto found = io::read_manifest(output);
+  if (found) pipeline::require_same_run(manifest, *found, output.string());
+  return found.has_value();
+}
+
+}  // namespace
 
 void denoise(const Arguments& arguments) {
-  std::filesystem::path conditioning_path, output;
-  std::optional<std::filesystem::path> latents_path;
+  fs::path conditioning_path, output;
+  std::optional<fs::path> latents_path;
   SamplingFlags sampling;
+  KeepFlags keep;
+  ProvenanceFlags provenance;
   FlagParser parser("denoise", "noise becomes latents, for given text states");
   parser.common()
       .flag("conditioning", conditioning_path, "safetensors file that encode-text wrote")
@@ -19,34 +41,65 @@ void denoise(const Arguments& arguments) {
       .require("conditioning")
       .require("output");
   sampling.declare(parser);
+  keep.declare(parser);
+  provenance.declare(parser);
   if (!parser.parse(arguments)) return;
+  keep.check();
   const CommonOptions& common = parser.common_options();
   io::require_writable_output("--output", output, {".safetensors"});
 
   const pipeline::Denoiser denoiser(common.model);
-  const auto conditioning = pipeline::read_conditioning(conditioning_path);
+  auto conditioning = pipeline::read_conditioning(conditioning_path);
+  pipeline::Denoiser::require_guided_pair(conditioning);
   io::require_known_scheduler(common.model);
   const auto defaults = io::read_generation_defaults(common.model);
   const auto settings = sampling.settings(defaults);
-  std::optional<plan::Cost> cost;
-  const auto start = [&] {
-    if (latents_path) return pipeline::read_latents(*latents_path);
-    const VideoShape video = sampling.video(defaults, common);
-    cost = plan_run(common, {.shapes = {.transformer = denoiser.config()},
-                             .video = video,
-                             .steps = settings.steps,
-                             .is_whole = false});
-    return pipeline::noise_latents(sampling.seed, video.latent(), denoiser.config().in_channels);
-  };
-  auto latents = start();
-  denoiser.require_fits(conditioning.llm_width, conditioning.clip_width, settings, latents.channels);
+  std::optional<pipeline::Latents> start;
+  if (latents_path) start = pipeline::read_latents(*latents_path);
+  const VideoShape video = start ? VideoShape::from_latent(start->shape) : sampling.video(defaults, common);
+  const int channels = start ? start->channels : denoiser.config().in_channels;
+  denoiser.require_fits(conditioning.llm_width, conditioning.clip_width, settings, channels);
+  const plan::Cost cost = plan_run(common, {.shapes = {.transformer = denoiser.config()},
+                                            .video = video,
+                                            .steps = settings.steps,
+                                            .is_whole = false});
+
+  io::Json manifest =
+      start_manifest("denoise", common.model, common.precision, {io::Component::transformer}, provenance);
+  put_sampling(manifest, video, settings);
+  add_source(manifest, "conditioning", conditioning_path, provenance);
+  if (latents_path)
+    add_source(manifest, "start", *latents_path, provenance);
+  else
+    manifest["seed"] = sampling.seed.value_or(0);
+
+  int steps_done = 0;
+  if (keep.finds_work(output)) {
+    auto saved = pipeline::read_step_file(pipeline::step_file_of(output));
+    pipeline::require_same_run(manifest, saved.manifest, pipeline::step_file_of(output).string());
+    saved.require_size(video.latent(), channels);
+    start = std::move(saved.latents);
+    steps_done = saved.steps_done;
+    if (!provenance.is_reproducible) manifest["resumed_after_step"] = steps_done;
+  }
+  const bool is_done = steps_done == 0 && keep.resumes && is_finished(output, manifest);
+  if (!start) start = pipeline::noise_latents(sampling.seed.value_or(0), video.latent(), channels);
+  io::require_free_space("--output", output, 3 * pipeline::step_file_bytes(*start, conditioning));
 
   Progress progress = start_progress(common);
-  if (cost)
-    trace::tell_run(progress, VideoShape::from_latent(latents.shape), settings.steps,
-                    to_string(common.precision), *cost);
-  denoiser.denoise(conditioning, settings, common.precision, latents, progress);
-  pipeline::write_latents(output, latents);
+  if (is_done) return progress.tell(output.string() + " is there already, made by the same run");
+  trace::tell_run(progress, video, settings.steps, to_string(common.precision), cost);
+  if (steps_done < settings.steps) {
+    const auto transformer = denoiser.load(common.precision, progress);
+    pipeline::StepKeeper keeper(pipeline::step_file_of(output), manifest, conditioning, keep.every,
+                                steps_done);
+    pipeline::denoise_and_keep(*transformer, {conditioning, settings, *start, steps_done}, keeper, {},
+                               progress);
+  }
+  add_stages(manifest, progress, provenance);
+  pipeline::write_latents(output, *start, as_metadata(manifest));
+  std::error_code unused;  // the output is there: what is left of the work is in nobody's way
+  fs::remove(pipeline::step_file_of(output), unused);
   progress.print_summary();
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "commands/command.hpp"
+#include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "io/pending_file.hpp"
 #include "io/video_fit.hpp"
@@ -41,6 +42,7 @@ io::Video read_on_grid(const std::filesystem::path& path, std::optional<io::Fram
 void encode(const Arguments& arguments) {
   std::filesystem::path video_path, output;
   std::optional<std::string> fps, fit;
+  ProvenanceFlags provenance;
   FlagParser parser("encode", "a video becomes latents");
   parser.common()
       .flag("video", video_path,
@@ -50,6 +52,7 @@ void encode(const Arguments& arguments) {
       .flag("output", output, "safetensors file to write: mean and logvar")
       .require("video")
       .require("output");
+  provenance.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
   io::require_writable_output("--output", output, {".safetensors"});
@@ -60,12 +63,16 @@ void encode(const Arguments& arguments) {
 
   const pipeline::VideoCodec codec(common.model);
   const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);
+  io::Json manifest =
+      start_manifest("encode", common.model, common.precision, {io::Component::vae}, provenance);
+  add_video_source(manifest, video_path, provenance);
   Progress progress = start_progress(common);
   const auto moments = codec.encode(video, common.precision, progress);
 
   const io::Shape shape = {1, moments.shape.frames, codec.latent_channels(), moments.shape.height,
                            moments.shape.width};
-  std::map<std::string, std::string> metadata;
+  add_stages(manifest, progress, provenance);
+  auto metadata = as_metadata(manifest);
   if (video.rate) metadata["frame_rate"] = to_string(*video.rate);
   io::write_safetensors(output,
                         {io::named_tensor("mean", shape, moments.mean),

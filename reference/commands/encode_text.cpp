@@ -1,4 +1,5 @@
 #include "commands/command.hpp"
+#include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "io/pending_file.hpp"
 #include "pipeline/prompt_encoder.hpp"
@@ -8,6 +9,7 @@ namespace stepvideo::commands {
 void encode_text(const Arguments& arguments) {
   std::string prompt, negative;
   std::filesystem::path output;
+  ProvenanceFlags provenance;
   FlagParser parser("encode-text", "prompts become the transformer's text states");
   parser.common()
       .flag("prompt", prompt, "what the video shows; English or Chinese")
@@ -17,6 +19,7 @@ void encode_text(const Arguments& arguments) {
             "the longer one")
       .require("prompt")
       .require("output");
+  provenance.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
   io::require_writable_output("--output", output, {".safetensors"});
@@ -24,8 +27,15 @@ void encode_text(const Arguments& arguments) {
   const pipeline::PromptEncoder encoder(common.model);
   text::require_valid_utf8(prompt, "--prompt");
   text::require_valid_utf8(negative, "--negative");
+  io::Json manifest = start_manifest(
+      "encode-text", common.model, common.precision,
+      {io::Component::step_llm, io::Component::clip_text_encoder, io::Component::clip_tokenizer}, provenance);
+  manifest["prompt"] = prompt;
+  manifest["negative"] = negative;
   Progress progress = start_progress(common);
-  pipeline::write_conditioning(output, encoder.encode({prompt, negative}, common.precision, progress));
+  const auto conditionings = encoder.encode({{prompt, negative}}, common.precision, progress);
+  add_stages(manifest, progress, provenance);
+  pipeline::write_conditioning(output, conditionings.front(), as_metadata(manifest));
   progress.print_summary();
 }
 

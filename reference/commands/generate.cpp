@@ -1,53 +1,255 @@
+#include <algorithm>
+#include <iostream>
+#include <map>
+#include <tuple>
+
+#include <fmt/format.h>
+
 #include "commands/command.hpp"
-#include "commands/sampling_flags.hpp"
+#include "commands/generate_wishes.hpp"
+#include "commands/keep_flags.hpp"
+#include "commands/provenance.hpp"
 #include "commands/session.hpp"
-#include "pipeline/denoiser.hpp"
-#include "pipeline/prompt_encoder.hpp"
-#include "pipeline/video_codec.hpp"
+#include "io/manifest.hpp"
+#include "io/pending_file.hpp"
+#include "io/video.hpp"
+#include "pipeline/generator.hpp"
 #include "trace/expectation.hpp"
 
 namespace stepvideo::commands {
+namespace {
+
+namespace fs = std::filesystem;
+
+using io::Json, pipeline::Job;
+
+constexpr std::initializer_list<io::Component> components{io::Component::transformer, io::Component::step_llm,
+                                                          io::Component::clip_text_encoder,
+                                                          io::Component::clip_tokenizer, io::Component::vae};
+
+struct Flags {
+  Wishes wishes;
+  ProvenanceFlags provenance;
+  KeepFlags keep;
+  bool keeps_latents = false;
+  fs::path output;
+  std::optional<fs::path> prompts, like;
+  CommonOptions common;
+
+  /// Returns false when help was asked for.
+  bool parse(const Arguments& arguments) {
+    FlagParser parser("generate", "a prompt becomes a video, or a file of prompts a folder of videos");
+    parser.common_without_model()
+        .flag("prompt", wishes.prompt,
+              "what the video shows; English or Chinese, empty for no guidance towards anything")
+        .flag("negative", wishes.negative, "what it should not show [empty]")
+        .flag("prompts", prompts,
+              "file with a prompt a line, or a JSON object a line with prompt and its own settings, output "
+              "among "
+              "them; --output is then a folder")
+        .flag("like", like, "repeat the run that made this video, but for the flags given")
+        .flag("output", output, io::video_output_help)
+        .require("output");
+    wishes.sampling.declare(parser);
+    keep.declare(parser);
+    parser.toggle("keep-latents", keeps_latents,
+                  "leave the final latents beside the output, as OUTPUT.latents.safetensors");
+    provenance.declare(parser);
+    if (!parser.parse(arguments)) return false;
+    common = parser.common_options();
+    keep.check();
+    require(!prompts || (!wishes.prompt && !like), [&] {
+      return fmt::format("--prompts and {} are given; one of them works", like ? "--like" : "--prompt");
+    });
+    return true;
+  }
+};
+
+/// The manifest of the run to repeat or to go on with, where the flags name one.
+std::optional<Json> base_manifest(const Flags& flags) {
+  std::error_code unused;
+  if (flags.like) return generate_manifest_of(*flags.like, "--like");
+  const fs::path steps = pipeline::step_file_of(flags.output);
+  if (flags.prompts || !flags.keep.resumes) return {};
+  if (fs::exists(steps, unused)) return generate_manifest_of(steps, "--resume");
+  if (!flags.wishes.prompt && fs::exists(flags.output, unused))
+    return generate_manifest_of(flags.output, "--resume");
+  return {};
+}
+
+fs::path model_of(const Flags& flags, const std::optional<Json>& base) {
+  if (!flags.common.model.empty()) return flags.common.model;
+  const Json model = base ? base->value("model", Json::object()) : Json::object();
+  require(model.is_object() && model.value("path", Json()).is_string(), [&] {
+    return base ? "--model is missing, and the manifest does not tell where it was; give its folder"
+                : "--model is missing; generate needs it";
+  });
+  return model["path"].get<std::string>();
+}
+
+/// --like with another model than the one of the manifest: refused where the model was to be the same, said
+/// where another was asked for.
+void compare_models(const Flags& flags, bool has_model, const Json& mine, const Json& base) {
+  const Json asked{{"model", mine["model"]}}, found{{"model", base.value("model", Json())}};
+  const std::string component = pipeline::differing_field(asked, found);
+  if (component.empty()) return;
+  const std::string what =
+      fmt::format("--like: the {} of {} is not the one that made {}", component,
+                  mine["model"].value("path", flags.common.model.string()), flags.like->string());
+  require(has_model, [&] {
+    return what +
+           "; put that one back, or name this one with --model to see what it makes of the same request";
+  });
+  if (!flags.common.is_quiet) std::cerr << what << "; the video will differ\n";
+}
+
+/// The jobs, none of them begun; everything that can be refused without the model is refused here.
+std::vector<Job> read_jobs(const Flags& flags, const std::optional<Json>& base,
+                           std::vector<std::string>& names) {
+  std::vector<Job> jobs;
+  if (!flags.prompts) {
+    io::require_video_output("--output", flags.output);
+    std::optional<pipeline::Request> request;
+    if (base)
+      request = pipeline::request_of(
+          *base, flags.like ? flags.like->string() : pipeline::step_file_of(flags.output).string());
+    jobs.push_back({.request = complete(flags.wishes, request, flags.common.model, flags.common),
+                    .output = flags.output});
+    names.push_back("--output");
+    return jobs;
+  }
+  const auto lines = read_prompts(*flags.prompts);
+  const std::size_t digits = std::max<std::size_t>(3, std::to_string(lines.size()).size());
+  // The folder may be there or be made: then what is true of the folder it will lie in is true of it.
+  std::error_code unused;
+  const bool is_there = fs::is_directory(flags.output, unused);
+  require(is_there || !fs::exists(flags.output, unused), [&] {
+    return fmt::format("--output: {} is a file; with --prompts the videos come into a folder",
+                       flags.output.string());
+  });
+  const fs::path folder =
+      is_there ? flags.output : fs::absolute(flags.output / "").parent_path().parent_path();
+  std::map<fs::path, std::string> owners;
+  for (const PromptLine& line : lines) {
+    const std::string where = fmt::format("{} line {}", flags.prompts->string(), line.number);
+    const std::string name =
+        line.output.empty() ? fmt::format("{:0{}}.mp4", jobs.size() + 1, digits) : line.output;
+    const auto [owner, is_new] = owners.try_emplace(name, where);
+    require(is_new, [&] {
+      return fmt::format("{}: output {} is that of {}, too; each needs its own", where, io::in_quotes(name),
+                         owner->second);
+    });
+    try {
+      io::require_video_output("--output", folder / name);
+      jobs.push_back(
+          {.request = complete(line.wishes.over(flags.wishes), {}, flags.common.model, flags.common),
+           .output = flags.output / name});
+    } catch (const RequestError& error) {
+      throw RequestError(where + ": " + error.what());
+    }
+    names.push_back(where);
+  }
+  return jobs;
+}
+
+/// Whether the job's output is there already, made by the same request and model. Throws RequestError when it
+/// was made by another.
+bool is_finished(const Job& job) {
+  std::error_code unused;
+  if (!fs::exists(job.output, unused)) return false;
+  const auto manifest = io::read_manifest(job.output);
+  if (!manifest) return false;  // of another program, or of an old version: written over, as without --resume
+  pipeline::require_same_run(job.manifest, generate_manifest_of(job.output, "--resume"), job.output.string());
+  return true;
+}
+
+/// The rest of what can be refused before a weight is loaded; jobs of an earlier run go on where it stopped.
+void prepare(std::vector<Job>& jobs, const std::vector<std::string>& names, const Flags& flags,
+             const pipeline::Generator& generator, const Json& manifest,
+             const pipeline::RunOptions& options) {
+  double bytes = 0;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    Job& job = jobs[i];
+    job.manifest = manifest;
+    pipeline::put_request(job.manifest, job.request);
+    try {
+      generator.require_possible(job.request, job.output, names[i]);
+      if (flags.keep.finds_work(job.output))
+        generator.resume(job, options);
+      else
+        job.is_done = flags.keep.resumes && is_finished(job);
+    } catch (const RequestError& error) {
+      throw flags.prompts ? RequestError(names[i] + ": " + error.what()) : error;
+    }
+    if (!job.is_done) bytes += generator.disk_bytes(job.request, job.output);
+  }
+  io::require_free_space("--output", flags.output, bytes);
+}
+
+/// What each job is predicted to cost. Throws RequestError naming the line when the memory cannot hold one.
+std::vector<plan::Cost> plan_jobs(const std::vector<Job>& jobs, const std::vector<std::string>& names,
+                                  const Flags& flags) {
+  const auto shapes = plan::ModelShapes::of(flags.common.model);
+  std::vector<plan::Cost> costs;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const auto& [video, settings] = std::tie(jobs[i].request.video, jobs[i].request.settings);
+    try {
+      costs.push_back(plan_run(flags.common, {.shapes = shapes, .video = video, .steps = settings.steps}));
+    } catch (const RequestError& error) {
+      throw flags.prompts ? RequestError(names[i] + ": " + error.what()) : error;
+    }
+  }
+  return costs;
+}
+
+/// Throws one Error that lists the jobs that failed, where some did.
+void report_failures(const std::vector<Job>& jobs, const std::vector<std::string>& names) {
+  std::string list;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (!jobs[i].failure) continue;
+    ++count;
+    try {
+      std::rethrow_exception(jobs[i].failure);
+    } catch (const std::exception& error) {
+      list += fmt::format("\n  {}, {}: {}", names[i], jobs[i].output.string(), error.what());
+    }
+  }
+  if (count > 0) throw Error(fmt::format("{} of {} prompts have no video:{}", count, jobs.size(), list));
+}
+
+}  // namespace
 
 void generate(const Arguments& arguments) {
-  std::string prompt, negative;
-  std::filesystem::path output;
-  SamplingFlags sampling;
-  FlagParser parser("generate", "a prompt becomes a video");
-  parser.common()
-      .flag("prompt", prompt,
-            "what the video shows; English or Chinese, empty for no guidance towards anything")
-      .flag("negative", negative, "what it should not show [empty]")
-      .flag("output", output, io::video_output_help)
-      .require("prompt")
-      .require("output");
-  sampling.declare(parser);
-  if (!parser.parse(arguments)) return;
-  const CommonOptions& common = parser.common_options();
+  Flags flags;
+  if (!flags.parse(arguments)) return;
+  const auto base = base_manifest(flags);
+  const bool has_model = !flags.common.model.empty();
+  flags.common.model = model_of(flags, base);
+  std::vector<std::string> names;
+  auto jobs = read_jobs(flags, base, names);
 
-  // Everything that can be refused is refused here, before the first weight is loaded.
-  io::require_video_output("--output", output);
-  io::require_known_scheduler(common.model);
-  const auto defaults = io::read_generation_defaults(common.model);
-  const VideoShape video = sampling.video(defaults, common);
-  const auto settings = sampling.settings(defaults);
-  const pipeline::PromptEncoder encoder(common.model);
-  const pipeline::Denoiser denoiser(common.model);
-  const pipeline::VideoCodec codec(common.model);
-  io::require_video_output_size("--output", output, video);
-  text::require_valid_utf8(prompt, "--prompt");
-  text::require_valid_utf8(negative, "--negative");
-  denoiser.require_fits(encoder.llm_width(), encoder.clip_width(), settings, codec.latent_channels());
+  const pipeline::Generator generator(flags.common.model);
+  const pipeline::RunOptions options{.keep_every = flags.keep.every,
+                                     .keeps_latents = flags.keeps_latents,
+                                     .tells_cost = !flags.provenance.is_reproducible};
+  const Json manifest = start_manifest("generate", flags.common.model, jobs.front().request.precision,
+                                       components, flags.provenance);
+  if (flags.like) compare_models(flags, has_model, manifest, *base);
+  prepare(jobs, names, flags, generator, manifest, options);
+  const auto costs = plan_jobs(jobs, names, flags);
+  if (flags.prompts) fs::create_directory(flags.output);
 
-  const plan::Cost cost = plan_run(
-      common, {.shapes = plan::ModelShapes::of(common.model), .video = video, .steps = settings.steps});
-
-  Progress progress = start_progress(common);
-  trace::tell_run(progress, video, settings.steps, to_string(common.precision), cost);
-  const auto conditioning = encoder.encode({prompt, negative}, common.precision, progress);
-  auto latents = pipeline::noise_latents(sampling.seed, video.latent(), denoiser.config().in_channels);
-  denoiser.denoise(conditioning, settings, common.precision, latents, progress);
-  codec.decode(latents, common.precision, output, {}, progress);
+  Progress progress = start_progress(flags.common);
+  if (std::ranges::all_of(jobs, &Job::is_done))
+    return progress.tell(flags.output.string() + " is there already, made by the same request and model");
+  if (jobs.size() == 1)
+    trace::tell_run(progress, jobs[0].request.video, jobs[0].request.settings.steps,
+                    to_string(jobs[0].request.precision), costs[0]);
+  generator.run(jobs, options, progress);
+  if (!flags.prompts && jobs[0].failure) std::rethrow_exception(jobs[0].failure);
   progress.print_summary();
+  report_failures(jobs, names);
 }
 
 }  // namespace stepvideo::commands

@@ -93,6 +93,10 @@ FlagParser::FlagParser(std::string command, std::string synopsis)
 }
 
 FlagParser& FlagParser::common() {
+  return common_without_model().require("model");
+}
+
+FlagParser& FlagParser::common_without_model() {
   has_common_ = true;
   flag("model", common_.model, "folder of the checkpoint, or of the one component that is needed");
   flag("device", device_, "auto, cpu or cuda [auto]");
@@ -100,8 +104,7 @@ FlagParser& FlagParser::common() {
   flag("gpus", gpus_, "ranks to run on; this version runs on 1 [1]");
   flag("topology", topology_, "guidance=G,tensor=T,ulysses=U,ring=R; the product is --gpus");
   flag("log-file", common_.log_file, "write events there, one JSON object a line");
-  toggle("quiet", common_.is_quiet, "print nothing but errors");
-  return require("model");
+  return toggle("quiet", common_.is_quiet, "print nothing but errors");
 }
 
 FlagParser& FlagParser::add(const char* name, const char* help, Reader reader) {
@@ -189,13 +192,15 @@ void FlagParser::check_common() {
   stepvideo::require(device_ != "cuda", [] {
     return "--device cuda: the model does not run on a GPU in this version yet; --device cpu works";
   });
-  stepvideo::require(precision_ != "fp8", [] {
+  common_.has_precision = precision_.has_value();
+  const std::string precision = precision_.value_or("fp32");
+  stepvideo::require(precision != "fp8", [] {
     return "--precision fp8: fp8 arithmetic needs a GPU; fp32 and bf16 work on the CPU";
   });
-  stepvideo::require(precision_ == "fp32" || precision_ == "bf16", [&] {
-    return fmt::format("--precision: '{}' is not a precision; fp32, bf16 and fp8 are", precision_);
+  stepvideo::require(precision == "fp32" || precision == "bf16", [&] {
+    return fmt::format("--precision: '{}' is not a precision; fp32, bf16 and fp8 are", precision);
   });
-  common_.precision = precision_ == "bf16" ? Precision::bf16 : Precision::fp32;
+  common_.precision = precision == "bf16" ? Precision::bf16 : Precision::fp32;
 
   stepvideo::require(gpus_ >= 1, [&] { return fmt::format("--gpus is {}; 1 or more works", gpus_); });
   if (topology_) {

@@ -24,6 +24,7 @@ using pipeline::Precision;
 struct CommonOptions {
   std::filesystem::path model;
   Precision precision = Precision::fp32;
+  bool has_precision = false;  ///< whether the flag was given
   Topology topology;
   std::optional<std::filesystem::path> log_file;
   bool is_quiet = false;
@@ -53,6 +54,8 @@ class FlagParser {
   FlagParser& toggle(const char* name, bool& target, const char* help);
   /// A flag that must be given.
   FlagParser& require(const char* name);
+  /// common() without the demand for --model; the model is empty where it was not given.
+  FlagParser& common_without_model();
 
   /// Reads the arguments into the targets. Returns false when --help was asked for and printed. Throws
   /// RequestError: an unknown flag (naming the nearest), a value that cannot be read, a flag twice, a flag
@@ -81,7 +84,8 @@ class FlagParser {
   std::vector<std::string> required_;
   bool has_common_ = false;
   CommonOptions common_;
-  std::string device_ = "auto", precision_ = "fp32";
+  std::string device_ = "auto";
+  std::optional<std::string> precision_;
   int gpus_ = 1;
   std::optional<std::string> topology_;
 };

@@ -97,7 +97,7 @@ class SizeRunner {
     add("--steps", rung.steps);
     add("--cfg-scale", settings_.cfg_scale);
     add("--time-shift", settings_.time_shift);
-    add("--seed", flags_.sampling.seed);
+    add("--seed", flags_.sampling.seed.value_or(0));
     add("--precision", to_string(common_.precision));
     add("--log-file", log.string());
     add("--output", video.string());

@@ -15,7 +15,7 @@ namespace stepvideo::commands {
 struct SamplingFlags {
   std::optional<int> frames, height, width, steps;
   std::optional<double> cfg_scale, time_shift;
-  std::uint64_t seed = 0;
+  std::optional<std::uint64_t> seed;
   bool takes_nearest_size = false;
 
   void declare(FlagParser& parser) {

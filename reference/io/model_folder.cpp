@@ -49,6 +49,10 @@ bool is_whole_model(const fs::path& folder) {
 
 }  // namespace
 
+std::string_view component_name(Component component) {
+  return layout(component).name;
+}
+
 fs::path find_component(const fs::path& model, Component component) {
   const auto& [name, places, file, is_file] = layout(component);
   require(is_there(model), [&] {

@@ -8,6 +8,9 @@ namespace stepvideo::io {
 
 enum class Component { transformer, step_llm, clip_text_encoder, vae, step_llm_tokenizer, clip_tokenizer };
 
+/// What the component is called: "transformer", "vae", ...
+std::string_view component_name(Component component);
+
 /// The folder (transformer, step_llm, clip_text_encoder) or file (vae_v2.safetensors,
 /// the tokenizers' step1_chat_tokenizer.model and vocab.txt) of a component. `model` is the whole checkpoint
 /// folder, the component's own folder, or, where the result is a file, that file. Throws RequestError naming

@@ -4,17 +4,21 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <string_view>
 #include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <stepvideo/core/error.hpp>
 
 namespace stepvideo::io {
 namespace {
+
+constexpr std::string_view partial_ending = ".partial";
 
 std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
@@ -24,11 +28,12 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
 
 PendingFile::PendingFile(std::filesystem::path target) : target_(std::move(target)) {
   for (int attempt = 0;; ++attempt) {
-    temporary_ =
-        folder_of(target_) / fmt::format(".{}.{}-{}.partial", target_.filename().string(), getpid(), attempt);
+    temporary_ = folder_of(target_) /
+                 fmt::format(".{}.{}-{}{}", target_.filename().string(), getpid(), attempt, partial_ending);
     const int file = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file >= 0) {
-      close(file);
+      flock(file, LOCK_EX | LOCK_NB);  // where locks are not known, abandoned files stay
+      lock_ = file;
       return;
     }
     if (errno != EEXIST)
@@ -38,17 +43,14 @@ PendingFile::PendingFile(std::filesystem::path target) : target_(std::move(targe
 
 PendingFile::~PendingFile() {
   if (!temporary_.empty()) unlink(temporary_.c_str());
+  if (lock_ >= 0) close(lock_);
 }
 
 void PendingFile::publish() {
   const auto fail = [&](int reason) {
     throw Error(fmt::format("{} cannot be written: {}", target_.string(), std::strerror(reason)));
   };
-  const int file = open(temporary_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) fail(errno);
-  const int flushed = fsync(file) == 0 ? 0 : errno;
-  close(file);
-  if (flushed != 0) fail(flushed);
+  if (fsync(lock_) != 0) fail(errno);
   if (rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
   temporary_.clear();
 }
@@ -84,6 +86,37 @@ void require_writable_output(const std::string& flag, const std::filesystem::pat
     PendingFile probe(path);  // asking for permission only would miss a read-only or full disk
   } catch (const Error& error) {
     throw RequestError(fmt::format("{}: {}", flag, error.what()));
+  }
+}
+
+void require_free_space(const std::string& flag, const std::filesystem::path& path, double bytes) {
+  std::error_code unknown;
+  const auto space = std::filesystem::space(folder_of(path), unknown);
+  if (unknown) return;
+  constexpr double gibibyte = 1 << 30;
+  require(bytes <= static_cast<double>(space.available), [&] {
+    return fmt::format(
+        "{}: {} and the work towards it take {:.2f} GiB and its disk has {:.2f} free; another disk "
+        "or a smaller video works",
+        flag, path.string(), bytes / gibibyte, static_cast<double>(space.available) / gibibyte);
+  });
+}
+
+void remove_abandoned(const std::filesystem::path& target) noexcept {
+  try {
+    const std::string beginning = fmt::format(".{}.", target.filename().string());
+    for (const auto& entry : std::filesystem::directory_iterator(folder_of(target))) {
+      const std::string name = entry.path().filename().string();
+      if (!name.starts_with(beginning) || !name.ends_with(partial_ending)) continue;
+      const auto number =
+          name.substr(beginning.size(), name.size() - beginning.size() - partial_ending.size());
+      if (number.find_first_not_of("0123456789-") != number.npos) continue;
+      const int file = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+      if (file < 0) continue;
+      if (flock(file, LOCK_EX | LOCK_NB) == 0) unlink(entry.path().c_str());
+      close(file);
+    }
+  } catch (const std::exception&) {  // what cannot be listed stays
   }
 }
 

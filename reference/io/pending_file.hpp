@@ -24,6 +24,7 @@ class PendingFile {
 
  private:
   std::filesystem::path target_, temporary_;
+  int lock_ = -1;  // held on the temporary file while this process lives
 };
 
 /// Writes the whole file. Throws Error when the disk refuses, and then nothing has changed.
@@ -33,5 +34,12 @@ void write_file(const std::filesystem::path& path, std::string_view bytes);
 /// it is not a folder itself, and its extension (lower-case, with the dot) is one of `extensions`.
 void require_writable_output(const std::string& flag, const std::filesystem::path& path,
                              const std::vector<std::string>& extensions);
+
+/// Throws RequestError naming `flag` unless the disk that `path` will lie on has `bytes` free.
+void require_free_space(const std::string& flag, const std::filesystem::path& path, double bytes);
+
+/// Removes what processes that died left of `target` under temporary names. Files that somebody still writes
+/// stay.
+void remove_abandoned(const std::filesystem::path& target) noexcept;
 
 }  // namespace stepvideo::io

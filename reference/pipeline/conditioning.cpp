@@ -1,7 +1,6 @@
 #include "pipeline/conditioning.hpp"
 
 #include <algorithm>
-#include <span>
 
 #include <fmt/format.h>
 
@@ -20,10 +19,6 @@ io::Shape shape_of_rank(const io::Checkpoint& file, const char* name, std::size_
                        io::to_string(shape), rank);
   });
   return shape;
-}
-
-std::span<const std::byte> bytes_of(const auto& values) {
-  return std::as_bytes(std::span(values));
 }
 
 }  // namespace
@@ -72,16 +67,26 @@ Conditioning read_conditioning(const std::filesystem::path& path) {
   return conditioning;
 }
 
-void write_conditioning(const std::filesystem::path& path, const Conditioning& conditioning) {
+Buffer<float> Conditioning::mask() const {
+  const index_t keys = clip_tokens + llm_tokens;
+  Buffer<float> mask(batch * keys);
+  std::ranges::fill(mask, 0.0f);
+  for (index_t element = 0; element < batch; ++element)
+    std::fill_n(mask.begin() + element * keys, key_lengths[static_cast<std::size_t>(element)], 1.0f);
+  return mask;
+}
+
+std::vector<io::NamedTensor> named_tensors(const Conditioning& conditioning, const Buffer<float>& mask) {
   const auto& c = conditioning;
-  const index_t keys = c.clip_tokens + c.llm_tokens;
-  std::vector<float> mask(static_cast<std::size_t>(c.batch * keys), 0.0f);
-  for (index_t element = 0; element < c.batch; ++element)
-    std::fill_n(mask.begin() + element * keys, c.key_lengths[static_cast<std::size_t>(element)], 1.0f);
-  io::write_safetensors(
-      path, {{llm_name, io::Dtype::f32, {c.batch, c.llm_tokens, c.llm_width}, bytes_of(c.llm_states)},
-             {clip_name, io::Dtype::f32, {c.batch, c.clip_tokens, c.clip_width}, bytes_of(c.clip_states)},
-             {mask_name, io::Dtype::f32, {c.batch, keys}, bytes_of(mask)}});
+  return {io::named_tensor(llm_name, {c.batch, c.llm_tokens, c.llm_width}, c.llm_states),
+          io::named_tensor(clip_name, {c.batch, c.clip_tokens, c.clip_width}, c.clip_states),
+          io::named_tensor(mask_name, {c.batch, c.clip_tokens + c.llm_tokens}, mask)};
+}
+
+void write_conditioning(const std::filesystem::path& path, const Conditioning& conditioning,
+                        const std::map<std::string, std::string>& metadata) {
+  const auto mask = conditioning.mask();
+  io::write_safetensors(path, named_tensors(conditioning, mask), metadata);
 }
 
 }  // namespace stepvideo::pipeline

@@ -1,6 +1,7 @@
 // What the prompt becomes: the text states that the transformer attends to.
 #pragma once
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ struct Conditioning {
   Buffer<float> clip_states;         ///< (batch, clip_tokens, clip_width): `encoder_hidden_states_2`
   std::vector<index_t> key_lengths;  ///< keys of each element: all CLIP tokens, then the real LLM tokens
 
+  /// (batch, clip_tokens + llm_tokens): 1 at keys that are attended to, 0 behind them.
+  Buffer<float> mask() const;
+
   TokensView<const float> llm() const {
     return TokensView<const float>::dense(llm_states.data(), batch, llm_tokens, llm_width);
   }
@@ -36,7 +40,11 @@ std::vector<index_t> read_prefix_lengths(const io::Checkpoint& file, const std::
 /// mask that is not a prefix of ones.
 Conditioning read_conditioning(const std::filesystem::path& path);
 
+/// The same three tensors, as float32; both arguments must outlive the result.
+std::vector<io::NamedTensor> named_tensors(const Conditioning& conditioning, const Buffer<float>& mask);
+
 /// Writes the same three tensors, as float32.
-void write_conditioning(const std::filesystem::path& path, const Conditioning& conditioning);
+void write_conditioning(const std::filesystem::path& path, const Conditioning& conditioning,
+                        const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace stepvideo::pipeline

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -30,28 +31,47 @@ void require_finite(const Latents& latents, int step, const SamplerSettings& set
 }
 
 template <Element T>
-void integrate(model::Transformer<T, Host>& transformer, const Conditioning& conditioning,
-               const SamplerSettings& settings, Latents& latents, Stage& stage) {
-  const auto text =
-      transformer.prepare_text(conditioning.llm(), conditioning.clip(), conditioning.key_lengths);
-  const FlowSchedule schedule(settings.steps, static_cast<float>(settings.time_shift));
-  const index_t size = latents.size();
-  const Buffer<float> inputs(guided_batch * size), velocities(guided_batch * size), times(guided_batch);
-  const auto batch_of = [&](const auto& values) {
-    return LatentsView<float>{values.data(), guided_batch, latents.channels, latents.shape};
-  };
-  for (int step = 0; step < settings.steps; ++step) {
-    for (index_t element = 0; element < guided_batch; ++element)
-      std::ranges::copy(latents.values, inputs.begin() + element * size);
-    std::ranges::fill(times, schedule.time(step));
-    transformer.forward(batch_of(inputs), times.vector(), text, batch_of(velocities));
-    guided_step(host, VectorView<const float>{velocities.data(), size},
-                VectorView<const float>{velocities.data() + size, size},
-                static_cast<float>(settings.cfg_scale), schedule.step_size(step), latents.values.vector());
-    require_finite(latents, step + 1, settings);
-    stage.step();
+class LoadedTransformer final : public Denoiser::Loaded {
+ public:
+  explicit LoadedTransformer(model::Transformer<T, Host> transformer)
+      : transformer_(std::move(transformer)) {}
+
+  void denoise(const Integration& run, Progress& progress, const StepObserver& observer) override {
+    Denoiser::require_guided_pair(run.conditioning);
+    progress.stage("denoise", run.settings.steps, [&](Stage& stage) {
+      stage.skip(run.steps_done);
+      integrate(run, stage, observer);
+    });
   }
-}
+
+ private:
+  void integrate(const Integration& run, Stage& stage, const StepObserver& observer) {
+    const auto& [conditioning, settings, latents, steps_done] = run;
+    const auto text =
+        transformer_.prepare_text(conditioning.llm(), conditioning.clip(), conditioning.key_lengths);
+    const FlowSchedule schedule(settings.steps, static_cast<float>(settings.time_shift));
+    const index_t size = latents.size();
+    const Buffer<float> inputs(guided_batch * size), velocities(guided_batch * size), times(guided_batch);
+    const auto batch_of = [&](const auto& values) {
+      return LatentsView<float>{values.data(), guided_batch, latents.channels, latents.shape};
+    };
+    for (int step = steps_done; step < settings.steps; ++step) {
+      for (index_t element = 0; element < guided_batch; ++element)
+        std::ranges::copy(latents.values, inputs.begin() + element * size);
+      std::ranges::fill(times, schedule.time(step));
+      transformer_.forward(batch_of(inputs), times.vector(), text, batch_of(velocities));
+      guided_step(host, VectorView<const float>{velocities.data(), size},
+                  VectorView<const float>{velocities.data() + size, size},
+                  static_cast<float>(settings.cfg_scale), schedule.step_size(step), latents.values.vector());
+      require_finite(latents, step + 1, settings);
+      if (observer)
+        observer({step + 1, settings.steps, schedule.sigma(step + 1), latents, batch_of(velocities)}, stage);
+      stage.step();
+    }
+  }
+
+  model::Transformer<T, Host> transformer_;
+};
 
 }  // namespace
 
@@ -83,27 +103,19 @@ void Denoiser::require_fits(index_t llm_width, index_t clip_width, const Sampler
   });
 }
 
-double Denoiser::activation_bytes(LatentShape shape, Precision precision) const {
-  const double tokens = static_cast<double>(shape.tokens()), width = config_.width();
-  const double element = precision == Precision::bf16 ? sizeof(bf16) : sizeof(float);
-  const double latents = 5.0 * sizeof(float) * config_.in_channels;  // latents, and a guided pair in and out
-  const double stream = sizeof(float) * width, layer = (1 + config_.feed_forward_factor) * element * width;
-  return tokens * (latents + guided_batch * (stream + layer));
-}
-
-void Denoiser::denoise(const Conditioning& conditioning, const SamplerSettings& settings, Precision precision,
-                       Latents& latents, Progress& progress) const {
+void Denoiser::require_guided_pair(const Conditioning& conditioning) {
   require(conditioning.batch == guided_batch, [&] {
     return fmt::format("the conditioning holds {} prompts; guidance needs the prompt and the negative prompt",
                        conditioning.batch);
   });
-  with_element(precision, [&]<Element T>() {
-    auto transformer = progress.stage("load transformer", 0, [&](Stage& stage) {
+}
+
+std::unique_ptr<Denoiser::Loaded> Denoiser::load(Precision precision, Progress& progress) const {
+  return with_element(precision, [&]<Element T>() -> std::unique_ptr<Loaded> {
+    return progress.stage("load transformer", 0, [&](Stage& stage) -> std::unique_ptr<Loaded> {
       stage.moved(weights_.bytes());
-      return model::Transformer<T, Host>(host, config_, weights_);
+      return std::make_unique<LoadedTransformer<T>>(model::Transformer<T, Host>(host, config_, weights_));
     });
-    progress.stage("denoise", settings.steps,
-                   [&](Stage& stage) { integrate(transformer, conditioning, settings, latents, stage); });
   });
 }
 

@@ -1,21 +1,39 @@
 // Noise becomes latents.
 #pragma once
 #include <filesystem>
+#include <functional>
+#include <memory>
+
+#include <stepvideo/kernels/elementwise/latents.hpp>
 
 #include "io/checkpoint.hpp"
 #include "model/config.hpp"
 #include "pipeline/conditioning.hpp"
 #include "pipeline/latents.hpp"
 #include "pipeline/precision.hpp"
+#include "pipeline/request.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::pipeline {
 
-/// How the flow is integrated and guided; the release's values.
-struct SamplerSettings {
-  int steps = 50;
-  double cfg_scale = 9;
-  double time_shift = 13;
+/// Where the integration stands after a step; views live as long as the call.
+struct StepState {
+  int step = 0;            ///< steps done, from 1
+  int steps = 0;           ///< of the whole run
+  float sigma = 0;         ///< of the latents: 0 is noise, 1 the video
+  const Latents& latents;  ///< after the step
+  /// Of the step, (2, channels, latent shape): the prompt's velocity, then the negative prompt's.
+  LatentsView<const float> velocities;
+};
+/// May warn through the stage.
+using StepObserver = std::function<void(const StepState&, Stage&)>;
+
+/// One integration: `latents`, behind step `steps_done`, are integrated in place to sigma 1.
+struct Integration {
+  const Conditioning& conditioning;  ///< a prompt and a negative prompt
+  const SamplerSettings& settings;
+  Latents& latents;
+  int steps_done = 0;
 };
 
 class Denoiser {
@@ -31,14 +49,18 @@ class Denoiser {
   void require_fits(index_t llm_width, index_t clip_width, const SamplerSettings& settings,
                     int latent_channels) const;
 
-  /// What denoising holds at once, at least: latents and activations, without weights.
-  double activation_bytes(LatentShape shape, Precision precision) const;
+  /// Throws RequestError unless the conditioning holds a prompt and a negative prompt.
+  static void require_guided_pair(const Conditioning& conditioning);
 
-  /// Integrates `latents` in place from sigma 0 to 1; `conditioning` holds a prompt and a negative prompt.
-  /// Weights are loaded for the call. Throws Interrupted between steps, Error naming the step after which
-  /// latents were no longer finite.
-  void denoise(const Conditioning& conditioning, const SamplerSettings& settings, Precision precision,
-               Latents& latents, Progress& progress) const;
+  /// The transformer in memory, for one run or several.
+  class Loaded {
+   public:
+    virtual ~Loaded() = default;
+    /// Calls `observer`, where there is one, after each step. Throws Interrupted between steps, Error naming
+    /// the step after which latents were no longer finite, and as require_guided_pair().
+    virtual void denoise(const Integration& run, Progress& progress, const StepObserver& observer = {}) = 0;
+  };
+  std::unique_ptr<Loaded> load(Precision precision, Progress& progress) const;
 
  private:
   model::TransformerConfig config_;

@@ -42,10 +42,14 @@ Latents read_latents(const std::filesystem::path& path) {
           file.load<float>(name)};
 }
 
-void write_latents(const std::filesystem::path& path, const Latents& latents) {
+io::NamedTensor named_tensor(const Latents& latents) {
   const auto& [shape, channels, values] = latents;
-  io::write_safetensors(
-      path, {io::named_tensor("latents", {1, shape.frames, channels, shape.height, shape.width}, values)});
+  return io::named_tensor("latents", {1, shape.frames, channels, shape.height, shape.width}, values);
+}
+
+void write_latents(const std::filesystem::path& path, const Latents& latents,
+                   const std::map<std::string, std::string>& metadata) {
+  io::write_safetensors(path, {named_tensor(latents)}, metadata);
 }
 
 }  // namespace stepvideo::pipeline

@@ -2,9 +2,13 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <string>
 
 #include <stepvideo/core/buffer.hpp>
 #include <stepvideo/core/shape.hpp>
+
+#include "io/safetensors.hpp"
 
 namespace stepvideo::pipeline {
 
@@ -25,7 +29,11 @@ Latents noise_latents(std::uint64_t seed, LatentShape shape, int channels);
 /// neither 1 nor a multiple of 3, NaN.
 Latents read_latents(const std::filesystem::path& path);
 
-/// Writes tensor `latents`, (1, frames, channels, height, width).
-void write_latents(const std::filesystem::path& path, const Latents& latents);
+/// Tensor `latents`, (1, frames, channels, height, width); the argument must outlive the result.
+io::NamedTensor named_tensor(const Latents& latents);
+
+/// Writes it.
+void write_latents(const std::filesystem::path& path, const Latents& latents,
+                   const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace stepvideo::pipeline

@@ -54,37 +54,55 @@ PromptEncoder::PromptEncoder(const std::filesystem::path& model)
   clip_.validate(model::expected_tensors(clip_config_), true);  // the pooler may be there; nothing reads it
 }
 
-Conditioning PromptEncoder::encode(const std::vector<std::string>& prompts, Precision precision,
-                                   Progress& progress) const {
-  TokenBatch llm(*llm_tokenizer_, prompts, 0);
-  // Step-LLM is causal and its padding comes last: real tokens never see it, and nobody attends to it later.
-  llm.drop_padding();
-  const TokenBatch clip(*clip_tokenizer_, prompts, static_cast<std::size_t>(clip_config_.positions));
-  Conditioning conditioning{.batch = llm.rows,
-                            .llm_tokens = llm.columns,
-                            .llm_width = llm_width(),
-                            .clip_tokens = clip.columns,
-                            .clip_width = clip_width(),
-                            .llm_states = Buffer<float>(llm.rows * llm.columns * llm_width()),
-                            .clip_states = Buffer<float>(clip.rows * clip.columns * clip_width()),
-                            .key_lengths = {}};
+std::vector<Conditioning> PromptEncoder::encode(const std::vector<std::vector<std::string>>& batches,
+                                                Precision precision, Progress& progress) const {
+  std::vector<TokenBatch> llm, clip;
+  std::vector<Conditioning> conditionings;
+  for (const auto& prompts : batches) {
+    const TokenBatch& words = llm.emplace_back(*llm_tokenizer_, prompts, 0);
+    // Step-LLM is causal and its padding comes last: real tokens never see it, and nobody attends to it
+    // later.
+    llm.back().drop_padding();
+    const TokenBatch& pieces =
+        clip.emplace_back(*clip_tokenizer_, prompts, static_cast<std::size_t>(clip_config_.positions));
+    conditionings.push_back({.batch = words.rows,
+                             .llm_tokens = words.columns,
+                             .llm_width = llm_width(),
+                             .clip_tokens = pieces.columns,
+                             .clip_width = clip_width(),
+                             .llm_states = Buffer<float>(words.rows * words.columns * llm_width()),
+                             .clip_states = Buffer<float>(pieces.rows * pieces.columns * clip_width()),
+                             .key_lengths = {}});
+    for (const index_t length : words.lengths)
+      conditionings.back().key_lengths.push_back(pieces.columns + length);
+  }
+  const int steps = batches.size() > 1 ? static_cast<int>(batches.size()) : 0;
+  const auto each = [&](Stage& stage, auto&& encode) {
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      encode(i);
+      if (steps > 0) stage.step();
+    }
+  };
   with_element(precision, [&]<Element T>() {
     const auto encoder = progress.stage("load Step-LLM", 0, [&](Stage& stage) {
       stage.moved(llm_.bytes());
       return model::StepLlm<T, Host>(host, llm_config_, llm_);
     });
-    progress.stage("encode text (Step-LLM)", 0,
-                   [&](Stage&) { encoder.encode(llm.view(), llm.states(conditioning.llm_states)); });
+    progress.stage("encode text (Step-LLM)", steps, [&](Stage& stage) {
+      each(stage,
+           [&](std::size_t i) { encoder.encode(llm[i].view(), llm[i].states(conditionings[i].llm_states)); });
+    });
   });
   const auto encoder = progress.stage("load CLIP", 0, [&](Stage& stage) {
     stage.moved(clip_.bytes());
     return model::ClipText<float, Host>(host, clip_config_, clip_);
   });
-  progress.stage("encode text (CLIP)", 0, [&](Stage&) {
-    encoder.encode(clip.view(), clip.lengths, clip.states(conditioning.clip_states));
+  progress.stage("encode text (CLIP)", steps, [&](Stage& stage) {
+    each(stage, [&](std::size_t i) {
+      encoder.encode(clip[i].view(), clip[i].lengths, clip[i].states(conditionings[i].clip_states));
+    });
   });
-  for (const index_t length : llm.lengths) conditioning.key_lengths.push_back(clip.columns + length);
-  return conditioning;
+  return conditionings;
 }
 
 }  // namespace stepvideo::pipeline

@@ -23,10 +23,15 @@ class PromptEncoder {
   /// Channels of the two states.
   index_t llm_width() const { return llm_config_.width(); }
   index_t clip_width() const { return clip_config_.width(); }
+  /// Tokens of a prompt at most.
+  index_t llm_tokens() const { return 320; }
+  index_t clip_tokens() const { return clip_config_.positions; }
 
-  /// One batch element a prompt. CLIP runs in float32 whatever the precision, as in the release. Weights are
-  /// loaded for the call, one encoder at a time. Throws RequestError when a prompt is not UTF-8.
-  Conditioning encode(const std::vector<std::string>& prompts, Precision precision, Progress& progress) const;
+  /// One conditioning for each list of prompts, one batch element a prompt; each is what it would be alone.
+  /// CLIP runs in float32 whatever the precision, as in the release. Weights are loaded for the call, one
+  /// encoder at a time. Throws RequestError when a prompt is not UTF-8.
+  std::vector<Conditioning> encode(const std::vector<std::vector<std::string>>& batches, Precision precision,
+                                   Progress& progress) const;
 
  private:
   std::unique_ptr<text::Tokenizer> llm_tokenizer_, clip_tokenizer_;

@@ -1,11 +1,42 @@
 #include "pipeline/video_codec.hpp"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "io/model_folder.hpp"
 #include "model/vae.hpp"
 
 namespace stepvideo::pipeline {
+namespace {
+
+template <Element T>
+class LoadedDecoder final : public VideoCodec::Decoder {
+ public:
+  explicit LoadedDecoder(model::VaeDecoder<T, Host> decoder) : decoder_(std::move(decoder)) {}
+
+  void decode(const Latents& latents, const std::filesystem::path& output, const io::VideoOptions& options,
+              Progress& progress) override {
+    const VideoShape video = VideoShape::from_latent(latents.shape);
+    const auto writer = io::open_video_writer(output, video, options);
+    progress.stage("decode", video.chunks(), [&](Stage& stage) {
+      index_t frames = 0;
+      const auto write = [&](VideoView<const float> ready) {
+        writer->append(ready);
+        const index_t chunks_before = frames * video.chunks() / video.frames;
+        frames += ready.frames;
+        if (frames * video.chunks() / video.frames > chunks_before) stage.step();
+      };
+      decoder_.decode({latents.values.data(), 1, latents.channels, latents.shape}, write);
+    });
+    writer->finish();
+  }
+
+ private:
+  model::VaeDecoder<T, Host> decoder_;
+};
+
+}  // namespace
 
 VideoCodec::VideoCodec(const std::filesystem::path& model)
     : weights_(io::Checkpoint::open(io::find_component(model, io::Component::vae))),
@@ -26,26 +57,12 @@ double VideoCodec::decode_bytes(VideoShape video) const {
   return 2 * sizeof(float) * frames * width * video.height * video.width;
 }
 
-void VideoCodec::decode(const Latents& latents, Precision precision, const std::filesystem::path& output,
-                        const io::VideoOptions& options, Progress& progress) const {
-  const VideoShape video = VideoShape::from_latent(latents.shape);
-  with_element(precision, [&]<Element T>() {
-    auto decoder = progress.stage("load VAE decoder", 0, [&](Stage& stage) {
+std::unique_ptr<VideoCodec::Decoder> VideoCodec::load_decoder(Precision precision, Progress& progress) const {
+  return with_element(precision, [&]<Element T>() -> std::unique_ptr<Decoder> {
+    return progress.stage("load VAE decoder", 0, [&](Stage& stage) -> std::unique_ptr<Decoder> {
       stage.moved(weights_.bytes());
-      return model::VaeDecoder<T, Host>(host, weights_);
+      return std::make_unique<LoadedDecoder<T>>(model::VaeDecoder<T, Host>(host, weights_));
     });
-    const auto writer = io::open_video_writer(output, video, options);
-    progress.stage("decode", video.chunks(), [&](Stage& stage) {
-      index_t frames = 0;
-      const auto write = [&](VideoView<const float> ready) {
-        writer->append(ready);
-        const index_t chunks_before = frames * video.chunks() / video.frames;
-        frames += ready.frames;
-        if (frames * video.chunks() / video.frames > chunks_before) stage.step();
-      };
-      decoder.decode({latents.values.data(), 1, latents.channels, latents.shape}, write);
-    });
-    writer->finish();
   });
 }
 

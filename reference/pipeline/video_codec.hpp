@@ -1,6 +1,7 @@
 // Latents become a video file, and a video becomes latents.
 #pragma once
 #include <filesystem>
+#include <memory>
 
 #include "io/checkpoint.hpp"
 #include "io/video.hpp"
@@ -24,10 +25,16 @@ class VideoCodec {
   /// What decoding holds at once, at least: the activations of one chunk, without weights.
   double decode_bytes(VideoShape video) const;
 
-  /// Decodes chunk by chunk and writes each frame as soon as it is known, to `output` by its extension.
-  /// Throws Interrupted between chunks.
-  void decode(const Latents& latents, Precision precision, const std::filesystem::path& output,
-              const io::VideoOptions& options, Progress& progress) const;
+  /// The decoder in memory, for one video or several.
+  class Decoder {
+   public:
+    virtual ~Decoder() = default;
+    /// Decodes chunk by chunk and writes each frame as soon as it is known, to `output` by its extension.
+    /// Throws Interrupted between chunks.
+    virtual void decode(const Latents& latents, const std::filesystem::path& output,
+                        const io::VideoOptions& options, Progress& progress) = 0;
+  };
+  std::unique_ptr<Decoder> load_decoder(Precision precision, Progress& progress) const;
 
   /// Mean and log-variance, (1, frames, channels, height, width) each. Throws RequestError when the video is
   /// off the grid.

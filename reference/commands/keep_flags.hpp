@@ -1,0 +1,50 @@
+// The flags that guard a run's work.
+#pragma once
+#include <filesystem>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "commands/options.hpp"
+#include "io/json.hpp"
+#include "io/pending_file.hpp"
+#include "pipeline/step_file.hpp"
+
+namespace stepvideo::commands {
+
+struct KeepFlags {
+  bool resumes = false;
+  std::optional<int> every;
+
+  void declare(FlagParser& parser) {
+    parser
+        .flag(
+            "checkpoint-every", every,
+            "write the latents beside the output every so many steps, and at the end [as often as costs less "
+            "than 1 % of the time]")
+        .toggle("resume", resumes,
+                "go on where a run of the same settings stopped; what it had need not be given again");
+  }
+  void check() const {
+    require(!every || *every >= 1,
+            [&] { return fmt::format("--checkpoint-every is {}; 1 or more works", *every); });
+  }
+
+  /// Whether there is work to go on with. Throws RequestError where there is and nobody asked to go on: a new
+  /// run would write over it.
+  bool finds_work(const std::filesystem::path& output) const {
+    const auto file = pipeline::step_file_of(output);
+    io::remove_abandoned(file);
+    io::remove_abandoned(output);
+    std::error_code unused;
+    if (!std::filesystem::exists(file, unused)) return false;
+    require(resumes, [&] {
+      return fmt::format(
+          "{} holds the work of a run that was stopped; --resume goes on with it, or remove it",
+          file.string());
+    });
+    return true;
+  }
+};
+
+}  // namespace stepvideo::commands

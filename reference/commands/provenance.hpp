@@ -1,0 +1,49 @@
+// What a command writes about itself into its outputs.
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "commands/options.hpp"
+#include "io/json.hpp"
+#include "io/model_folder.hpp"
+#include "progress.hpp"
+
+namespace stepvideo::commands {
+
+/// Declares --reproducible.
+struct ProvenanceFlags {
+  bool is_reproducible = false;
+
+  void declare(FlagParser& parser) {
+    parser.toggle("reproducible", is_reproducible,
+                  "leave times and paths out of the output's manifest: the same request gives the same file");
+  }
+};
+
+/// The beginning of a manifest: the program's version, the command, the precision, the model with a digest of
+/// each component that the command uses.
+io::Json start_manifest(const std::string& command, const std::filesystem::path& model, Precision precision,
+                        const std::vector<io::Component>& components, const ProvenanceFlags& flags);
+
+/// Notes the file that an output is made from: the digest of its tensors under `name`, its manifest, where it
+/// has one, among the `sources`.
+void add_source(io::Json& manifest, const std::string& name, const std::filesystem::path& file,
+                const ProvenanceFlags& flags);
+
+/// The same of a video, which has no digest: its manifest alone.
+void add_video_source(io::Json& manifest, const std::filesystem::path& file, const ProvenanceFlags& flags);
+
+/// What the stages so far took.
+void add_stages(io::Json& manifest, const Progress& progress, const ProvenanceFlags& flags);
+
+/// Gives a video's writer the manifest with what the stages so far took. All three must outlive the result.
+std::function<std::string()> manifest_writer(const io::Json& manifest, const Progress& progress,
+                                             const ProvenanceFlags& flags);
+
+/// The manifest as a safetensors file's metadata.
+std::map<std::string, std::string> as_metadata(const io::Json& manifest);
+
+}  // namespace stepvideo::commands

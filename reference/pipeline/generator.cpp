@@ -1,0 +1,201 @@
+#include "pipeline/generator.hpp"
+
+#include <algorithm>
+#include <new>
+
+#include <fmt/format.h>
+
+#include "interrupt.hpp"
+#include "io/manifest.hpp"
+#include "io/model_folder.hpp"
+
+namespace stepvideo::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_open(const Job& job) {
+  return !job.is_done && !job.failure;
+}
+
+/// Runs `work` and tells the manifests of `jobs` what its stages took.
+template <class Work>
+void tell_cost(const std::vector<Job*>& jobs, const RunOptions& options, Progress& progress, Work&& work) {
+  const std::size_t begin = progress.stages().size();
+  work();
+  if (options.tells_cost)
+    for (Job* const job : jobs) add_stages(job->manifest, progress, begin);
+}
+
+/// Runs `work` for one job of several: what it throws is the job's own, but for an interrupt.
+template <class Work>
+void attempt(Job& job, Work&& work) {
+  try {
+    work();
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const std::exception&) {
+    job.failure = std::current_exception();
+  }
+}
+
+/// As an argument of a shell's command.
+std::string quoted(const fs::path& path) {
+  std::string text = "'";
+  for (const char c : path.string()) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
+}
+
+/// The command that makes the job's output from its latents.
+std::string decode_command(const fs::path& model, const Job& job) {
+  return fmt::format("stepvideo decode --model {} --latents {} --output {}{}", quoted(model),
+                     quoted(step_file_of(job.output)), quoted(job.output),
+                     job.request.precision == Precision::bf16 ? " --precision bf16" : "");
+}
+
+/// The failure of a decode, with the command that finishes the job.
+std::exception_ptr with_remedy(const std::exception& failure, const fs::path& model, const Job& job) {
+  const bool is_memory = dynamic_cast<const std::bad_alloc*>(&failure) != nullptr;
+  return std::make_exception_ptr(Error(
+      fmt::format("{}; the latents are there, and this finishes the job: {}",
+                  is_memory ? "out of memory while decoding" : failure.what(), decode_command(model, job))));
+}
+
+}  // namespace
+
+Generator::Generator(const fs::path& model)
+    : model_(model), encoder_(model), denoiser_(model), codec_(model) {
+  io::require_known_scheduler(model);
+}
+
+void Generator::require_possible(const Request& request, const fs::path& output,
+                                 const std::string& output_name) const {
+  io::require_video_output_size(output_name, output, request.video);
+  denoiser_.require_fits(encoder_.llm_width(), encoder_.clip_width(), request.settings,
+                         codec_.latent_channels());
+}
+
+double Generator::disk_bytes(const Request& request, const fs::path& output) const {
+  const double tokens = static_cast<double>(request.video.latent().tokens());
+  const double states =
+      2.0 * (encoder_.llm_tokens() * encoder_.llm_width() + encoder_.clip_tokens() * encoder_.clip_width());
+  const double step_file = sizeof(float) * (tokens * denoiser_.config().in_channels + states);
+  const auto& [frames, height, width] = request.video;
+  const double video =
+      output.extension() == ".safetensors" ? 3.0 * sizeof(float) * frames * height * width : 0;
+  return 2 * step_file + video;  // a step file is replaced by the next only when that is whole
+}
+
+void Generator::resume(Job& job, const RunOptions& options) const {
+  const fs::path file = step_file_of(job.output);
+  SavedRun saved = read_step_file(file);
+  require_same_run(job.manifest, saved.manifest, file.string());
+  saved.require_size(job.request.video.latent(), denoiser_.config().in_channels);
+  Denoiser::require_guided_pair(saved.conditioning);
+  denoiser_.require_fits(saved.conditioning.llm_width, saved.conditioning.clip_width, job.request.settings,
+                         saved.latents.channels);
+  if (options.tells_cost) {
+    if (saved.manifest.contains("stages")) job.manifest["stages"] = saved.manifest["stages"];
+    job.manifest["resumed_after_step"] = saved.steps_done;
+  }
+  job.steps_done = saved.steps_done;
+  job.conditioning = std::move(saved.conditioning);
+  job.latents = std::move(saved.latents);
+}
+
+void Generator::run(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
+  encode(jobs, options, progress);
+  denoise(jobs, options, progress);
+  decode(jobs, options, progress);
+}
+
+void Generator::encode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
+  std::vector<Job*> due;
+  std::vector<std::vector<std::string>> prompts;
+  for (Job& job : jobs)
+    if (is_open(job) && !job.conditioning) {
+      due.push_back(&job);
+      prompts.push_back({job.request.prompt, job.request.negative});
+    }
+  if (due.empty()) return;
+  tell_cost(due, options, progress, [&] {
+    auto conditionings = encoder_.encode(prompts, due.front()->request.precision, progress);
+    for (std::size_t i = 0; i < due.size(); ++i) due[i]->conditioning = std::move(conditionings[i]);
+  });
+}
+
+void Generator::denoise(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
+  std::vector<Job*> due;
+  for (Job& job : jobs)
+    if (is_open(job) && job.steps_done < job.request.settings.steps) due.push_back(&job);
+  if (due.empty()) return;
+  std::unique_ptr<Denoiser::Loaded> transformer;
+  tell_cost(due, options, progress,
+            [&] { transformer = denoiser_.load(due.front()->request.precision, progress); });
+  for (Job* const job : due) {
+    if (jobs.size() > 1) progress.tell(job->output.string());
+    attempt(*job, [&] {
+      tell_cost({job}, options, progress, [&] { denoise_one(*transformer, *job, options, progress); });
+    });
+  }
+}
+
+void Generator::denoise_one(Denoiser::Loaded& transformer, Job& job, const RunOptions& options,
+                            Progress& progress) const {
+  const Request& request = job.request;
+  if (!job.latents)
+    job.latents = noise_latents(request.seed, request.video.latent(), denoiser_.config().in_channels);
+  StepKeeper keeper(step_file_of(job.output), job.manifest, *job.conditioning, options.keep_every,
+                    job.steps_done);
+  denoise_and_keep(transformer, {*job.conditioning, request.settings, *job.latents, job.steps_done}, keeper,
+                   options.observer, progress);
+  job.steps_done = request.settings.steps;
+  job.conditioning.reset();
+}
+
+void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
+  std::vector<Job*> due;
+  for (Job& job : jobs)
+    if (is_open(job)) due.push_back(&job);
+  if (due.empty()) return;
+  try {
+    std::unique_ptr<VideoCodec::Decoder> decoder;
+    tell_cost(due, options, progress,
+              [&] { decoder = codec_.load_decoder(due.front()->request.precision, progress); });
+    for (Job* const job : due) {
+      if (jobs.size() > 1) progress.tell(job->output.string());
+      try {
+        decode_one(*decoder, *job, options, progress);
+      } catch (const Interrupted&) {
+        throw;
+      } catch (const std::exception& failure) {
+        job->failure = with_remedy(failure, model_, *job);
+      }
+    }
+  } catch (const Interrupted& interrupt) {
+    throw Interrupted(
+        fmt::format("interrupted {}; the latents are there, and the same command with --resume goes on",
+                    interrupt.where()),
+        interrupt.where());
+  }
+}
+
+void Generator::decode_one(VideoCodec::Decoder& decoder, Job& job, const RunOptions& options,
+                           Progress& progress) const {
+  const std::size_t begin = progress.stages().size();
+  const auto manifest = [&] {
+    if (options.tells_cost) add_stages(job.manifest, progress, begin);
+    return io::manifest_text(job.manifest);
+  };
+  decoder.decode(*job.latents, job.output, {.manifest = manifest}, progress);
+  job.latents.reset();
+  job.is_done = true;
+  const fs::path kept = step_file_of(job.output);
+  std::error_code unused;  // the output is there: what is left of the work is in nobody's way
+  if (options.keeps_latents)
+    fs::rename(kept, latents_file_of(job.output), unused);
+  else
+    fs::remove(kept, unused);
+}
+
+}  // namespace stepvideo::pipeline

@@ -1,0 +1,77 @@
+// Prompts become videos: one, or a batch that loads each component once.
+#pragma once
+#include <exception>
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "pipeline/denoiser.hpp"
+#include "pipeline/prompt_encoder.hpp"
+#include "pipeline/request.hpp"
+#include "pipeline/step_file.hpp"
+#include "pipeline/video_codec.hpp"
+
+namespace stepvideo::pipeline {
+
+/// One video to make, and how far it is.
+struct Job {
+  Request request;
+  std::filesystem::path output;
+  io::Json manifest = {};  ///< of the output; run() adds what the stages took
+  /// Where an earlier run left off; run() fills them as it goes.
+  int steps_done = 0;
+  std::optional<Conditioning> conditioning = {};
+  std::optional<Latents> latents = {};
+  bool is_done = false;
+  std::exception_ptr failure = {};  ///< why there is no output, once run() is over
+};
+
+/// How a run guards its work and what it tells.
+struct RunOptions {
+  std::optional<int> keep_every = {};  ///< steps between two step files; as StepKeeper
+  bool keeps_latents = false;          ///< leave the final latents beside each output
+  bool tells_cost = true;              ///< put what the stages took into the manifests
+  StepObserver observer = {};          ///< sees every step
+};
+
+class Generator {
+ public:
+  /// Opens every component of a checkpoint folder and checks every tensor; loads no weights. Throws
+  /// RequestError naming what is missing or wrong.
+  explicit Generator(const std::filesystem::path& model);
+
+  /// Throws RequestError when this model cannot make that video, or the output, which the message calls
+  /// `output_name`, cannot hold it.
+  void require_possible(const Request& request, const std::filesystem::path& output,
+                        const std::string& output_name) const;
+
+  /// What making it needs on the disk at least: step files, and the output where that is not compressed.
+  double disk_bytes(const Request& request, const std::filesystem::path& output) const;
+
+  /// Takes over what the job's step file holds. Throws RequestError naming the file and what differs when it
+  /// is of another run.
+  void resume(Job& job, const RunOptions& options) const;
+
+  /// Makes the videos of all jobs that are not done: encodes all prompts, then denoises all, then decodes
+  /// all; a component's weights are in memory during its turn alone, latents and text states of all jobs
+  /// throughout (35 MB a job at 204 frames of 544x992). What fails for one job is put into its `failure`, and
+  /// the others go on. Keeps step files as StepKeeper does and removes each when its output is there. Throws
+  /// Interrupted, saying how to go on, and what loading throws.
+  void run(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;
+
+ private:
+  void encode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;
+  void denoise(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;
+  void denoise_one(Denoiser::Loaded& transformer, Job& job, const RunOptions& options,
+                   Progress& progress) const;
+  void decode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;
+  void decode_one(VideoCodec::Decoder& decoder, Job& job, const RunOptions& options,
+                  Progress& progress) const;
+
+  std::filesystem::path model_;
+  PromptEncoder encoder_;
+  Denoiser denoiser_;
+  VideoCodec codec_;
+};
+
+}  // namespace stepvideo::pipeline

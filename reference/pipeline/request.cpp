@@ -1,0 +1,103 @@
+#include "pipeline/request.hpp"
+
+#include <array>
+
+#include <fmt/format.h>
+
+#include <stepvideo/core/error.hpp>
+
+namespace stepvideo::pipeline {
+namespace {
+
+using io::Json;
+
+constexpr std::array deciding_fields{"prompt",     "negative",  "seed",         "frames",
+                                     "height",     "width",     "steps",        "cfg_scale",
+                                     "time_shift", "precision", "conditioning", "start"};
+
+Json member(const Json& object, const std::string& name) {
+  return object.is_object() && object.contains(name) ? object.at(name) : Json();
+}
+
+}  // namespace
+
+void put_request(Json& manifest, const Request& request) {
+  manifest["prompt"] = request.prompt;
+  manifest["negative"] = request.negative;
+  manifest["seed"] = request.seed;
+  manifest["precision"] = to_string(request.precision);
+  put_sampling(manifest, request.video, request.settings);
+}
+
+void put_sampling(Json& manifest, VideoShape video, const SamplerSettings& settings) {
+  manifest["frames"] = video.frames;
+  manifest["height"] = video.height;
+  manifest["width"] = video.width;
+  manifest["steps"] = settings.steps;
+  manifest["cfg_scale"] = settings.cfg_scale;
+  manifest["time_shift"] = settings.time_shift;
+}
+
+Request request_of(const Json& manifest, const std::string& source) {
+  const auto field = [&]<class T>(const char* name, T) { return io::field<T>(manifest, source, name); };
+  Request request{.prompt = field("prompt", std::string()),
+                  .negative = field("negative", std::string()),
+                  .seed = field("seed", std::uint64_t{}),
+                  .video = {field("frames", 0), field("height", 0), field("width", 0)},
+                  .settings = {field("steps", 0), field("cfg_scale", 0.0), field("time_shift", 0.0)}};
+  const auto precision = field("precision", std::string());
+  require(precision == "fp32" || precision == "bf16", [&] {
+    return fmt::format("{}: precision is {}; this version runs fp32 and bf16", source,
+                       io::in_quotes(precision));
+  });
+  request.precision = precision == "bf16" ? Precision::bf16 : Precision::fp32;
+  try {
+    require_video_on_grid(request.video);
+  } catch (const RequestError& error) {
+    throw RequestError(source + ": " + error.what());
+  }
+  return request;
+}
+
+void add_stages(Json& manifest, const Progress& progress, std::size_t begin) {
+  for (std::size_t i = begin; i < progress.stages().size(); ++i) {
+    const StageCost& stage = progress.stages()[i];
+    manifest["stages"][stage.name] = {{"seconds", stage.seconds}, {"peak_bytes", stage.peak_bytes}};
+  }
+}
+
+std::string differing_field(const Json& one, const Json& other) {
+  for (const char* name : deciding_fields)
+    if (member(one, name) != member(other, name)) return name;
+  const Json mine = member(member(one, "model"), "components"),
+             theirs = member(member(other, "model"), "components");
+  if (mine.is_object())
+    for (const auto& [component, digest] : mine.items())
+      if (const Json found = member(theirs, component); !found.is_null() && found != digest) return component;
+  return "";
+}
+
+std::string describe_field(const Json& manifest, const std::string& field) {
+  Json value = member(manifest, field);
+  if (value.is_null()) value = member(member(member(manifest, "model"), "components"), field);
+  if (value.is_null()) return "no " + field;
+  constexpr std::size_t longest = 60;
+  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > longest) {
+    std::size_t end = longest;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
+      --end;  // not within a character
+    text = text.substr(0, end) + " ...";
+  }
+  return field + " " + text;
+}
+
+void require_same_run(const Json& asked, const Json& found, const std::string& file) {
+  const std::string field = differing_field(asked, found);
+  require(field.empty(), [&] {
+    return fmt::format("{} is of a run with {}, and this one has {}; give what it had, or remove it", file,
+                       describe_field(found, field), describe_field(asked, field));
+  });
+}
+
+}  // namespace stepvideo::pipeline

@@ -1,0 +1,134 @@
+#include "pipeline/step_file.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "interrupt.hpp"
+#include "io/manifest.hpp"
+
+namespace stepvideo::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path beside(const fs::path& output, const char* ending) {
+  const fs::path named = output.has_filename() ? output : output.parent_path();  // "frames/" is a folder
+  return named.string() + ending;
+}
+
+}  // namespace
+
+fs::path step_file_of(const fs::path& output) {
+  return beside(output, ".steps.safetensors");
+}
+
+fs::path latents_file_of(const fs::path& output) {
+  return beside(output, ".latents.safetensors");
+}
+
+void SavedRun::require_size(LatentShape shape, int channels) const {
+  require(latents.shape == shape && latents.channels == channels, [&] {
+    return file.string() + " holds latents of another size than its settings say; remove it and begin again";
+  });
+}
+
+SavedRun read_step_file(const fs::path& path) {
+  const auto manifest = io::read_manifest(path);
+  require(manifest.has_value(), [&] {
+    return path.string() + " is no file of a run that was stopped; remove it, or give another --output";
+  });
+  SavedRun saved{.manifest = *manifest,
+                 .steps_done = io::field<int>(*manifest, path, "step"),
+                 .latents = read_latents(path),
+                 .conditioning = read_conditioning(path),
+                 .file = path};
+  const int steps = io::field<int>(*manifest, path, "steps");
+  require(saved.steps_done >= 1 && saved.steps_done <= steps, [&] {
+    return fmt::format("{} says that {} of {} steps are done; remove it and begin again", path.string(),
+                       saved.steps_done, steps);
+  });
+  return saved;
+}
+
+double step_file_bytes(const Latents& latents, const Conditioning& conditioning) {
+  return static_cast<double>(latents.values.size_bytes() + conditioning.llm_states.size_bytes() +
+                             conditioning.clip_states.size_bytes());
+}
+
+StepKeeper::StepKeeper(fs::path file, const io::Json& manifest, const Conditioning& conditioning,
+                       std::optional<int> every, int steps_kept)
+    : file_(std::move(file)),
+      manifest_(manifest),
+      conditioning_(conditioning),
+      every_(every),
+      step_seen_(steps_kept),
+      step_kept_(steps_kept) {}
+
+bool StepKeeper::is_due(int step, int steps) const {
+  if (step == steps) return true;
+  if (every_) return step % *every_ == 0;
+  using namespace std::chrono_literals;
+  return Clock::now() - last_end_ >= std::max<Clock::duration>(10s, 100 * last_cost_);
+}
+
+void StepKeeper::observe(const StepState& state, Stage& stage) {
+  latents_ = &state.latents;
+  step_seen_ = state.step;
+  if (!is_due(state.step, state.steps)) return;
+  const auto begin = Clock::now();
+  try {
+    write(state.step, state.latents);
+    has_warned_ = false;
+  } catch (const Error& error) {
+    if (!std::exchange(has_warned_, true))
+      stage.warn(fmt::format("{}; the run goes on, and what is interrupted now is lost", error.what()));
+  }
+  last_end_ = Clock::now();
+  last_cost_ = last_end_ - begin;
+}
+
+bool StepKeeper::keep_last() noexcept {
+  try {
+    if (latents_ != nullptr && step_seen_ != step_kept_ &&
+        std::ranges::all_of(latents_->values, [](float value) { return std::isfinite(value); }))
+      write(step_seen_, *latents_);
+  } catch (const std::exception&) {
+    // The file of an earlier step, if there is one, stays.
+  }
+  return step_kept_ > 0;
+}
+
+void StepKeeper::write(int step, const Latents& latents) {
+  io::Json manifest = manifest_;
+  manifest["step"] = step;
+  const auto mask = conditioning_.mask();
+  auto tensors = named_tensors(conditioning_, mask);
+  tensors.push_back(named_tensor(latents));
+  io::write_safetensors(file_, tensors, {{"manifest", io::manifest_text(manifest)}});
+  step_kept_ = step;
+}
+
+void denoise_and_keep(Denoiser::Loaded& transformer, const Integration& run, StepKeeper& keeper,
+                      const StepObserver& observer, Progress& progress) {
+  const auto observe = [&](const StepState& state, Stage& stage) {
+    keeper.observe(state, stage);
+    if (observer) observer(state, stage);
+  };
+  try {
+    transformer.denoise(run, progress, observe);
+  } catch (const Interrupted& interrupt) {
+    if (!keeper.keep_last()) throw;
+    throw Interrupted(
+        fmt::format("interrupted {}; {} holds the work, and the same command with --resume goes on",
+                    interrupt.where(), keeper.file().string()),
+        interrupt.where());
+  } catch (const std::exception&) {
+    keeper.keep_last();
+    throw;
+  }
+}
+
+}  // namespace stepvideo::pipeline

@@ -1,0 +1,154 @@
+// A file of prompts becomes a folder of videos.
+#define BOOST_TEST_MODULE batch
+#include <set>
+
+#include "commands/generate_wishes.hpp"
+#include "support/compare.hpp"
+#include "support/program.hpp"
+
+using namespace stepvideo;
+using testing::ScratchFolder, testing::check_refused;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string demo = STEPVIDEO_DEMO_MODEL;
+using Arguments = std::vector<std::string>;
+
+testing::ProgramResult generate(Arguments more) {
+  Arguments arguments{"generate", "--model", demo, "--height", "32", "--width", "32", "--reproducible"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return testing::run_program(arguments);
+}
+
+std::size_t count(const std::string& text, const std::string& phrase) {
+  std::size_t found = 0;
+  for (std::size_t at = text.find(phrase); at != text.npos; at = text.find(phrase, at + 1)) ++found;
+  return found;
+}
+
+std::set<std::string> names_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename().string());
+  return names;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(each_video_is_what_its_line_gives_alone_and_each_component_is_loaded_once) {
+  const ScratchFolder folder;
+  const auto prompts = folder.write("prompts.txt",
+                                    "a red circle moves up\r\n\n"
+                                    "一个蓝色的方块向下移动\n"
+                                    R"({"prompt": "a cyan square", "seed": 5, "steps": 3, "height": 48, )"
+                                    R"("cfg_scale": 4, "output": "square.safetensors"})");
+  const auto result = generate({"--prompts", prompts.string(), "--steps", "2", "--output",
+                                (folder / "out").string(), "--log-file", (folder / "log.ndjson").string()});
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+  BOOST_CHECK(
+      (names_in(folder / "out") == std::set<std::string>{"001.mp4", "002.mp4", "square.safetensors"}));
+  const auto log = testing::read_text(folder / "log.ndjson");
+  for (const std::string stage : {"load Step-LLM", "load CLIP", "load transformer", "load VAE decoder"})
+    BOOST_CHECK_EQUAL(count(log, "\"stage\":\"" + stage + "\",\"event\":\"begin\""), 1u);
+
+  const auto check_alone = [&](const std::string& name, const Arguments& flags) {
+    Arguments alone{"--quiet", "--output", (folder / name).string()};
+    alone.insert(alone.end(), flags.begin(), flags.end());
+    BOOST_REQUIRE_EQUAL(generate(alone).exit_code, 0);
+    BOOST_CHECK_MESSAGE(testing::read_text(folder / name) == testing::read_text(folder / "out" / name), name);
+  };
+  check_alone("001.mp4", {"--prompt", "a red circle moves up", "--steps", "2"});
+  check_alone("002.mp4", {"--prompt", "一个蓝色的方块向下移动", "--steps", "2"});
+  const auto other = testing::run_program({"generate", "--model", demo, "--prompt", "a cyan square", "--seed",
+                                           "5", "--steps", "3", "--height", "48", "--width", "32",
+                                           "--cfg-scale", "4", "--reproducible", "--quiet", "--output",
+                                           (folder / "square.safetensors").string()});
+  BOOST_REQUIRE_EQUAL(other.exit_code, 0);
+  BOOST_CHECK(testing::read_text(folder / "square.safetensors") ==
+              testing::read_text(folder / "out/square.safetensors"));
+}
+
+BOOST_AUTO_TEST_CASE(one_failed_prompt_does_not_stop_the_others_and_resume_makes_what_is_missing) {
+  const ScratchFolder folder;
+  const fs::path out = folder / "out";
+  const auto prompts = folder.write("prompts.ndjson",
+                                    "a red circle\n"
+                                    R"({"prompt": "a green triangle", "cfg_scale": 3e38})"
+                                    "\n"
+                                    "a blue square\n");
+  const Arguments arguments{"--prompts", prompts.string(), "--steps",   "2",
+                            "--quiet",   "--output",       out.string()};
+  const auto result = generate(arguments);
+  BOOST_CHECK_EQUAL(result.exit_code, 1);
+  for (const std::string phrase :
+       {"1 of 3 prompts have no video", "prompts.ndjson line 2", "002.mp4", "NaN or infinite"})
+    BOOST_CHECK_MESSAGE(result.errors.find(phrase) != std::string::npos, result.errors);
+  BOOST_CHECK(names_in(out).contains("001.mp4") && names_in(out).contains("003.mp4"));
+  BOOST_CHECK(!names_in(out).contains("002.mp4"));
+
+  const auto first = fs::last_write_time(out / "001.mp4");
+  folder.write("prompts.ndjson", "a red circle\na green triangle\na blue square\n");
+  Arguments again = arguments;
+  again.insert(again.end(), {"--resume", "--log-file", (folder / "log.ndjson").string()});
+  if (fs::remove(out / "002.mp4.steps.safetensors"))  // what the failed prompt left is of other settings now
+    BOOST_TEST_MESSAGE("the second prompt failed while it was decoded");
+  BOOST_CHECK_EQUAL(generate(again).exit_code, 0);
+  BOOST_CHECK((names_in(out) == std::set<std::string>{"001.mp4", "002.mp4", "003.mp4"}));
+  BOOST_CHECK(fs::last_write_time(out / "001.mp4") == first);
+  BOOST_CHECK_EQUAL(
+      count(testing::read_text(folder / "log.ndjson"), "\"stage\":\"decode\",\"event\":\"begin\""), 1u);
+
+  folder.write("prompts.ndjson", "a red circle\na green triangle\na white square\n");
+  const auto differs = generate(again);
+  BOOST_CHECK_EQUAL(differs.exit_code, 2);
+  for (const std::string phrase : {"prompts.ndjson line 3", "003.mp4", "a blue square", "a white square"})
+    BOOST_CHECK_MESSAGE(differs.errors.find(phrase) != std::string::npos, differs.errors);
+}
+
+BOOST_AUTO_TEST_CASE(a_bad_line_is_named_with_its_number) {
+  const ScratchFolder folder;
+  const auto check = [&](const std::string& line, const std::vector<std::string>& phrases) {
+    const auto path = folder.write("p.txt", "a good line\n\n" + line + "\n");
+    check_refused([&] { commands::read_prompts(path); }, phrases);
+  };
+  check("{", {"p.txt line 3", "not valid JSON"});
+  check(R"({"prompt": 7})", {"p.txt line 3", "\"prompt\"", "a string"});
+  check(R"({"prompt": "x", "prompt": "y"})", {"p.txt line 3", "twice"});
+  check(R"({"negative": "x"})", {"p.txt line 3", "\"prompt\""});
+  check(R"({"prompt": "x", "stepps": 3})", {"p.txt line 3", "\"stepps\"", "did you mean steps?"});
+  check(R"({"prompt": "x", "steps": 2.5})", {"p.txt line 3", "\"steps\"", "whole number"});
+  check(R"({"prompt": "x", "seed": -1})", {"p.txt line 3", "\"seed\""});
+  for (const std::string name : {"../v.mp4", "/v.mp4", "a/v.mp4", "", ".."})
+    check(R"({"prompt": "x", "output": ")" + name + "\"}", {"p.txt line 3", "output"});
+  check("{\"prompt\": \"x\", \"output\": \"v.mp4\"}\n{\"prompt\": \"y\", \"output\": \"v.mp4\"}",
+        {"p.txt line 4", "line 3", "v.mp4"});
+  check("a broken \xff byte", {"p.txt line 3", "UTF-8"});
+  check("{\"prompt\": \"\\u001b[2J\", \"\\u001b[2J\": 1}", {"p.txt line 3", "\\u001b[2J"});
+  check_refused([&] { commands::read_prompts(folder.write("p.txt", "\n \n")); }, {"p.txt", "no prompt"});
+  check_refused([&] { commands::read_prompts(folder / "none.txt"); }, {"--prompts", "none.txt"});
+}
+
+BOOST_AUTO_TEST_CASE(every_line_is_judged_before_a_weight_is_loaded_and_nothing_is_written) {
+  const ScratchFolder folder;
+  const auto refused = [&](const std::string& line, const std::vector<std::string>& phrases,
+                           Arguments more = {}) {
+    const auto prompts = folder.write("p.txt", "a red circle\n" + line + "\n");
+    Arguments arguments{"--prompts", prompts.string(), "--output", (folder / "out").string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto result = generate(arguments);
+    BOOST_CHECK_EQUAL(result.exit_code, 2);
+    BOOST_CHECK_EQUAL(count(result.errors, "\n"), 1u);
+    for (const auto& phrase : phrases)
+      BOOST_CHECK_MESSAGE(result.errors.find(phrase) != std::string::npos,
+                          result.errors << " lacks " << phrase);
+    BOOST_CHECK(!fs::exists(folder / "out"));
+  };
+  refused(R"({"prompt": "x", "frames": 20})", {"p.txt line 2", "17 frames"});
+  refused(R"({"prompt": "x", "steps": 0})", {"p.txt line 2", "steps is 0"});
+  refused(R"({"prompt": "x", "output": "v.avi"})", {"p.txt line 2", ".avi"});
+  refused(R"({"prompt": "x", "output": "001.mp4"})", {"p.txt line 2", "001.mp4", "line 1"});
+  refused(
+      R"({"prompt": "x", "frames": 1048560, "height": 1048576, "width": 1048576, "output": "v.safetensors"})",
+      {"p.txt line 2", "GiB"});
+  refused("another", {"--prompts and --prompt"}, {"--prompt", "x"});
+}
