@@ -167,13 +167,12 @@ bool is_finished(const Job& job) {
 void prepare(std::vector<Job>& jobs, const std::vector<std::string>& names, const Flags& flags,
              const pipeline::Generator& generator, const Json& manifest,
              const pipeline::RunOptions& options) {
-  double bytes = 0;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     Job& job = jobs[i];
     job.manifest = manifest;
     pipeline::put_request(job.manifest, job.request);
     try {
-      generator.require_possible(job.request, job.output, names[i]);
+      generator.require_possible(job.request, job.output);
       if (flags.keep.finds_work(job.output))
         generator.resume(job, options);
       else
@@ -181,8 +180,14 @@ void prepare(std::vector<Job>& jobs, const std::vector<std::string>& names, cons
     } catch (const RequestError& error) {
       throw flags.prompts ? RequestError(names[i] + ": " + error.what()) : error;
     }
-    if (!job.is_done) bytes += generator.disk_bytes(job.request, job.output);
   }
+}
+
+/// Throws RequestError when the disk cannot hold what the jobs need at once.
+void require_disk(const std::vector<Job>& jobs, const Flags& flags, const pipeline::Generator& generator) {
+  double bytes = 0;
+  for (const Job& job : jobs)
+    if (!job.is_done) bytes += generator.disk_bytes(job.request, job.output);
   io::require_free_space("--output", flags.output, bytes);
 }
 
@@ -238,6 +243,7 @@ void generate(const Arguments& arguments) {
   if (flags.like) compare_models(flags, has_model, manifest, *base);
   prepare(jobs, names, flags, generator, manifest, options);
   const auto costs = plan_jobs(jobs, names, flags);
+  require_disk(jobs, flags, generator);
   if (flags.prompts) fs::create_directory(flags.output);
 
   Progress progress = start_progress(flags.common);

@@ -68,9 +68,8 @@ Generator::Generator(const fs::path& model)
   io::require_known_scheduler(model);
 }
 
-void Generator::require_possible(const Request& request, const fs::path& output,
-                                 const std::string& output_name) const {
-  io::require_video_output_size(output_name, output, request.video);
+void Generator::require_possible(const Request& request, const fs::path& output) const {
+  io::require_video_output_size("--output", output, request.video);
   denoiser_.require_fits(encoder_.llm_width(), encoder_.clip_width(), request.settings,
                          codec_.latent_channels());
 }

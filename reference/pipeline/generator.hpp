@@ -40,10 +40,8 @@ class Generator {
   /// RequestError naming what is missing or wrong.
   explicit Generator(const std::filesystem::path& model);
 
-  /// Throws RequestError when this model cannot make that video, or the output, which the message calls
-  /// `output_name`, cannot hold it.
-  void require_possible(const Request& request, const std::filesystem::path& output,
-                        const std::string& output_name) const;
+  /// Throws RequestError when this model cannot make that video, or --output cannot hold it.
+  void require_possible(const Request& request, const std::filesystem::path& output) const;
 
   /// What making it needs on the disk at least: step files, and the output where that is not compressed.
   double disk_bytes(const Request& request, const std::filesystem::path& output) const;

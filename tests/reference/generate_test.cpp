@@ -130,6 +130,8 @@ BOOST_AUTO_TEST_CASE(like_repeats_a_run_bit_for_bit_and_flags_override_it) {
   const std::vector<std::string> asked = {"--prompt",     "一个\"红色\"的圆",
                                           "--negative",   "blue",
                                           "--seed",       "18446744073709551615",
+                                          "--height",
+                                          "32",
                                           "--width",      "48",
                                           "--cfg-scale",  "3.3",
                                           "--time-shift", "1.7"};
