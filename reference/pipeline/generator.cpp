@@ -159,8 +159,15 @@ void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progre
   if (due.empty()) return;
   try {
     std::unique_ptr<VideoCodec::Decoder> decoder;
-    tell_cost(due, options, progress,
-              [&] { decoder = codec_.load_decoder(due.front()->request.precision, progress); });
+    try {
+      tell_cost(due, options, progress,
+                [&] { decoder = codec_.load_decoder(due.front()->request.precision, progress); });
+    } catch (const Interrupted&) {
+      throw;
+    } catch (const std::exception& failure) {
+      for (Job* const job : due) job->failure = with_remedy(failure, model_, *job);
+      return;
+    }
     for (Job* const job : due) {
       if (jobs.size() > 1) progress.tell(job->output.string());
       try {

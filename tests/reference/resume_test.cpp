@@ -168,6 +168,23 @@ BOOST_AUTO_TEST_CASE(a_decode_that_fails_leaves_the_latents_and_says_the_command
   BOOST_CHECK(fs::exists(steps));
 }
 
+BOOST_AUTO_TEST_CASE(a_decoder_that_cannot_be_loaded_leaves_the_latents_too) {
+  const ScratchFolder folder, model;
+  fs::copy(demo, model / "m", fs::copy_options::recursive);
+  const auto vae = io::SafetensorsFile::open(demo + "/vae/vae_v2.safetensors");
+  std::vector<io::NamedTensor> tensors;
+  const std::vector<std::byte> ones(vae.tensors().at("decoder.conv_out.weight").bytes.size(),
+                                    std::byte{0xFF});
+  for (const auto& [name, record] : vae.tensors())
+    tensors.push_back({name, record.dtype, record.shape,
+                       name == "decoder.conv_out.weight" ? std::span(ones) : record.bytes});  // NaN
+  io::write_safetensors(model / "m/vae/vae_v2.safetensors", tensors);
+  auto arguments = small(folder / "v.mp4");
+  *std::ranges::find(arguments, demo) = (model / "m").string();
+  check_says(run(arguments), 1, {"decoder.conv_out.weight", "finishes the job: stepvideo decode"});
+  BOOST_CHECK_EQUAL(steps_in(folder / "v.mp4.steps.safetensors"), 30);
+}
+
 BOOST_AUTO_TEST_CASE(resume_needs_nothing_but_the_output_and_names_what_differs) {
   const ScratchFolder whole, folder;
   const fs::path output = folder / "v.safetensors", steps = output.string() + ".steps.safetensors";
