@@ -58,10 +58,13 @@ void Stage::step(std::optional<double> predicted_seconds) {
   ++steps_done_;
   if (!predicted_seconds && predicted_seconds_ && steps_ > 0)
     predicted_seconds = *predicted_seconds_ / steps_;
+  const std::uint64_t moved = bytes_ - std::exchange(bytes_before_step_, bytes_);
   log({.kind = Event::Kind::step,
        .step = steps_done_,
        .seconds = seconds_since(step_begin_),
-       .predicted_seconds = predicted_seconds});
+       .predicted_seconds = predicted_seconds,
+       .bytes = moved > 0 ? std::optional(moved) : std::nullopt,
+       .peak_bytes = progress_.peak_since_last_step(*this)});
   step_begin_ = Clock::now();
   progress_.show_step(*this);
   throw_if_interrupted(steps_ > 0 ? fmt::format("after step {} of {}", steps_done_, steps_)
@@ -97,16 +100,20 @@ Stage Progress::begin(const std::string& name, int steps) {
   stage.log({.kind = Event::Kind::begin, .predicted_seconds = stage.predicted_seconds_});
   const std::string text =
       steps > 0 ? fmt::format("{}: {} step{}", name, steps, steps == 1 ? "" : "s") : name;
-  if (is_terminal_ && output_ != nullptr) {
-    *output_ << erase_line << text << std::flush;
-  } else {
-    print_line(text);
-  }
+  show_line(text);
   return stage;
 }
 
 void Progress::stop_if_interrupted(const Stage& stage) {
   throw_if_interrupted(fmt::format("after stage '{}'", stage.name_));
+}
+
+/// Of the step where the system can forget the peak, else of all so far; the stage keeps the largest.
+std::uint64_t Progress::peak_since_last_step(Stage& stage) {
+  const std::uint64_t peak = peak_memory_.bytes();
+  stage.peak_bytes_ = std::max(stage.peak_bytes_, peak);
+  if (peak_is_per_stage_) peak_memory_.reset();
+  return peak;
 }
 
 void Progress::show_step(Stage& stage) {
@@ -121,15 +128,12 @@ void Progress::show_step(Stage& stage) {
   if (const int left = stage.steps_ - stage.steps_done_; left > 0)
     text += fmt::format(", about {} left",
                         duration_text(elapsed / (stage.steps_done_ - stage.steps_skipped_) * left));
-  if (is_terminal_) {
-    *output_ << erase_line << text << std::flush;
-  } else {
-    print_line(text);
-  }
+  show_line(text);
 }
 
 void Progress::end(const Stage& stage) {
-  const StageCost row{stage.name_, seconds_since(stage.begin_), peak_memory_.bytes()};
+  const StageCost row{stage.name_, seconds_since(stage.begin_),
+                      std::max(stage.peak_bytes_, peak_memory_.bytes())};
   stages_.push_back(row);
   const ProcessorTime used = ProcessorTime::now();
   events_.write(
@@ -148,12 +152,29 @@ void Progress::fail(const Stage& stage, const std::string& message) {
   events_.write({.kind = Event::Kind::error,
                  .stage = stage.name_,
                  .seconds = seconds_since(stage.begin_),
-                 .peak_bytes = peak_memory_.bytes(),
+                 .peak_bytes = std::max(stage.peak_bytes_, peak_memory_.bytes()),
                  .message = message});
   if (is_terminal_ && output_ != nullptr) *output_ << '\n' << std::flush;
 }
 
+void Progress::show_line(const std::string& text) {
+  if (!can_draw()) return print_line(text);
+  shown_line_ = text;
+  *output_ << erase_line << text << std::flush;
+}
+
+void Progress::draw(const std::vector<std::string>& lines) {
+  if (!can_draw()) return;
+  std::string text = "\r";
+  if (drawn_lines_ > 0) text += fmt::format("\x1b[{}A", drawn_lines_);
+  text += "\x1b[J";
+  for (const std::string& line : lines) text += line + "\x1b[0m\n";
+  *output_ << text << shown_line_ << std::flush;
+  drawn_lines_ = lines.size();
+}
+
 void Progress::print_line(const std::string& text) const {
+  drawn_lines_ = 0;
   if (output_ != nullptr) *output_ << (is_terminal_ ? erase_line : "") << text << '\n' << std::flush;
 }
 

@@ -29,7 +29,8 @@ struct ProcessorTime {
 /// The stage that is running; made by Progress::stage().
 class Stage {
  public:
-  /// One more step is done. Throws Interrupted when a signal came ("interrupted after step 12 of 50; ...").
+  /// One more step is done; its event tells the peak memory and the bytes moved since the last one. Throws
+  /// Interrupted when a signal came ("interrupted after step 12 of 50; ...").
   void step(std::optional<double> predicted_seconds = {});
   /// That many steps were done in an earlier run.
   void skip(int steps) { steps_done_ = steps_skipped_ = steps; }
@@ -50,7 +51,7 @@ class Stage {
   std::string name_;
   int steps_ = 0, steps_done_ = 0, steps_skipped_ = 0;
   std::optional<double> predicted_seconds_;
-  std::uint64_t bytes_ = 0;
+  std::uint64_t bytes_ = 0, bytes_before_step_ = 0, peak_bytes_ = 0;
   ProcessorTime processor_begin_ = ProcessorTime::now();
   Clock::time_point begin_ = Clock::now(), step_begin_ = begin_, last_shown_ = begin_;
 };
@@ -103,6 +104,13 @@ class Progress {
   /// Adds facts of the run to the event log's next line.
   void describe(RunFacts facts) { events_.describe(std::move(facts)); }
 
+  /// Whether draw() has a terminal to draw on.
+  bool can_draw() const { return output_ != nullptr && is_terminal_; }
+  /// Puts lines above the line that tells the step, over those that were drawn last; what is told later stays
+  /// below. Nothing where can_draw() is false.
+  void draw(const std::vector<std::string>& lines);
+
+
   /// The stages that are over, in their order.
   const std::vector<StageCost>& stages() const { return stages_; }
   /// A line for the reader, between stages.
@@ -118,11 +126,16 @@ class Progress {
   void end(const Stage& stage);
   static void stop_if_interrupted(const Stage& stage);
   void fail(const Stage& stage, const std::string& message);
+  std::uint64_t peak_since_last_step(Stage& stage);
   void show_step(Stage& stage);
   void print_line(const std::string& text) const;
+  /// On a terminal the line that the next one replaces; elsewhere a line like any other.
+  void show_line(const std::string& text);
 
   std::ostream* output_ = nullptr;  // nullptr: quiet
   bool is_terminal_ = false;
+  std::string shown_line_;
+  mutable std::size_t drawn_lines_ = 0;  // right above the shown line
   Clock::time_point start_ = Clock::now();
   EventLog events_;
   PeakMemory peak_memory_;

@@ -15,6 +15,7 @@ const std::vector<Command>& all_commands() {
       {"convert", "weights to safetensors: merge, split, cast, rename", convert},
       {"ramp", "a request at rising sizes: what it will cost, before it is run", ramp},
       {"explain", "what a run did, from its event logs", explain},
+      {"report", "what a run did, as a page with its video", report},
       {"plan", "which topology fits, what it costs, how long it takes", plan},
       {"doctor", "says whether this machine will run, and what to fix", doctor},
       {"bench", "measures the kernels on this machine", bench},

@@ -32,6 +32,7 @@ void encode(const Arguments& arguments);
 void convert(const Arguments& arguments);
 void ramp(const Arguments& arguments);
 void explain(const Arguments& arguments);
+void report(const Arguments& arguments);
 void bench(const Arguments& arguments);
 void doctor(const Arguments& arguments);
 void plan(const Arguments& arguments);

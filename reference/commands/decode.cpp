@@ -48,6 +48,7 @@ void decode(const Arguments& arguments) {
       start_manifest("decode", common.model, common.precision, {io::Component::vae}, provenance);
   add_source(manifest, "latents", latents_path, provenance);
   Progress progress = start_progress(common);
+  progress.describe({{"output", output.string()}});
   options.manifest = manifest_writer(manifest, progress, provenance);
   codec.load_decoder(common.precision, progress)->decode(latents, output, options, progress);
   progress.print_summary();

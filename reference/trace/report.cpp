@@ -12,6 +12,8 @@
 namespace stepvideo::trace {
 namespace {
 
+}  // namespace
+
 std::string state_text(Summary::State state) {
   switch (state) {
     case Summary::State::finished:
@@ -23,6 +25,8 @@ std::string state_text(Summary::State state) {
   }
   return "cut short";
 }
+
+namespace {
 
 std::size_t longest_name(const std::vector<StageSummary>& stages) {
   std::size_t width = 5;
@@ -125,7 +129,8 @@ std::string messages_text(const Summary& summary) {
 Explained explain_run(const std::vector<std::filesystem::path>& paths) {
   Run run = read_run(paths);
   auto offsets = align_clocks(run);
-  return {std::move(offsets), summarize(run)};
+  Summary summary = summarize(run);
+  return {std::move(run), std::move(offsets), std::move(summary)};
 }
 
 std::string to_text(const Explained& explained) {

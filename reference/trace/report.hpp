@@ -10,12 +10,16 @@ namespace stepvideo::trace {
 
 /// A run that was read, aligned and summed up.
 struct Explained {
+  Run run;  ///< on one clock
   std::vector<ClockOffset> offsets;
   Summary summary;
 };
 
 /// Reads the logs of one run (log.hpp), aligns and sums them up.
 Explained explain_run(const std::vector<std::filesystem::path>& paths);
+
+/// "finished", "stopped by an error", "cut short".
+std::string state_text(Summary::State state);
 
 /// Text for a terminal, lines of at most some 120 columns, and the same as JSON.
 std::string to_text(const Explained& explained);

@@ -1,0 +1,123 @@
+#include <cctype>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "commands/command.hpp"
+#include "commands/options.hpp"
+#include "io/base64.hpp"
+#include "io/manifest.hpp"
+#include "io/pending_file.hpp"
+#include "io/video.hpp"
+#include "trace/html.hpp"
+#include "trace/units.hpp"
+
+namespace stepvideo::commands {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Flags with values may stand in any order around the logs, which have none.
+struct ReportArguments {
+  Arguments flags;
+  std::vector<fs::path> logs;
+};
+
+ReportArguments split(const Arguments& arguments) {
+  ReportArguments result;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "-o") {
+      result.flags.push_back("--output");
+    } else if (argument.starts_with("--")) {
+      result.flags.push_back(argument);
+      if (argument == "--help" || argument.find('=') != argument.npos) continue;
+    } else {
+      result.logs.emplace_back(argument);
+      continue;
+    }
+    if (i + 1 < arguments.size()) result.flags.push_back(arguments[++i]);
+  }
+  return result;
+}
+
+/// The video that the log names, where it is still there: from here, or beside the log.
+std::optional<fs::path> logged_video(const trace::Explained& explained) {
+  const auto output = explained.summary.facts.find("output");
+  if (output == explained.summary.facts.end()) return {};
+  std::error_code unused;
+  for (const fs::path& path : {fs::path(output->second), explained.run.front().file.parent_path() /
+                                                             fs::path(output->second).filename()})
+    if (fs::exists(path, unused)) return path;
+  return {};
+}
+
+/// A path as part of an address.
+std::string as_link(const fs::path& path) {
+  std::string link;
+  for (const unsigned char c : path.generic_string()) {
+    const bool is_plain =
+        std::isalnum(c) || std::string_view("-._~/").find(static_cast<char>(c)) != std::string_view::npos;
+    link += is_plain ? std::string(1, static_cast<char>(c)) : fmt::format("%{:02X}", c);
+  }
+  return link;
+}
+
+trace::HtmlVideo video_of(const fs::path& path, const fs::path& report, double most_megabytes) {
+  const io::VideoKind kind = io::video_kind(path);
+  const bool is_mp4 = kind == io::VideoKind::mp4;
+  if (!is_mp4 && kind != io::VideoKind::webm)
+    return {.source = {},
+            .caption = path.string() + ", which browsers do not play; an .mp4 or .webm stands here"};
+  const auto bytes = static_cast<double>(fs::file_size(path));
+  const std::string caption = fmt::format("{}, {:.2f} MB", path.filename().string(), bytes * 1e-6);
+  if (bytes > most_megabytes * 1e6) {
+    const fs::path folder = fs::absolute(report).parent_path();
+    return {.source = as_link(fs::proximate(fs::absolute(path), folder)),
+            .caption = caption + ", in its own file, which must stay where it is"};
+  }
+  std::ifstream file(path, std::ios::binary);
+  const std::string content{std::istreambuf_iterator<char>(file), {}};
+  require(file.good() || file.eof(),
+          [&] { return fmt::format("--video: {} cannot be read", path.string()); });
+  return {.source = fmt::format("data:video/{};base64,{}", is_mp4 ? "mp4" : "webm", io::base64(content)),
+          .caption = caption};
+}
+
+}  // namespace
+
+void report(const Arguments& arguments) {
+  const auto [flags, logs] = split(arguments);
+  fs::path output;
+  std::optional<fs::path> video;
+  double most_megabytes = 50;
+  FlagParser parser("report", "a run as one page: report events.ndjson [more.ndjson ...] -o report.html");
+  parser.flag("output", output, "HTML file to write; -o is the same")
+      .flag("video", video, "the video on the page [the output that the log names]")
+      .flag("embed-limit", most_megabytes, "MB up to which the video is put into the page [50]")
+      .require("output");
+  if (!parser.parse(flags)) return;
+  require(!logs.empty(), [] {
+    return "report: no log is named; give the files that --log-file wrote, one a rank, or their folder";
+  });
+  io::require_writable_output("--output", output, {".html", ".htm"});
+  std::error_code unused;
+  require(!video || fs::exists(*video, unused),
+          [&] { return fmt::format("--video: {} is not there", video->string()); });
+
+  const auto explained = trace::explain_run(logs);
+  if (!video) video = logged_video(explained);
+  trace::HtmlExtras extras{.title = logs.front().filename().string()};
+  if (video) {
+    extras.video = video_of(*video, output, most_megabytes);
+    try {
+      extras.manifest = io::read_manifest(*video);
+    } catch (const RequestError&) {  // no video that can be opened has no manifest; the page shows the rest
+    }
+  }
+  io::write_file(output, trace::to_html(explained, extras));
+}
+
+}  // namespace stepvideo::commands
