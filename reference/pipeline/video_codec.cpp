@@ -1,5 +1,7 @@
 #include "pipeline/video_codec.hpp"
 
+#include <algorithm>
+#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
@@ -63,6 +65,25 @@ std::unique_ptr<VideoCodec::Decoder> VideoCodec::load_decoder(Precision precisio
       stage.moved(weights_.bytes());
       return std::make_unique<LoadedDecoder<T>>(model::VaeDecoder<T, Host>(host, weights_));
     });
+  });
+}
+
+FrameDecoder VideoCodec::load_frame_decoder(Precision precision, Progress& progress) const {
+  return with_element(precision, [&]<Element T>() -> FrameDecoder {
+    auto decoder = progress.stage("load VAE decoder (preview)", 0, [&](Stage& stage) {
+      stage.moved(weights_.bytes());
+      return std::make_shared<model::VaeDecoder<T, Host>>(host, weights_);
+    });
+    return [decoder](const Latents& frame) {
+      Picture picture;
+      decoder->decode({frame.values.data(), 1, frame.channels, frame.shape},
+                      [&](VideoView<const float> image) {
+                        picture = {static_cast<int>(image.height), static_cast<int>(image.width),
+                                   Buffer<float>(image.size())};
+                        std::copy_n(image.data, image.size(), picture.pixels.begin());
+                      });
+      return picture;
+    };
   });
 }
 

@@ -8,6 +8,7 @@
 #include "model/vae_config.hpp"
 #include "pipeline/latents.hpp"
 #include "pipeline/precision.hpp"
+#include "pipeline/preview.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::pipeline {
@@ -35,6 +36,9 @@ class VideoCodec {
                         const io::VideoOptions& options, Progress& progress) = 0;
   };
   std::unique_ptr<Decoder> load_decoder(Precision precision, Progress& progress) const;
+
+  /// The decoder in memory, for single latent frames; weights are loaded by the call.
+  FrameDecoder load_frame_decoder(Precision precision, Progress& progress) const;
 
   /// Mean and log-variance, (1, frames, channels, height, width) each. Throws RequestError when the video is
   /// off the grid.
