@@ -2,6 +2,7 @@
 
 #include "commands/command.hpp"
 #include "commands/keep_flags.hpp"
+#include "commands/preview_flags.hpp"
 #include "commands/provenance.hpp"
 #include "commands/sampling_flags.hpp"
 #include "commands/session.hpp"
@@ -32,6 +33,7 @@ void denoise(const Arguments& arguments) {
   std::optional<fs::path> latents_path;
   SamplingFlags sampling;
   KeepFlags keep;
+  PreviewFlags previews;
   ProvenanceFlags provenance;
   FlagParser parser("denoise", "noise becomes latents, for given text states");
   parser.common()
@@ -42,11 +44,16 @@ void denoise(const Arguments& arguments) {
       .require("output");
   sampling.declare(parser);
   keep.declare(parser);
+  previews.declare(parser);
   provenance.declare(parser);
   if (!parser.parse(arguments)) return;
   keep.check();
   const CommonOptions& common = parser.common_options();
   io::require_writable_output("--output", output, {".safetensors"});
+
+  const pipeline::PreviewOptions preview = previews.options(common);
+  std::optional<pipeline::VideoCodec> codec;
+  if (preview.is_on()) codec.emplace(common.model);
 
   const pipeline::Denoiser denoiser(common.model);
   auto conditioning = pipeline::read_conditioning(conditioning_path);
@@ -90,10 +97,12 @@ void denoise(const Arguments& arguments) {
   if (is_done) return progress.tell(output.string() + " is there already, made by the same run");
   trace::tell_run(progress, video, settings.steps, to_string(common.precision), cost);
   if (steps_done < settings.steps) {
+    pipeline::StepObserver observer;
+    if (codec) observer = preview_observer(preview, *codec, common.precision, progress);
     const auto transformer = denoiser.load(common.precision, progress);
     pipeline::StepKeeper keeper(pipeline::step_file_of(output), manifest, conditioning, keep.every,
                                 steps_done);
-    pipeline::denoise_and_keep(*transformer, {conditioning, settings, *start, steps_done}, keeper, {},
+    pipeline::denoise_and_keep(*transformer, {conditioning, settings, *start, steps_done}, keeper, observer,
                                progress);
   }
   add_stages(manifest, progress, provenance);

@@ -8,8 +8,10 @@
 #include "commands/command.hpp"
 #include "commands/generate_wishes.hpp"
 #include "commands/keep_flags.hpp"
+#include "commands/preview_flags.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
+#include "commands/video_flags.hpp"
 #include "io/manifest.hpp"
 #include "io/pending_file.hpp"
 #include "io/video.hpp"
@@ -31,6 +33,8 @@ struct Flags {
   Wishes wishes;
   ProvenanceFlags provenance;
   KeepFlags keep;
+  PreviewFlags previews;
+  VideoFlags video;
   bool keeps_latents = false;
   fs::path output;
   std::optional<fs::path> prompts, like;
@@ -51,13 +55,19 @@ struct Flags {
         .flag("output", output, io::video_output_help)
         .require("output");
     wishes.sampling.declare(parser);
+    video.declare(parser);
     keep.declare(parser);
+    previews.declare(parser);
     parser.toggle("keep-latents", keeps_latents,
                   "leave the final latents beside the output, as OUTPUT.latents.safetensors");
     provenance.declare(parser);
     if (!parser.parse(arguments)) return false;
     common = parser.common_options();
     keep.check();
+    require(!prompts || previews.path.empty(), [] {
+      return "--preview-path and --prompts are given, and the videos would share the files; one of them "
+             "works";
+    });
     require(!prompts || (!wishes.prompt && !like), [&] {
       return fmt::format("--prompts and {} are given; one of them works", like ? "--like" : "--prompt");
     });
@@ -235,11 +245,15 @@ void generate(const Arguments& arguments) {
   auto jobs = read_jobs(flags, base, names);
 
   const pipeline::Generator generator(flags.common.model);
-  const pipeline::RunOptions options{.keep_every = flags.keep.every,
-                                     .keeps_latents = flags.keeps_latents,
-                                     .tells_cost = !flags.provenance.is_reproducible};
-  const Json manifest = start_manifest("generate", flags.common.model, jobs.front().request.precision,
-                                       components, flags.provenance);
+  pipeline::RunOptions options{.keep_every = flags.keep.every,
+                               .keeps_latents = flags.keeps_latents,
+                               .tells_cost = !flags.provenance.is_reproducible};
+  if (base) flags.video.take_missing(*base);
+  options.video = flags.video.options();
+  const pipeline::PreviewOptions preview = flags.previews.options(flags.common);
+  Json manifest = start_manifest("generate", flags.common.model, jobs.front().request.precision, components,
+                                 flags.provenance);
+  flags.video.put(manifest);
   if (flags.like) compare_models(flags, has_model, manifest, *base);
   prepare(jobs, names, flags, generator, manifest, options);
   const auto costs = plan_jobs(jobs, names, flags);
@@ -252,6 +266,9 @@ void generate(const Arguments& arguments) {
   if (jobs.size() == 1)
     trace::tell_run(progress, jobs[0].request.video, jobs[0].request.settings.steps,
                     to_string(jobs[0].request.precision), costs[0]);
+  progress.describe({{"output", flags.output.string()}});
+  if (preview.is_on())
+    options.observer = preview_observer(preview, generator.codec(), jobs.front().request.precision, progress);
   generator.run(jobs, options, progress);
   if (!flags.prompts && jobs[0].failure) std::rethrow_exception(jobs[0].failure);
   progress.print_summary();

@@ -1,10 +1,12 @@
 // The flags that show a video while it is made.
 #pragma once
 #include <iostream>
+#include <memory>
 #include <optional>
 
 #include "commands/options.hpp"
 #include "pipeline/preview.hpp"
+#include "pipeline/video_codec.hpp"
 
 namespace stepvideo::commands {
 
@@ -32,10 +34,17 @@ struct PreviewFlags {
   }
 };
 
-/// Says once that nothing will be drawn, where that is so.
-inline void tell_where_previews_go(const pipeline::PreviewOptions& options, const Progress& progress) {
+/// What shows every step, or nothing where the options ask for none. Says once where nothing can be drawn.
+/// `codec` is asked for the VAE's decoder, which stays in memory.
+inline pipeline::StepObserver preview_observer(const pipeline::PreviewOptions& options,
+                                               const pipeline::VideoCodec& codec, Precision precision,
+                                               Progress& progress) {
   if (options.in_terminal && !progress.can_draw())
     std::cerr << "--preview: this is no terminal, nothing is drawn; --preview-every writes files\n";
+  if (options.every == 0 && !(options.in_terminal && progress.can_draw())) return {};
+  const auto preview =
+      std::make_shared<pipeline::Preview>(options, codec.load_frame_decoder(precision, progress), progress);
+  return [preview](const pipeline::StepState& state, Stage& stage) { preview->show(state, stage); };
 }
 
 }  // namespace stepvideo::commands

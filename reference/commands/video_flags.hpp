@@ -2,8 +2,10 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "commands/options.hpp"
+#include "io/json.hpp"
 #include "io/video.hpp"
 
 namespace stepvideo::commands {
@@ -14,6 +16,17 @@ struct VideoFlags {
   void declare(FlagParser& parser) {
     parser.flag("fps", fps, "frames a second of the output, as in 25, 23.976 or 30000/1001 [25]")
         .flag("chroma", chroma, "420 or 444: colour for every four pixels or for each [420; 444 in .y4m]");
+  }
+
+  /// What a manifest tells of it, where the flags are silent; and into a manifest what was asked for.
+  void take_missing(const io::Json& manifest) {
+    for (const auto& [name, value] : {std::pair{"fps", &fps}, {"chroma", &chroma}})
+      if (!*value && manifest.contains(name) && manifest[name].is_string())
+        *value = manifest[name].get<std::string>();
+  }
+  void put(io::Json& manifest) const {
+    if (fps) manifest["fps"] = *fps;
+    if (chroma) manifest["chroma"] = *chroma;
   }
 
   /// Throws RequestError naming the flag whose value does not work. `usual` is the rate without --fps.

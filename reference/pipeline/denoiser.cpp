@@ -65,7 +65,9 @@ class LoadedTransformer final : public Denoiser::Loaded {
                   static_cast<float>(settings.cfg_scale), schedule.step_size(step), latents.values.vector());
       require_finite(latents, step + 1, settings);
       if (observer)
-        observer({step + 1, settings.steps, schedule.sigma(step + 1), latents, batch_of(velocities)}, stage);
+        observer({step + 1, settings.steps, schedule.sigma(step + 1), static_cast<float>(settings.cfg_scale),
+                  latents, batch_of(velocities)},
+                 stage);
       stage.step();
     }
   }

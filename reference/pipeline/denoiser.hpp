@@ -21,6 +21,7 @@ struct StepState {
   int step = 0;            ///< steps done, from 1
   int steps = 0;           ///< of the whole run
   float sigma = 0;         ///< of the latents: 0 is noise, 1 the video
+  float guidance = 1;      ///< by which the two velocities became one
   const Latents& latents;  ///< after the step
   /// Of the step, (2, channels, latent shape): the prompt's velocity, then the negative prompt's.
   LatentsView<const float> velocities;

@@ -48,9 +48,13 @@ std::string quoted(const fs::path& path) {
 
 /// The command that makes the job's output from its latents.
 std::string decode_command(const fs::path& model, const Job& job) {
-  return fmt::format("stepvideo decode --model {} --latents {} --output {}{}", quoted(model),
-                     quoted(step_file_of(job.output)), quoted(job.output),
-                     job.request.precision == Precision::bf16 ? " --precision bf16" : "");
+  std::string command = fmt::format("stepvideo decode --model {} --latents {} --output {}{}", quoted(model),
+                                    quoted(step_file_of(job.output)), quoted(job.output),
+                                    job.request.precision == Precision::bf16 ? " --precision bf16" : "");
+  for (const char* const name : {"fps", "chroma"})
+    if (job.manifest.contains(name))
+      command += fmt::format(" --{} {}", name, job.manifest[name].get<std::string>());
+  return command;
 }
 
 /// The failure of a decode, with the command that finishes the job.
@@ -193,7 +197,9 @@ void Generator::decode_one(VideoCodec::Decoder& decoder, Job& job, const RunOpti
     if (options.tells_cost) add_stages(job.manifest, progress, begin);
     return io::manifest_text(job.manifest);
   };
-  decoder.decode(*job.latents, job.output, {.manifest = manifest}, progress);
+  io::VideoOptions video = options.video;
+  video.manifest = manifest;
+  decoder.decode(*job.latents, job.output, video, progress);
   job.latents.reset();
   job.is_done = true;
   const fs::path kept = step_file_of(job.output);

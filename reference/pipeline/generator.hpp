@@ -31,6 +31,7 @@ struct RunOptions {
   std::optional<int> keep_every = {};  ///< steps between two step files; as StepKeeper
   bool keeps_latents = false;          ///< leave the final latents beside each output
   bool tells_cost = true;              ///< put what the stages took into the manifests
+  io::VideoOptions video = {};         ///< of the outputs; run() adds the manifest
   StepObserver observer = {};          ///< sees every step
 };
 
@@ -42,6 +43,8 @@ class Generator {
 
   /// Throws RequestError when this model cannot make that video, or --output cannot hold it.
   void require_possible(const Request& request, const std::filesystem::path& output) const;
+
+  const VideoCodec& codec() const { return codec_; }
 
   /// What making it needs on the disk at least: step files, and the output where that is not compressed.
   double disk_bytes(const Request& request, const std::filesystem::path& output) const;

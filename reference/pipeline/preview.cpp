@@ -125,7 +125,7 @@ Preview::Preview(PreviewOptions options, FrameDecoder decode, Progress& progress
   options_.in_terminal = options_.in_terminal && progress_.can_draw();
 }
 
-void Preview::show(const PreviewStep& step, Stage& stage) {
+void Preview::show(const StepState& step, Stage& stage) {
   const bool is_file_due = options_.every > 0 && (step.step % options_.every == 0 || step.step == step.steps);
   const bool draws = is_due_in_terminal(step);
   if (has_failed_ || (!is_file_due && !draws)) return;
@@ -149,12 +149,12 @@ void Preview::show(const PreviewStep& step, Stage& stage) {
 }
 
 /// The first and the last step are shown; between them drawing takes at most half of the time.
-bool Preview::is_due_in_terminal(const PreviewStep& step) const {
+bool Preview::is_due_in_terminal(const StepState& step) const {
   if (!options_.in_terminal) return false;
   return spent_ == Clock::duration{} || step.step == step.steps || 2 * spent_ <= Clock::now() - begin_;
 }
 
-Picture Preview::picture_of(const PreviewStep& step) const {
+Picture Preview::picture_of(const StepState& step) const {
   std::vector<Picture> pictures;
   for (const int frame : preview_frames(step.latents.shape, most_pictures))
     pictures.push_back(

@@ -2,25 +2,14 @@
 #pragma once
 #include <chrono>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include <stepvideo/kernels/elementwise/latents.hpp>
-
-#include "pipeline/latents.hpp"
+#include "pipeline/denoiser.hpp"
+#include "pipeline/picture.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::pipeline {
-
-/// RGB in [-1, 1], (height, width, 3).
-struct Picture {
-  int height = 0, width = 0;
-  Buffer<float> pixels;
-};
-
-/// Makes one frame of one latent frame.
-using FrameDecoder = std::function<Picture(const Latents& frame)>;
 
 /// The latent frames that stand for a video: the first of each of at most `most` chunks, evenly spread.
 std::vector<int> preview_frames(LatentShape shape, int most);
@@ -51,26 +40,18 @@ struct PreviewOptions {
   std::filesystem::path file(int step) const;
 };
 
-/// One step of the integration.
-struct PreviewStep {
-  int step = 0, steps = 0;  ///< steps done, of all
-  float sigma = 0, guidance = 1;
-  const Latents& latents;  ///< after the step
-  LatentsView<const float> velocities;
-};
-
 /// Shows steps in the terminal, into files, or both. What fails is told once and ends the previews, not the
 /// run.
 class Preview {
  public:
   Preview(PreviewOptions options, FrameDecoder decode, Progress& progress);
 
-  void show(const PreviewStep& step, Stage& stage);
+  void show(const StepState& step, Stage& stage);
 
  private:
   using Clock = std::chrono::steady_clock;
-  Picture picture_of(const PreviewStep& step) const;
-  bool is_due_in_terminal(const PreviewStep& step) const;
+  Picture picture_of(const StepState& step) const;
+  bool is_due_in_terminal(const StepState& step) const;
 
   PreviewOptions options_;
   FrameDecoder decode_;

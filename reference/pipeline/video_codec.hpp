@@ -7,8 +7,8 @@
 #include "io/video.hpp"
 #include "model/vae_config.hpp"
 #include "pipeline/latents.hpp"
+#include "pipeline/picture.hpp"
 #include "pipeline/precision.hpp"
-#include "pipeline/preview.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::pipeline {

@@ -31,7 +31,7 @@ struct Flow {
       velocities[12 + i] = 1;  // the negative prompt's
     }
   }
-  PreviewStep step(int step, int steps) const {
+  StepState step(int step, int steps) const {
     return {step, steps, 0.5f, 2.0f, latents, {velocities.data(), 2, 2, {6, 1, 1}}};
   }
 };

@@ -1,7 +1,7 @@
 // Videos as the world makes them: what ffmpeg writes is read right, or refused in one sentence.
 #define BOOST_TEST_MODULE video_input
 #include "io/video_fit.hpp"
-#include "support/scratch_folder.hpp"
+#include "support/program.hpp"
 #include "support/video_samples.hpp"
 
 using namespace stepvideo;
@@ -268,6 +268,50 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_fitted_is_refused) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
+BOOST_AUTO_TEST_CASE(a_video_off_the_grid_is_fitted_encoded_and_decoded_at_its_own_rate) {
+  const ScratchFolder folder;
+  const std::string video = (folder / "in.y4m").string(), latents = (folder / "l.safetensors").string(),
+                    output = (folder / "out.mp4").string(), model = STEPVIDEO_DEMO_MODEL;
+  write_video(video, moving_pattern({18, 40, 32}), {18, 40, 32}, {.rate = {30000, 1001}});
+  const std::vector<std::string> encode = {"encode", "--model", model, "--video", video, "--output", latents};
+  const auto refused = run_program(encode);
+  BOOST_CHECK_EQUAL(refused.exit_code, 2);
+  for (const char* const part : {"18 frames of 40x32", "17 frames of 48x32", "--fit crop"})
+    BOOST_CHECK_MESSAGE(refused.errors.find(part) != std::string::npos, refused.errors);
+  BOOST_CHECK(!std::filesystem::exists(latents));
+  auto with_fit = encode;
+  with_fit.insert(with_fit.end(), {"--fit", "crop"});
+  const auto fitted = run_program(with_fit);
+  BOOST_REQUIRE_EQUAL(fitted.exit_code, 0);
+  BOOST_CHECK_NE(fitted.errors.find("at 30000/1001 frames a second becomes 17 frames of 32x32"),
+                 std::string::npos);
+  const std::vector<std::string> decode = {"decode", "--model", model,     "--latents",
+                                           latents,  "--quiet", "--output"};
+  const auto decoded = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), decode.begin(), decode.end());
+    const auto result = run_program(more);
+    BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+    return read_video(output);
+  };
+  const Video kept = decoded({output});
+  BOOST_CHECK(kept.shape == (VideoShape{17, 32, 32}));
+  BOOST_CHECK(kept.rate == std::optional(FrameRate{30000, 1001}));
+  BOOST_CHECK(decoded({output, "--fps", "12.5"}).rate == std::optional(FrameRate{25, 2}));
+}
+BOOST_AUTO_TEST_CASE(a_generated_video_has_the_rate_asked_for_and_like_repeats_it) {
+  const ScratchFolder folder;
+  const auto generate = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"generate", "--quiet", "--output"});
+    const auto result = run_program(more);
+    BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+  };
+  const std::string first = (folder / "a.mp4").string(), second = (folder / "b.mp4").string();
+  generate(
+      {first, "--model", STEPVIDEO_DEMO_MODEL, "--prompt", "a red circle", "--steps", "1", "--fps", "12"});
+  generate({second, "--like", first});
+  for (const std::string& video : {first, second})
+    BOOST_CHECK(read_video(video).rate == std::optional(FrameRate{12, 1}));
+}
 BOOST_AUTO_TEST_CASE(frame_rates_are_read_as_people_write_them) {
   const auto rate = [](const char* text) { return parse_frame_rate("--fps", text); };
   BOOST_CHECK((rate("25") == FrameRate{25, 1}));
