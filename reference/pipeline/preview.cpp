@@ -4,6 +4,7 @@
 #include <cctype>
 #include <charconv>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -34,7 +35,9 @@ std::optional<Pattern> pattern_in(const std::string& name) {
   const auto letter = name.find_first_not_of("0123456789", percent + 1);
   if (letter == name.npos || name[letter] != 'd') return {};
   int digits = 1;
-  if (letter > percent + 1) std::from_chars(name.data() + percent + 1, name.data() + letter, digits);
+  const auto width = std::string_view(name).substr(percent + 1, letter - percent - 1);
+  if (!width.empty() && std::from_chars(width.data(), width.data() + width.size(), digits).ec != std::errc{})
+    return {};
   if (digits < 1 || digits > 9) return {};
   return Pattern{percent, letter + 1 - percent, digits};
 }
