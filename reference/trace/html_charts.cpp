@@ -230,7 +230,7 @@ std::string timeline_svg(const Explained& explained) {
   for (int i = 0; i < lanes; ++i) {
     const RankLog& log = explained.run[static_cast<std::size_t>(i)];
     if (lanes > 1)
-      svg += fmt::format(R"(<text class="tick" x="100%" y="{}" text-anchor="end">rank {}</text>)",
+      svg += fmt::format(R"(<text class="tick" x="100%" y="{}" dx="-8" text-anchor="end">rank {}</text>)",
                          top + i * lane + 38, log.rank);
     for (const Span& span : merged(spans_of(log), axis))
       svg += span_svg(span, log.rank, axis, stage_class(explained.summary, span.name), top + i * lane, tip_y);
