@@ -10,11 +10,13 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "io/pending_file.hpp"
+
 namespace stepvideo {
 EventLog::EventLog(const std::filesystem::path& path, int rank, Clock::time_point start)
     : rank_(rank), start_(start) {
   std::error_code unused;
-  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  const auto folder = io::folder_of(path);
   require(std::filesystem::is_directory(folder, unused), [&] {
     return fmt::format("--log-file: the folder {} does not exist; create it first", folder.string());
   });

@@ -150,7 +150,7 @@ bool is_single_file(const fs::path& output) {
 fs::path nearest_folder(const fs::path& folder) {
   std::error_code unused;
   if (fs::is_directory(folder, unused)) return folder;
-  return folder.has_parent_path() ? folder.parent_path() : fs::path(".");
+  return io::folder_of(folder);
 }
 
 void require_output_folder(const fs::path& folder) {
@@ -229,9 +229,7 @@ ConvertPlan plan_conversion(const ConvertRequest& request) {
                          tensor.origin);
     });
   }
-  plan.folder = is_file && !request.output.has_parent_path() ? fs::path(".")
-                : is_file                                    ? request.output.parent_path()
-                                                             : request.output;
+  plan.folder = is_file ? io::folder_of(request.output) : request.output;
   require_space(nearest_folder(plan.folder), plan.bytes);
 
   if (is_file) {

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <ranges>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -75,9 +74,12 @@ bool some_interface_matches(std::string_view value, const std::vector<std::strin
   if (excludes) value.remove_prefix(1);
   const bool is_exact = value.starts_with('=');
   if (is_exact) value.remove_prefix(1);
+  std::vector<std::string_view> names;
+  for (std::string_view rest = value; !rest.empty();
+       rest.remove_prefix(std::min(rest.size(), names.back().size() + 1)))
+    names.push_back(rest.substr(0, rest.find(',')));
   return std::ranges::any_of(interfaces, [&](const std::string& interface) {
-    const bool is_named = std::ranges::any_of(value | std::views::split(','), [&](auto part) {
-      const std::string_view name(part.begin(), part.end());
+    const bool is_named = std::ranges::any_of(names, [&](std::string_view name) {
       return is_exact ? interface == name : std::string_view(interface).starts_with(name);
     });
     return is_named != excludes && (interface != "lo" || is_named);

@@ -8,9 +8,12 @@
 #include <fmt/ranges.h>
 
 #include "doctor/checks.hpp"
+#include "io/printable.hpp"
 
 namespace stepvideo::doctor {
 namespace {
+
+using io::printable;
 
 constexpr std::array all_checks{
     check_build,         check_driver,      check_runtime,      check_cublas,     check_nccl,
@@ -66,13 +69,6 @@ const char* color_of(Verdict verdict) {
       return "\033[31m";
   }
   return "";
-}
-
-/// Text from a machine or a file, safe for a terminal: one line, no control characters.
-std::string printable(std::string text) {
-  std::ranges::replace_if(
-      text, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
-  return text;
 }
 
 }  // namespace

@@ -199,7 +199,8 @@ MachineFacts machine_facts(const Json& json, const std::filesystem::path& path) 
                        facts.host.cores);
   });
   const Json environment = part("environment");
-  for (const auto& [name, value] : environment.items()) {
+  for (const auto& item : environment.items()) {
+    const std::string& name = item.key();
     // A name becomes part of a command that users may paste.
     require(std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '_'; }), [&] {
       return within("environment").string() + ": " + io::in_quotes(name) +

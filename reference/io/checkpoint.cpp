@@ -23,7 +23,9 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   checkpoint.path_ = path;
   checkpoint.memory_ = stored.memory();
   std::uint64_t gathered_bytes = 0;
-  for (const auto& [name, tensor] : stored.tensors()) {
+  for (const auto& entry : stored.tensors()) {
+    const std::string& name = entry.first;
+    const StoredTensor& tensor = entry.second;
     TensorRecord record{tensor.dtype, tensor.shape, tensor.bytes};
     if (!tensor.strides.empty()) {
       gathered_bytes += tensor.size_bytes();

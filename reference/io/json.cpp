@@ -4,6 +4,8 @@
 #include <iterator>
 #include <set>
 
+#include "io/printable.hpp"
+
 namespace stepvideo::io {
 
 Json parse_json(std::string_view text, const std::string& source) {
@@ -58,7 +60,22 @@ Json read_json(const std::filesystem::path& path) {
 }
 
 std::string in_quotes(std::string_view name) {
-  return Json(std::string(name)).dump(-1, ' ', false, Json::error_handler_t::replace);
+  constexpr std::size_t longest = 256;
+  const std::string cut =
+      name.size() > longest ? std::string(name.substr(0, longest)) + "..." : std::string(name);
+  return printable(Json(cut).dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+std::string excerpt(const Json& value) {
+  constexpr std::size_t longest = 80;
+  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > longest) {
+    std::size_t end = longest;
+    while ((static_cast<unsigned char>(text[end]) & 0xC0u) == 0x80u) --end;  // not within a character
+    text.resize(end);
+    text += "...";
+  }
+  return printable(text);
 }
 
 }  // namespace stepvideo::io

@@ -25,8 +25,10 @@ Json parse_json(std::string_view text, const std::string& source);
 Json read_json(const std::filesystem::path& path);
 
 /// The name as a JSON string: in quotes, with control characters escaped, so that no file can put its own
-/// lines into a message.
+/// lines into a message; a name of more than 256 bytes is cut.
 std::string in_quotes(std::string_view name);
+/// The beginning of a value, for a message.
+std::string excerpt(const Json& value);
 
 namespace detail {
 
@@ -88,8 +90,7 @@ T field(const Json& object, const std::filesystem::path& path, const std::string
   });
   const Json& value = object.at(name);
   require(detail::holds<T>(value), [&] {
-    const std::string found = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-    return path.string() + ": field " + in_quotes(name) + " is " + found.substr(0, 80) + "; it must be " +
+    return path.string() + ": field " + in_quotes(name) + " is " + excerpt(value) + "; it must be " +
            detail::expected_kind<T>();
   });
   return value.get<T>();

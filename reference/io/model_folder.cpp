@@ -54,24 +54,27 @@ std::string_view component_name(Component component) {
 }
 
 fs::path find_component(const fs::path& model, Component component) {
-  const auto& [name, places, file, is_file] = layout(component);
+  const Layout& due = layout(component);
+  const std::vector<std::string>& places = due.places;
+  const std::string& file = due.file;
   require(is_there(model), [&] {
     return fmt::format("--model: {} is not there; a checkpoint folder with {}/{} was looked for",
                        model.string(), places.front(), file);
   });
   std::error_code unused;
   if (!fs::is_directory(model, unused)) {
-    require(is_file, [&] {
+    require(due.is_file, [&] {
       return fmt::format("--model: {} is a file; the checkpoint's folder or that of its {} works",
-                         model.string(), name);
+                         model.string(), due.name);
     });
     return model;
   }
   for (const auto& place : places)
-    if (is_there(model / place / file)) return is_file ? model / place / file : model / place;
-  if (is_there(model / file) && (is_file || !is_whole_model(model))) return is_file ? model / file : model;
+    if (is_there(model / place / file)) return due.is_file ? model / place / file : model / place;
+  if (is_there(model / file) && (due.is_file || !is_whole_model(model)))
+    return due.is_file ? model / file : model;
   throw RequestError(fmt::format("--model: {} holds no {}; looked for {}/{} and {} in it", model.string(),
-                                 name, fmt::join(places, fmt::format("/{}, ", file)), file, file));
+                                 due.name, fmt::join(places, fmt::format("/{}, ", file)), file, file));
 }
 
 void require_known_scheduler(const fs::path& model) {

@@ -16,15 +16,12 @@
 #include <stepvideo/core/error.hpp>
 
 namespace stepvideo::io {
-namespace {
 
 constexpr std::string_view partial_ending = ".partial";
 
 std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
-
-}  // namespace
 
 PendingFile::PendingFile(std::filesystem::path target) : target_(std::move(target)) {
   for (int attempt = 0;; ++attempt) {

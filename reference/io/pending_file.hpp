@@ -7,6 +7,9 @@
 
 namespace stepvideo::io {
 
+/// The folder that a file of that path lies in; "." for a bare name.
+std::filesystem::path folder_of(const std::filesystem::path& path);
+
 /// A file that is being written under a hidden temporary name in the folder of its target. publish() renames
 /// it into place; without it the destructor removes it, so nothing half-written bears the target's name.
 class PendingFile {

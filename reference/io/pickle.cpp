@@ -288,33 +288,4 @@ Pickle Pickle::read(std::span<const std::byte> bytes, std::span<const std::strin
   return PickleMachine(bytes, allowed_globals, source).run();
 }
 
-std::string Pickle::describe(Place place) const {
-  const PickleValue& value = at(place);
-  switch (value.kind) {
-    case Kind::none:
-      return "None";
-    case Kind::boolean:
-      return value.integer != 0 ? "True" : "False";
-    case Kind::integer:
-      return fmt::format("the number {}", value.integer);
-    case Kind::real:
-      return fmt::format("the number {}", value.real);
-    case Kind::text:
-      return "the text " + in_quotes(value.text.substr(0, 200));
-    case Kind::list:
-      return "a list";
-    case Kind::tuple:
-      return "a tuple";
-    case Kind::dict:
-      return "a dict";
-    case Kind::global:
-      return std::string(value.text);
-    case Kind::call:
-      return fmt::format("a call of {}", at(value.parts[0]).text);
-    case Kind::persistent:
-      return "a storage";
-  }
-  return "a value";
-}
-
 }  // namespace stepvideo::io

@@ -96,9 +96,12 @@ std::int64_t element_count(const Shape& shape) {
 }
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
-  const auto [memory, size] = MappedFile::open(path, "a safetensors file");
-  const auto* const bytes = static_cast<const std::byte*>(memory.get());
+  // The format's own limit; a header's values take some twenty times its bytes in memory.
+  constexpr std::uint64_t most_header_bytes = 100'000'000;
   constexpr std::size_t length_bytes = 8;
+  const MappedFile mapped = MappedFile::open(path, "a safetensors file");
+  const std::size_t size = mapped.size;
+  const std::byte* const bytes = mapped.bytes().data();
   require(size >= length_bytes, [&] {
     return fmt::format("{} is truncated: {} bytes are there, and the header's length alone takes {}",
                        path.string(), size, length_bytes);
@@ -113,6 +116,10 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
             ? header_bytes
             : header_bytes + length_bytes);
   });
+  require(header_bytes <= most_header_bytes, [&] {
+    return fmt::format("{} has a header of {} bytes; the format allows {}", path.string(), header_bytes,
+                       most_header_bytes);
+  });
   const Json header = parse_json(
       {reinterpret_cast<const char*>(bytes) + length_bytes, static_cast<std::size_t>(header_bytes)},
       "the header of " + path.string());
@@ -120,7 +127,7 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
 
   SafetensorsFile file;
   file.path_ = path;
-  file.mapping_ = memory;
+  file.mapping_ = mapped.memory;
   std::vector<Entry> entries;
   for (const auto& [name, value] : header.items()) {
     if (name == "__metadata__") {

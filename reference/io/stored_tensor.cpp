@@ -29,16 +29,15 @@ void copy_run(std::size_t element_bytes, const std::byte* from, std::size_t stri
 }  // namespace
 
 std::optional<std::uint64_t> tensor_bytes(Dtype dtype, const Shape& shape) {
-  std::uint64_t bytes = dtype_bytes(dtype);
+  // An extent of 0 counts as 1 here: the products of the others must fit too, whoever forms them.
+  auto bytes = static_cast<std::int64_t>(dtype_bytes(dtype));
   bool is_empty = false;
   for (const std::int64_t extent : shape) {
     if (extent < 0) return {};
-    if (extent == 0) is_empty = true;
-    if (!is_empty && __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes)) return {};
+    is_empty = is_empty || extent == 0;
+    if (__builtin_mul_overflow(bytes, std::max<std::int64_t>(extent, 1), &bytes)) return {};
   }
-  if (is_empty) return 0;
-  if (bytes > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) return {};
-  return bytes;
+  return is_empty ? 0 : static_cast<std::uint64_t>(bytes);
 }
 
 void gather(const StoredTensor& tensor, std::int64_t first, std::span<std::byte> out) {

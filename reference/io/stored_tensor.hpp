@@ -24,8 +24,8 @@ struct StoredTensor {
   }
 };
 
-/// The bytes of a tensor of that dtype and shape, or nothing when an extent is negative or they do not fit
-/// 63 bits.
+/// The bytes of a tensor of that dtype and shape, or nothing when an extent is negative or they would not fit
+/// 63 bits with every extent of 0 taken as 1.
 std::optional<std::uint64_t> tensor_bytes(Dtype dtype, const Shape& shape);
 
 /// Copies the elements from `first` on, in row-major order, until `out` is full; its size is a multiple of

@@ -110,11 +110,12 @@ void StoredTensors::open_index(const fs::path& index) {
   const auto places = field<Json>(read_json(index), index, "weight_map");
   std::map<std::string, std::map<std::string, StoredTensor>> shards;
   std::error_code unused;
-  for (const auto& [tensor, shard] : places.items()) {
+  for (const auto& place : places.items()) {
+    const std::string& tensor = place.key();
+    const Json& shard = place.value();
     require(shard.is_string() && is_plain_file_name(shard.get<std::string>()), [&] {
       return fmt::format("{} places tensor {} in {}; the name of a file in the same folder works",
-                         index.string(), in_quotes(tensor),
-                         shard.dump(-1, ' ', false, Json::error_handler_t::replace));
+                         index.string(), in_quotes(tensor), excerpt(shard));
     });
     const auto name = shard.get<std::string>();
     if (!shards.contains(name)) {

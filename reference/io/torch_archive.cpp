@@ -4,7 +4,6 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <ranges>
 #include <string_view>
 #include <utility>
 
@@ -262,15 +261,15 @@ std::map<std::string, StoredTensor> read_torch_archive(std::span<const std::byte
                                                        const std::string& source) {
   constexpr std::string_view pickle_name = "data.pkl", little = "little";
   const ZipDirectory entries = read_zip_directory(archive, source);
-  const auto is_pickle = [&](std::string_view name) {
+  const auto is_pickle = [&](const ZipDirectory::value_type& entry) {
+    const std::string_view name = entry.first;
     return name == pickle_name || (name.ends_with("/data.pkl") && name.find('/') == name.rfind('/'));
   };
-  const auto names = std::views::keys(entries);
-  const auto found = std::ranges::find_if(names, is_pickle);
-  require(std::ranges::count_if(names, is_pickle) == 1, [&] {
+  const auto found = std::ranges::find_if(entries, is_pickle);
+  require(std::ranges::count_if(entries, is_pickle) == 1, [&] {
     return source + " is a zip archive without one NAME/data.pkl; a file that torch.save wrote can be read";
   });
-  const std::string_view name = *found, prefix = name.substr(0, name.size() - pickle_name.size());
+  const std::string_view name = found->first, prefix = name.substr(0, name.size() - pickle_name.size());
   if (const auto order = entries.find(fmt::format("{}byteorder", prefix)); order != entries.end())
     require(order->second.size() == little.size() && starts_with(order->second, little), [&] {
       return source + " holds big-endian numbers; torch.save it again on a little-endian machine";

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <optional>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -26,6 +26,7 @@ class ZipReader {
     std::uint64_t at = directory.begin;
     const std::uint64_t end = directory.begin + directory.size;
     while (at < end) at = read_entry(at, end);
+    refuse_overlaps();
     return std::move(entries_);
   }
 
@@ -123,6 +124,7 @@ class ZipReader {
     if (number<std::uint32_t>(header) != 0x04034b50 || text(header + header_bytes, local_name_bytes) != name)
       refuse_entry("has no header of its own where the directory says; the file is damaged");
     const std::uint64_t data = header + header_bytes + local_name_bytes + number<std::uint16_t>(header + 28);
+    places_.push_back({header, data + size, name});
     if (!entries_.emplace(name, bytes(data, size)).second) refuse_entry("is there twice");
     return next;
   }
@@ -138,9 +140,24 @@ class ZipReader {
     return 0;
   }
 
+  /// A few bytes that many entries share would be many times the archive once they are written out.
+  void refuse_overlaps() {
+    std::ranges::sort(places_, {}, &Place::begin);
+    for (std::size_t i = 1; i < places_.size(); ++i)
+      if (places_[i].begin < places_[i - 1].end)
+        refuse(fmt::format("cannot be read: entries {} and {} overlap", in_quotes(places_[i - 1].name),
+                           in_quotes(places_[i].name)));
+  }
+
+  struct Place {
+    std::uint64_t begin, end;  ///< header and data
+    std::string_view name;
+  };
+
   std::span<const std::byte> archive_;
   const std::string& source_;
   ZipDirectory entries_;
+  std::vector<Place> places_;
 };
 
 }  // namespace

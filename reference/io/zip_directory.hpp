@@ -16,7 +16,7 @@ using ZipDirectory = std::map<std::string_view, std::span<const std::byte>>;
 /// entry's bytes and do not tell where they lie, and the weights are to stay in the mapped file. Checksums
 /// are not compared (that would read every weight twice). Names are only ever compared, never opened. Throws
 /// RequestError naming `source` and the entry: no archive, cut, several disks, an entry that is compressed,
-/// encrypted, out of the file or given twice.
+/// encrypted, out of the file, overlapping another or given twice.
 ZipDirectory read_zip_directory(std::span<const std::byte> archive, const std::string& source);
 
 }  // namespace stepvideo::io

@@ -11,10 +11,11 @@ namespace {
 
 using Path = std::filesystem::path;
 
-int positive(const io::Json& json, const Path& path, const char* name) {
+// Far above any model, and small enough that widths and lists of tensors stay in range.
+constexpr int largest_width = 1 << 17, most_layers = 1 << 12;
+
+int positive(const io::Json& json, const Path& path, const char* name, int largest = largest_width) {
   const int value = io::field<int>(json, path, name);
-  // Far above any model, and small enough that widths and tensor lists stay in range.
-  constexpr int largest = 1 << 17;
   require(value > 0 && value <= largest, [&] {
     return fmt::format("{}: field \"{}\" is {}; 1 to {} works", path.string(), name, value, largest);
   });
@@ -46,7 +47,12 @@ TransformerConfig read_transformer_config(const Path& path) {
   TransformerConfig config;
   config.heads = {.count = positive(json, path, "num_attention_heads"),
                   .dim = positive(json, path, "attention_head_dim")};
-  config.layers = positive(json, path, "num_layers");
+  require(config.heads.count <= largest_width / config.heads.dim, [&] {
+    return fmt::format(
+        "{}: \"num_attention_heads\" {} times \"attention_head_dim\" {} is the width; at most {} works",
+        path.string(), config.heads.count, config.heads.dim, largest_width);
+  });
+  config.layers = positive(json, path, "num_layers", most_layers);
   config.in_channels = positive(json, path, "in_channels");
   config.out_channels = positive(json, path, "out_channels");
   const auto caption = io::field<std::vector<int>>(json, path, "caption_channels");
@@ -74,7 +80,7 @@ StepLlmConfig read_step_llm_config(const Path& path) {
   StepLlmConfig config;
   config.heads = heads_of_width(json, path);
   config.groups = positive(json, path, "num_attention_groups");
-  config.layers = positive(json, path, "num_layers");
+  config.layers = positive(json, path, "num_layers", most_layers);
   config.vocabulary = positive(json, path, "padded_vocab_size");
   config.epsilon = epsilon(json, path, "layernorm_epsilon");
   constexpr int multiple = 256;
@@ -90,7 +96,7 @@ ClipTextConfig read_clip_text_config(const Path& path) {
   const auto json = io::read_json(path);
   ClipTextConfig config;
   config.heads = heads_of_width(json, path);
-  config.layers = positive(json, path, "num_hidden_layers");
+  config.layers = positive(json, path, "num_hidden_layers", most_layers);
   config.feed_forward = positive(json, path, "intermediate_size");
   config.vocabulary = positive(json, path, "vocab_size");
   config.positions = positive(json, path, "max_position_embeddings");

@@ -90,9 +90,11 @@ void list_encoder(const VaeConfig& config, TensorList list) {
 /// The shape of a convolution's weight. Throws RequestError unless it is one.
 const Shape& conv_shape(const io::Checkpoint& checkpoint, const std::string& name) {
   const Shape& shape = checkpoint.at(name).shape;
-  require(shape.size() == 5 && shape[0] > 0 && shape[1] > 0, [&] {
-    return fmt::format("{} of {} is {}; a convolution's (out, in, 3, 3, 3) works", name,
-                       checkpoint.path().string(), io::to_string(shape));
+  constexpr index_t most_channels = 1 << 17;
+  const auto is_sound = [&](std::size_t axis) { return shape[axis] > 0 && shape[axis] <= most_channels; };
+  require(shape.size() == 5 && is_sound(0) && is_sound(1), [&] {
+    return fmt::format("{} of {} is {}; a convolution's (out, in, 3, 3, 3) of at most {} channels works",
+                       name, checkpoint.path().string(), io::to_string(shape), most_channels);
   });
   return shape;
 }

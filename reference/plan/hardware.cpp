@@ -12,6 +12,7 @@
 #include <stepvideo/core/error.hpp>
 
 #include "io/json.hpp"
+#include "io/printable.hpp"
 #include "plan/hardware_files.hpp"
 
 namespace stepvideo::plan {
@@ -28,7 +29,9 @@ class DataReader {
             [&] { return source_ + " is no JSON object; it needs one with named fields"; });
   }
 
-  std::string text(const std::string& name) const { return io::field<std::string>(json_, source_, name); }
+  std::string text(const std::string& name) const {
+    return io::printable(io::field<std::string>(json_, source_, name));
+  }
 
   bool has(std::string_view name) const { return find(name) != nullptr; }
   bool says_host(std::string_view name) const {
@@ -50,17 +53,18 @@ class DataReader {
     require(value != nullptr && value->is_number() && is_sourced, [&] {
       return fmt::format(
           R"({}: field "{}" is {}; it must be {{"value": a number, "source": where it is from}})", source_,
-          name, shown(*entry));
+          name, io::excerpt(*entry));
     });
     const double number = value->get<double>();
-    require(number > 0 && number <= largest, [&] {
-      return fmt::format(R"({}: field "{}" is {}; above 0 and at most {:g} works)", source_, name,
-                         shown(*value), largest);
+    require(number >= smallest && number <= largest, [&] {
+      return fmt::format(R"({}: field "{}" is {}; {:g} to {:g} works)", source_, name, io::excerpt(*value),
+                         smallest, largest);
     });
     return number;
   }
 
   static constexpr double largest_rate = 1e21;  ///< bytes or operations a second, or bytes
+  static constexpr double smallest = 1e-12;     ///< of all: a quotient of two stays finite
 
  private:
   const Json* find(std::string_view name) const {
@@ -73,9 +77,6 @@ class DataReader {
       rest = rest.substr(dot + 1);
     }
     return at;
-  }
-  static std::string shown(const Json& value) {
-    return value.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80);
   }
 
   std::string source_;
@@ -99,13 +100,14 @@ DataReader open(const char* flag, const char* kind, const std::vector<DataFile>&
   });
   constexpr std::uintmax_t largest_bytes = 1 << 20;
   require(std::filesystem::file_size(name_or_file, unused) <= largest_bytes, [&] {
-    return fmt::format("{}: {} is larger than 1 MiB; a JSON file of a few lines works", flag, name_or_file);
+    return fmt::format("{}: {} is larger than 1 MiB; a JSON file of a few lines works", flag,
+                       io::in_quotes(name_or_file));
   });
   std::ifstream file(name_or_file, std::ios::binary);
-  require(file.is_open(), [&] { return name_or_file + " cannot be opened for reading"; });
+  require(file.is_open(), [&] { return io::in_quotes(name_or_file) + " cannot be opened for reading"; });
   const std::string text{std::istreambuf_iterator<char>(file), {}};
-  require(!file.bad(), [&] { return name_or_file + " cannot be read to its end"; });
-  return {name_or_file, text};
+  require(!file.bad(), [&] { return io::in_quotes(name_or_file) + " cannot be read to its end"; });
+  return {io::printable(name_or_file), text};
 }
 
 std::optional<Rates> read_rates(const DataReader& from, Arithmetic arithmetic) {

@@ -3,6 +3,9 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "io/mapped_file.hpp"
+#include "io/printable.hpp"
+#include "text/sentencepiece_model.hpp"
 #include "text/tokenizer.hpp"
 
 namespace stepvideo::text {
@@ -11,13 +14,14 @@ namespace {
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   explicit SentencePieceTokenizer(const std::filesystem::path& model) {
-    std::error_code unused;
-    require(std::filesystem::is_regular_file(model, unused),
-            [&] { return model.string() + " is not there; a SentencePiece model was looked for"; });
-    const auto status = processor_.Load(model.string());
+    // The bytes that are checked are those that are loaded.
+    const auto file = io::MappedFile::open(model, "a SentencePiece model");
+    const std::string bytes(static_cast<const char*>(file.memory.get()), file.size);
+    require_sound_normalization(std::as_bytes(std::span(bytes)), model.string());
+    const auto status = processor_.LoadFromSerializedProto(bytes);
     require(status.ok(), [&] {
       return fmt::format("{} is no SentencePiece model that can be read ({})", model.string(),
-                         status.ToString());
+                         io::printable(status.ToString()));
     });
   }
 

@@ -92,6 +92,12 @@ std::vector<std::vector<std::string>> split_words(std::string_view text) {
 class WordPieceTokenizer final : public Tokenizer {
  public:
   explicit WordPieceTokenizer(const std::filesystem::path& path) {
+    constexpr std::uintmax_t largest_bytes = 64 << 20;
+    std::error_code unused;
+    require(std::filesystem::is_regular_file(path, unused),
+            [&] { return path.string() + " is not there; a vocab.txt was looked for"; });
+    require(std::filesystem::file_size(path, unused) <= largest_bytes,
+            [&] { return path.string() + " is larger than 64 MiB; a vocab.txt has one token a line"; });
     std::ifstream file(path, std::ios::binary);
     require(file.is_open(), [&] { return path.string() + " cannot be read; a vocab.txt was looked for"; });
     TokenId id = 0;

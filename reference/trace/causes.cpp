@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "trace/stage_places.hpp"
 #include "trace/statistics.hpp"
 #include "trace/units.hpp"
 
@@ -211,9 +212,9 @@ std::vector<Difference> largest_differences(const Summary& summary, std::size_t 
 
 std::vector<Difference> largest_differences(const Summary& summary, const Summary& before, std::size_t most) {
   std::vector<Difference> differences;
+  const StagePlaces places = places_of(before.stages);
   for (const StageSummary& stage : summary.stages)
-    if (const auto old = std::ranges::find(before.stages, stage.name, &StageSummary::name);
-        old != before.stages.end())
+    if (const auto* const old = find_stage(before.stages, places, stage.name); old != nullptr)
       differences.push_back({stage.name, stage.seconds(), old->seconds(), "in the first run", ""});
   keep_largest(differences, most);
   // The slower of the two runs holds the cause.

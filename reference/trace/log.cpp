@@ -9,12 +9,14 @@
 #include <fmt/format.h>
 
 #include "io/json.hpp"
+#include "io/printable.hpp"
 
 namespace stepvideo::trace {
 namespace {
 
 namespace fs = std::filesystem;
 using io::Json;
+using io::printable;
 
 std::optional<Event::Kind> kind_of(const std::string& name) {
   const auto at = std::ranges::find(event_kind_names, name);
@@ -22,14 +24,17 @@ std::optional<Event::Kind> kind_of(const std::string& name) {
   return static_cast<Event::Kind>(at - event_kind_names.begin());
 }
 
+/// Of seconds and of facts: sums and differences of such numbers stay finite.
+constexpr double largest_number = 1e18;
+
 template <class T>
 std::optional<T> optional_field(const Json& line, const fs::path& place, const char* name) {
   if (!line.contains(name) || line.at(name).is_null()) return {};
   T value = io::field<T>(line, place, name);
   if constexpr (std::is_floating_point_v<T>)
-    require(std::isfinite(value) && value >= 0, [&] {
-      return fmt::format("{}: field \"{}\" is {}; it must be finite and 0 or more", place.string(), name,
-                         value);
+    require(value >= 0 && value <= largest_number, [&] {
+      return fmt::format("{}: field \"{}\" is {}; 0 to {:g} works", place.string(), name, value,
+                         largest_number);
     });
   return value;
 }
@@ -157,7 +162,8 @@ double RankLog::fact(const std::string& name, double fallback) const {
   const std::string& text = at->second;
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size() && std::isfinite(value) ? value : fallback;
+  const bool is_number = error == std::errc{} && end == text.data() + text.size();
+  return is_number && std::abs(value) <= largest_number ? value : fallback;
 }
 
 Run read_run(const std::vector<fs::path>& paths) {
@@ -180,18 +186,6 @@ Run read_run(const std::vector<fs::path>& paths) {
     return paths.front().string() + " holds no event of a known kind; a newer program may have written it";
   });
   return run;
-}
-
-std::string printable(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    const auto code = static_cast<unsigned char>(c);
-    if (code < 0x20 || code == 0x7f)
-      result += fmt::format("\\x{:02x}", code);
-    else
-      result += c;
-  }
-  return result;
 }
 
 }  // namespace stepvideo::trace

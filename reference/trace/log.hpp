@@ -36,8 +36,4 @@ using Run = std::vector<RankLog>;
 /// no whole event, a line that is not a JSON object, a field missing or of the wrong kind, one rank in two
 /// files.
 Run read_run(const std::vector<std::filesystem::path>& paths);
-
-/// The text with control characters escaped: a log must not write to the terminal on its own account.
-std::string printable(std::string_view text);
-
 }  // namespace stepvideo::trace

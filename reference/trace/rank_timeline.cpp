@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "trace/stage_places.hpp"
+
 namespace stepvideo::trace {
 namespace {
 
@@ -86,18 +88,16 @@ class TimelineBuilder {
  private:
   /// The stage of the event; a log that lost its beginning still has its steps and ends.
   StageOnRank& stage(const LoggedEvent& event) {
-    const auto at = std::ranges::find(timeline_.stages, event.stage, &StageOnRank::name);
-    if (at != timeline_.stages.end()) return *at;
+    const auto [at, is_new] = places_.try_emplace(event.stage, timeline_.stages.size());
+    if (!is_new) return timeline_.stages[at->second];
     ++stages_begun_;
     return timeline_.stages.emplace_back(StageOnRank{
         .name = event.stage, .rank = timeline_.last.rank, .begin = event.time - event.seconds.value_or(0)});
   }
 
   void begin(const LoggedEvent& event) {
-    const bool is_new =
-        std::ranges::find(timeline_.stages, event.stage, &StageOnRank::name) == timeline_.stages.end();
+    if (places_.contains(event.stage)) ++stages_begun_;  // stage() counts new ones
     StageOnRank& begun = stage(event);
-    if (!is_new) ++stages_begun_;
     steps_ = collectives_ = entered_ = 0;
     begun.begin = event.time;
     begun.is_open = true;
@@ -139,11 +139,12 @@ class TimelineBuilder {
     const bool is_error = event.kind == Event::Kind::error;
     timeline_.messages.push_back(
         {timeline_.last.rank, event.time, is_error, event.stage, event.message.value_or("(no message)")});
-    const auto at = std::ranges::find(timeline_.stages, event.stage, &StageOnRank::name);
-    if (is_error && at != timeline_.stages.end() && at->is_open) close(event, true);
+    const StageOnRank* const stage = find_stage(timeline_.stages, places_, event.stage);
+    if (is_error && stage != nullptr && stage->is_open) close(event, true);
   }
 
   RankTimeline timeline_;
+  StagePlaces places_;  // of timeline_.stages
   int stages_begun_ = 0, steps_ = 0, collectives_ = 0, entered_ = 0;
   std::optional<double> pending_prediction_;
   double step_predictions_ = 0, entered_time_ = 0;

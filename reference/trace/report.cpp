@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "trace/causes.hpp"
+#include "trace/stage_places.hpp"
 #include "trace/units.hpp"
 
 namespace stepvideo::trace {
@@ -101,7 +102,7 @@ std::string stop_text(const Summary& summary) {
   if (!summary.behind.empty()) {
     text += list_ranks(summary.behind) + (summary.behind.size() == 1 ? " is behind" : " are behind");
     const auto waiting = std::ranges::find_if(summary.last_events, [&](const LastEvent& last) {
-      return last.entered && std::ranges::find(summary.behind, last.rank) == summary.behind.end();
+      return last.entered && !std::ranges::binary_search(summary.behind, last.rank);
     });
     if (waiting != summary.last_events.end())
       text += fmt::format(": the others wait in {}", *waiting->entered);
@@ -153,8 +154,9 @@ std::string to_text(const Explained& explained) {
 std::string compare_text(const Explained& first, const Explained& second) {
   const Summary &a = first.summary, &b = second.summary;
   std::vector<StageSummary> stages = a.stages;
+  const StagePlaces first_places = places_of(a.stages), second_places = places_of(b.stages);
   for (const StageSummary& stage : b.stages)
-    if (std::ranges::find(stages, stage.name, &StageSummary::name) == stages.end()) stages.push_back(stage);
+    if (!first_places.contains(stage.name)) stages.push_back(stage);
   const std::size_t width = longest_name(stages);
   std::string text =
       fmt::format("{:<{}}  {:>12}  {:>12}  {:>6}\n", "stage", width, "first", "second", "ratio");
@@ -164,11 +166,11 @@ std::string compare_text(const Explained& first, const Explained& second) {
                         before && after && *before > 0 ? fmt::format("{:.2f}", *after / *before) : "-");
   };
   for (const StageSummary& stage : stages) {
-    const auto seconds = [&](const Summary& summary) -> std::optional<double> {
-      const auto at = std::ranges::find(summary.stages, stage.name, &StageSummary::name);
-      return at == summary.stages.end() ? std::nullopt : std::optional(at->seconds());
+    const auto seconds = [&](const Summary& summary, const StagePlaces& places) -> std::optional<double> {
+      const auto* const found = find_stage(summary.stages, places, stage.name);
+      return found == nullptr ? std::nullopt : std::optional(found->seconds());
     };
-    const auto before = seconds(a), after = seconds(b);
+    const auto before = seconds(a, first_places), after = seconds(b, second_places);
     line(stage.name, before ? &*before : nullptr, after ? &*after : nullptr);
   }
   const double before = a.seconds(), after = b.seconds();

@@ -7,14 +7,10 @@
 
 #include "trace/clock.hpp"
 #include "trace/rank_timeline.hpp"
+#include "trace/stage_places.hpp"
 
 namespace stepvideo::trace {
 namespace {
-
-StageOnRank* find_stage(RankTimeline& timeline, const std::string& name) {
-  const auto at = std::ranges::find(timeline.stages, name, &StageOnRank::name);
-  return at == timeline.stages.end() ? nullptr : &*at;
-}
 
 /// Splits every collective into waiting for the last rank and the transfer, and adds both to the stages.
 /// Returns the rank that others wait for, where there is one.
@@ -28,13 +24,16 @@ std::optional<Straggler> add_collectives(const Run& run, std::vector<RankTimelin
   for (std::size_t i = 0; i < run.size(); ++i)
     for (const auto& [key, event] : collectives_of(run[i])) calls[key].push_back({i, event});
 
+  std::vector<StagePlaces> places;
+  for (const RankTimeline& timeline : timelines) places.push_back(places_of(timeline.stages));
+
   std::vector<Straggler> late(run.size());
   std::size_t shared = 0;
   for (const auto& [key, ranks] : calls) {
     const Call& last = *std::ranges::max_element(ranks, {}, &Call::start);
     double longest_wait = 0;
     for (const Call& call : ranks) {
-      StageOnRank& stage = *find_stage(timelines[call.index], call.event->stage);
+      StageOnRank& stage = *find_stage(timelines[call.index].stages, places[call.index], call.event->stage);
       const double seconds = call.event->seconds.value_or(0);
       const double exposed = std::min(call.event->exposed_seconds.value_or(seconds), seconds);
       const double waited = std::clamp(last.start() - call.start(), 0.0, exposed);
@@ -70,11 +69,12 @@ Shares shares_of(const RankTimeline& timeline, double run_seconds) {
 
 std::vector<StageSummary> merge_stages(std::vector<RankTimeline>& timelines) {
   std::vector<StageSummary> merged;
+  StagePlaces places;
   for (const RankTimeline& timeline : timelines)
     for (const StageOnRank& stage : timeline.stages) {
-      auto at = std::ranges::find(merged, stage.name, &StageSummary::name);
-      if (at == merged.end()) at = merged.insert(merged.end(), StageSummary{stage.name, {}});
-      at->ranks.push_back(stage);
+      const auto [at, is_new] = places.try_emplace(stage.name, merged.size());
+      if (is_new) merged.push_back({stage.name, {}});
+      merged[at->second].ranks.push_back(stage);
     }
   return merged;
 }

@@ -83,7 +83,7 @@ struct Summary {
   std::vector<StageSummary> stages;
   std::vector<Shares> shares;
   std::vector<LastEvent> last_events;
-  std::vector<int> behind;         ///< ranks that came less far than others
+  std::vector<int> behind;         ///< ranks that came less far than others, ascending
   std::vector<int> missing_ranks;  ///< that the run had and no log speaks of
   std::vector<Message> messages;
   std::optional<Straggler> straggler;  ///< when one rank is late for most collectives

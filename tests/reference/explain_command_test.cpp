@@ -121,7 +121,8 @@ BOOST_AUTO_TEST_CASE(a_field_that_is_missing_or_of_the_wrong_kind_is_named_with_
   check_log_refused(line(R"("time":1,"rank":0,"event":"end")"), {"line 2", "\"stage\""});
   check_log_refused(line(R"("time":1,"rank":0,"stage":"a")"), {"line 2", "\"event\""});
   check_log_refused(line(R"("time":"1","rank":0,"stage":"a","event":"end")"), {"\"time\"", "number"});
-  check_log_refused(line(R"("time":-1,"rank":0,"stage":"a","event":"end")"), {"\"time\"", "0 or more"});
+  check_log_refused(line(R"("time":-1,"rank":0,"stage":"a","event":"end")"), {"\"time\"", "0 to 1e+18"});
+  check_log_refused(line(R"("time":1e300,"rank":0,"stage":"a","event":"end")"), {"\"time\"", "0 to 1e+18"});
   check_log_refused(line(R"("time":1e999,"rank":0,"stage":"a","event":"end")"), {"line 2"});
   check_log_refused(line(R"("time":1,"rank":-1,"stage":"a","event":"end")"), {"rank is -1"});
   check_log_refused(line(R"("time":1,"rank":0,"stage":"a","event":"step","step":"two")"), {"\"step\""});

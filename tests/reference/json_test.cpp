@@ -68,3 +68,14 @@ BOOST_AUTO_TEST_CASE(sixty_four_levels_are_read_and_sixty_five_are_not) {
   BOOST_CHECK_NO_THROW(parse_json(std::string(64, '[') + std::string(64, ']'), "text"));
   check_refused([] { parse_json(std::string(65, '[') + std::string(65, ']'), "text"); }, {"deeper than 64"});
 }
+BOOST_AUTO_TEST_CASE(a_name_in_a_message_is_cut_and_cannot_drive_the_terminal) {
+  BOOST_CHECK_EQUAL(in_quotes("a\n\x7f\u009b2J"), R"("a\n\x7f\x9b2J")");
+  BOOST_CHECK_EQUAL(in_quotes(std::string(5000, 'a')), '"' + std::string(256, 'a') + "...\"");
+  BOOST_CHECK_EQUAL(in_quotes("\u00e9\xff"), "\"\u00e9\uFFFD\"");
+}
+BOOST_AUTO_TEST_CASE(a_value_in_a_message_is_cut_between_characters) {
+  std::string text(80, 'a');
+  BOOST_CHECK_EQUAL(excerpt(Json(text.substr(2))), '"' + text.substr(2) + '"');
+  text.replace(78, 2, "\u00e9\u00e9");  // the quote moves the first of them across the cut
+  BOOST_CHECK_EQUAL(excerpt(Json(text)), '"' + std::string(78, 'a') + "...");
+}

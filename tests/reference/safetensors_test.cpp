@@ -25,6 +25,10 @@ std::string file_with(std::string_view header, std::size_t data_bytes) {
   return file + std::string(data_bytes, '\0');
 }
 
+std::string bytes_of_header_length(std::uint64_t length) {
+  return {reinterpret_cast<const char*>(&length), sizeof length};
+}
+
 struct Fixture {
   ScratchFolder folder;
 
@@ -110,6 +114,16 @@ BOOST_AUTO_TEST_CASE(a_shape_that_does_not_match_its_bytes_is_refused) {
 BOOST_AUTO_TEST_CASE(a_shape_whose_product_overflows_is_refused) {
   refuses_header(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0,
                  {R"(tensor "a")", "impossible shape"});
+}
+BOOST_AUTO_TEST_CASE(a_shape_whose_product_overflows_is_refused_although_an_extent_is_0) {
+  for (const char* shape : {"[4611686018427387904,3,0]", "[0,4611686018427387904,3]"})
+    refuses_header(R"({"a":{"dtype":"U8","shape":)" + std::string(shape) + R"(,"data_offsets":[0,0]}})", 0,
+                   {"impossible shape"});
+}
+BOOST_AUTO_TEST_CASE(a_header_beyond_the_formats_limit_is_refused_unread) {
+  const auto path = folder.write("x.safetensors", bytes_of_header_length(100'000'001));
+  std::filesystem::resize_file(path, 100'000'009);
+  check_refused([&] { SafetensorsFile::open(path); }, {"100000001", "allows 100000000"});
 }
 BOOST_AUTO_TEST_CASE(a_negative_extent_is_refused) {
   refuses_header(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,0]}})", 0, {"impossible shape [-1]"});

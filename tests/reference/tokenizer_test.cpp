@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include <boost/test/unit_test.hpp>
+#include <sys/stat.h>
 
 #include "io/json.hpp"
 #include "support/scratch_folder.hpp"
@@ -125,6 +126,14 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_file_that_is_missing_or_damaged_is_named) {
   check_refused([&] { open_wordpiece_tokenizer(folder / "gone.txt"); }, {"gone.txt"});
   check_refused([&] { open_wordpiece_tokenizer(folder.write("bad.txt", "[PAD]\n[UNK]\n[CLS]\n")); },
                 {"bad.txt", "[SEP]"});
+}
+BOOST_AUTO_TEST_CASE(a_tokenizer_file_that_is_a_pipe_or_a_folder_is_refused_and_not_waited_for) {
+  const ScratchFolder folder;
+  const auto pipe = folder / "pipe";
+  BOOST_REQUIRE_EQUAL(mkfifo(pipe.c_str(), 0600), 0);
+  check_refused([&] { open_wordpiece_tokenizer(pipe); }, {"pipe is not there"});
+  check_refused([&] { open_sentencepiece_tokenizer(pipe); }, {"pipe is not a regular file"});
+  check_refused([&] { open_wordpiece_tokenizer(folder.path()); }, {"is not there"});
 }
 BOOST_AUTO_TEST_CASE(a_vocabulary_with_windows_line_ends_is_read) {
   const ScratchFolder folder;

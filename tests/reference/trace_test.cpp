@@ -1,8 +1,10 @@
 // What explain reads out of event logs whose every number is known: tests/data/events/make_events.py.
 #define BOOST_TEST_MODULE trace
 #include <algorithm>
+#include <ctime>
 
 #include <boost/test/unit_test.hpp>
+#include <fmt/format.h>
 
 #include "support/scratch_folder.hpp"
 #include "trace/causes.hpp"
@@ -219,4 +221,32 @@ BOOST_AUTO_TEST_CASE(two_runs_are_compared_stage_by_stage_with_what_changed) {
   const auto json = compare_json(a, b);
   BOOST_CHECK_EQUAL(json.at("changed").size(), 1u);
   check_near(json.at("differences").at(0).at("seconds").get<double>(), 18);
+}
+
+BOOST_AUTO_TEST_CASE(a_log_of_a_hundred_thousand_stages_is_explained_in_seconds) {
+  std::string log;
+  for (int i = 0; i < 100'000; ++i)
+    log += fmt::format(R"({{"time":{},"rank":0,"stage":"s{}","event":"end","seconds":1}})"
+                       "\n",
+                       i, i);
+  const ScratchFolder folder;
+  const auto path = folder.write("many.ndjson", log);
+  const std::clock_t begin = std::clock();
+  const Explained explained = explain_run({path});
+  BOOST_CHECK_EQUAL(explained.summary.stages.size(), 100'000u);
+  BOOST_CHECK_EQUAL(to_json(explained).at("stages").size(), 100'000u);
+  check_has(to_text(explained), {"s99999"});
+  check_has(compare_text(explained, explained), {"s99999"});
+  const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  BOOST_CHECK_MESSAGE(seconds < 20, "it took " << seconds << " s of processor time");
+}
+
+BOOST_AUTO_TEST_CASE(a_log_cannot_drive_the_terminal) {
+  const ScratchFolder folder;
+  const auto path =
+      folder.write("run.ndjson", R"({"time":1,"rank":0,"stage":"\u001b[2J\u009b2Ja\n","event":"end"})"
+                                 "\n");
+  const std::string text = to_text(explain_run({path}));
+  check_has(text, {R"(\x1b[2J\x9b2Ja\x0a)"});
+  BOOST_CHECK(text.find('\x1b') == text.npos && text.find("\u009b") == text.npos);
 }

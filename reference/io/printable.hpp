@@ -1,0 +1,12 @@
+// Foreign text in output that people read.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace stepvideo::io {
+
+/// The text with control characters (C0, DEL and Unicode's C1) escaped as \xNN: a name or a message out of a
+/// file must not start a line or drive the terminal on its own account.
+std::string printable(std::string_view text);
+
+}  // namespace stepvideo::io
