@@ -79,7 +79,7 @@ def write_safetensors():
     put("refused_no_object", b"[]")
     put("refused_metadata_that_is_no_object", {"__metadata__": 1})
     put("refused_number_out_of_range", b'{"a":1e999}')
-    put("valid_vae_too_wide", vae_shapes(1 << 60))
+    put("valid_vae_too_wide", vae_shapes(1 << 59))
 
 
 def zip_of(entries, compression=zipfile.ZIP_STORED):
@@ -153,10 +153,10 @@ def write_pickles():
     put("refused_open_marks", b"\x80\x02" + b"(" * 2000 + b".")
     circle = Writer().op(b"}q\0").text("w").op(b"h\0s").done()
     put("refused_a_dict_within_itself", circle)
-    doubling = Writer().op(b"]q\0")
+    doubling = Writer().op(b"](]q\0")
     for level in range(40):
         doubling.op(b"](h" + bytes([level]) + b"h" + bytes([level]) + b"eq" + bytes([level + 1]))
-    put("refused_a_tree_of_2_to_the_40", b"\x80\x02}" + Writer().text("w").bytes[2:] + doubling.bytes[2:] + b"s.")
+    put("refused_a_tree_of_2_to_the_40", b"\x80\x02}" + Writer().text("w").bytes[2:] + doubling.bytes[2:] + b"es.")
 
 
 def write_archives():
@@ -174,7 +174,7 @@ def write_archives():
     put("refused_big_endian", zip_of([("m/data.pkl", pickled), ("m/byteorder", b"big"), ("m/data/0", storage)]))
     put("refused_no_pickle", zip_of(whole[1:]))
     put("refused_two_pickles", zip_of(whole + [("n/data.pkl", pickled)]))
-    put("refused_entry_twice", good.replace(b"m/version", b"m/data/0\0").replace(b"m/data/0\0", b"m/data.pkl"[:9]))
+    put("refused_entry_twice", zip_of(whole + [("m/data/1", storage)]).replace(b"m/data/1", b"m/data/0"))
     put("refused_cut", good[:-30])
     put("refused_directory_past_the_end", good[:-6] + struct.pack("<IH", 0xFFFFFF00, 0))
     at = good.rindex(b"PK\1\2")
@@ -182,7 +182,6 @@ def write_archives():
     put("refused_sizes_in_64_bits_missing", good[:at + 20] + b"\xff" * 8 + good[at + 28:])
     put("refused_encrypted", good[:at + 8] + b"\1\0" + good[at + 10:])
     first = good.index(b"PK\1\2")
-    name = 46
     put("refused_header_of_another", good[:at + 42] + good[first + 42:first + 46] + good[at + 46:])
     # Two entries of one length whose headers lie within one another: the second in the contents of the first.
     inner = zip_of([("m/data/1", storage)])
@@ -355,7 +354,7 @@ def write_event_logs():
         parts = sorted((events / name).glob("*.ndjson"))
         write("event_log", "valid_" + name, b"".join(part.read_bytes() for part in parts))
     write("event_log", "valid_unknown_fields", (events / "unknown_fields.ndjson").read_bytes())
-    put("valid_cut", line(), line(event="end", time=2, seconds=1.5)[:-4])
+    write("event_log", "valid_cut", line() + "\n" + line(event="end", time=2, seconds=1.5)[:-4])
     put("valid_large_numbers", line(time=1e18), line(event="end", time=1e18, seconds=1e18, bytes=(1 << 64) - 1,
                                                      peak_bytes=(1 << 64) - 1, step=-(1 << 31), layer=(1 << 31) - 1))
     put("valid_facts", line(run={"start": 1e308, "threads": "1e308", "memory_bytes": -1, "ranks": 1e300, "x": [1]}),
@@ -434,6 +433,22 @@ def write_machine_facts():
     write("machine_facts", "refused_deep", "[" * 2000)
 
 
+def write_manifests():
+    def put(name, text):
+        write("manifest", name, text if isinstance(text, (str, bytes)) else json.dumps(text))
+
+    put("valid_manifest", {"stepvideo": "0.1.0", "prompt": "a red circle", "seed": 1, "stages": {"denoise": 0.25}})
+    put("valid_invalid_characters", {"stepvideo": "\u0080\x1b[2J", "prompt": "\u009b"})
+    put("valid_odd_types", {"stepvideo": "", "prompt": [1], "seed": -1, "frames": 1e300, "steps": None})
+    put("refused_comment", "encoded by somebody else")
+    put("refused_other_object", {"prompt": "a red circle"})
+    put("refused_version_that_is_a_number", {"stepvideo": 1})
+    put("refused_name_twice", '{"stepvideo":"1","stepvideo":"2"}')
+    put("refused_deep", '{"stepvideo":' + "[" * 2000)
+    put("refused_invalid_utf8", b'{"stepvideo":"\xff"}')
+    put("refused_list", "[]")
+
+
 write_safetensors()
 write_pickles()
 write_archives()
@@ -444,3 +459,4 @@ write_vocabularies()
 write_event_logs()
 write_hardware()
 write_machine_facts()
+write_manifests()
