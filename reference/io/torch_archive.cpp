@@ -61,10 +61,11 @@ bool is_row_major(const Shape& shape, const Shape& strides) {
 class TensorCollector {
  public:
   TensorCollector(const ZipDirectory& entries, std::string_view prefix, const Pickle& pickle,
-                  std::size_t most_name_bytes, const std::string& source)
+                  std::uint64_t most_visits, std::size_t most_name_bytes, const std::string& source)
       : entries_(entries),
         prefix_(prefix),
         pickle_(pickle),
+        most_visits_(most_visits),
         most_name_bytes_(most_name_bytes),
         source_(source) {}
 
@@ -102,10 +103,8 @@ class TensorCollector {
 
   /// Enters a dict, list or tuple, and takes a tensor.
   void enter(Place place, const std::string& name, int depth) {
-    // A pickle of k values can describe a tree of 2^k; a checkpoint visits about as many as it has.
-    constexpr std::uint64_t most_visits = std::uint64_t{1} << 21;
     const PickleValue& value = pickle_.at(place);
-    if (++visits_ > most_visits) refuse("describes more values than a file of tensors can need");
+    if (++visits_ > most_visits_) refuse("describes more values than a file of tensors can need");
     if (depth > deepest) refuse(fmt::format("nests deeper than {} levels", deepest));
     if (value.kind == Kind::dict) {
       for (std::size_t i = 0; i + 1 < value.parts.size(); i += 2)
@@ -231,6 +230,7 @@ class TensorCollector {
   const ZipDirectory& entries_;
   std::string_view prefix_;
   const Pickle& pickle_;
+  std::uint64_t most_visits_;
   std::size_t most_name_bytes_, name_bytes_ = 0;
   const std::string& source_;
   std::uint64_t visits_ = 0;
@@ -274,8 +274,12 @@ std::map<std::string, StoredTensor> read_torch_archive(std::span<const std::byte
     require(order->second.size() == little.size() && starts_with(order->second, little), [&] {
       return source + " holds big-endian numbers; torch.save it again on a little-endian machine";
     });
-  const Pickle pickle = Pickle::read(entries.at(name), allowed_globals, source + " (its data.pkl)");
-  return TensorCollector(entries, prefix, pickle, archive.size(), source).collect();
+  const Pickle pickle = Pickle::read(found->second, allowed_globals, source + " (its data.pkl)");
+  // A pickle of k values can describe a tree of 2^k; in a checkpoint each takes some bytes, however it is
+  // shared.
+  const std::uint64_t most_visits =
+      std::clamp<std::uint64_t>(found->second.size(), 1024, std::uint64_t{1} << 21);
+  return TensorCollector(entries, prefix, pickle, most_visits, archive.size(), source).collect();
 }
 
 }  // namespace stepvideo::io

@@ -1,3 +1,6 @@
+#include <exception>
+#include <new>
+
 #include <fmt/format.h>
 #include <sentencepiece_processor.h>
 
@@ -18,11 +21,20 @@ class SentencePieceTokenizer final : public Tokenizer {
     const auto file = io::MappedFile::open(model, "a SentencePiece model");
     const std::string bytes(static_cast<const char*>(file.memory.get()), file.size);
     require_sound_normalization(std::as_bytes(std::span(bytes)), model.string());
-    const auto status = processor_.LoadFromSerializedProto(bytes);
-    require(status.ok(), [&] {
-      return fmt::format("{} is no SentencePiece model that can be read ({})", model.string(),
-                         io::printable(status.ToString()));
-    });
+    const auto refuse = [&](std::string_view why) {
+      throw RequestError(fmt::format("{} is no SentencePiece model that can be read ({})", model.string(),
+                                     io::printable(why)));
+    };
+    try {
+      if (const auto status = processor_.LoadFromSerializedProto(bytes); !status.ok())
+        refuse(status.ToString());
+    } catch (const Error&) {
+      throw;
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception& error) {  // of its dictionary, which knows no status
+      refuse(error.what());
+    }
   }
 
   std::vector<TokenId> encode(std::string_view prompt) const override {

@@ -325,6 +325,7 @@ def write_sentencepieces():
     put("refused_no_pieces", pieces=())
     write("sentencepiece", "refused_text", b"no model")
     write("sentencepiece", "refused_nothing", b"")
+    put("refused_piece_of_nul", pieces=("<unk>", "<s>", "</s>", "\0\0"))
     put("odd_scores", score=float("nan"))
     put("odd_infinite_scores", score=float("-inf"))
     put("odd_invalid_utf8", pieces=("<unk>", "<s>", "</s>", "\udcff\udcfe"))
