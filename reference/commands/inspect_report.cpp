@@ -10,17 +10,17 @@
 #include <fmt/ranges.h>
 
 #include "io/model_digest.hpp"
+#include "io/printable.hpp"
 #include "io/stored_tensors.hpp"
 #include "io/video.hpp"
 #include "plan/text.hpp"
-#include "trace/log.hpp"
 
 namespace stepvideo::commands {
 namespace {
 
 namespace fs = std::filesystem;
 
-using io::Json, trace::printable;
+using io::Json, io::printable;
 
 Json totals_of(const io::StoredTensors& stored) {
   std::map<std::string, std::int64_t> by_dtype;
