@@ -40,7 +40,10 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<TokenId> encode(std::string_view prompt) const override {
     std::vector<int> ids;
     const auto status = processor_.Encode(prompt, &ids);
-    if (!status.ok()) throw Error("SentencePiece cannot encode the prompt: " + status.ToString());
+    require(status.ok(), [&] {
+      return "SentencePiece cannot encode the prompt; its model is damaged (" +
+             io::printable(status.ToString()) + ")";
+    });
     return ids;
   }
 
