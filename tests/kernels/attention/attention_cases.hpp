@@ -116,6 +116,37 @@ void padded_keys_receive_no_weight(Attend&& attend, const AttentionLimits& limit
   });
 }
 
+/// More tiles of queries than a GPU has multiprocessors: blocks go from tile to tile, head to head and prompt
+/// to prompt. Lengths lie around one and two tiles of keys; what is hidden is NaN.
+template <class T, class Attend>
+void blocks_work_through_prompts_of_any_length(Attend&& attend) {
+  std::mt19937 engine(37);
+  ErrorBudget<T> budget;
+  const index_t prompts[] = {200, 0, 397, 1, 112, 225, 224};
+  const AttentionProblem<T> problem(
+      engine,
+      {.batch = std::size(prompts), .queries = 260, .keys = 397, .heads = 12, .groups = 6, .dim = 128});
+  Buffer<index_t> lengths(std::size(prompts));
+  for (index_t b = 0; b < lengths.size(); ++b) {
+    lengths[b] = prompts[b];
+    for (index_t key = lengths[b]; key < 397; ++key)
+      for (index_t group = 0; group < 6; ++group)
+        for (index_t i = 0; i < 128; ++i)
+          problem.keys.view.row(b, key, group)[i] = problem.values.view.row(b, key, group)[i] = T(NAN);
+  }
+  attend(problem, KeyPrefixMask{lengths.vector()});
+  budget.judge(
+      problem, [&](index_t batch, index_t, index_t key) { return key < lengths[batch]; }, no_bias);
+
+  const AttentionProblem<T> whole(
+      engine, {.batch = 3, .queries = 65, .keys = 230, .heads = 80, .groups = 40, .dim = 128});
+  attend(whole, FullMask{});
+  budget.judge(whole, sees_all, no_bias);
+  attend(whole, CausalMask{});
+  budget.judge(whole, sees_past, no_bias);
+  budget.check();
+}
+
 template <class T>
 void require_empty(const AttentionProblem<T>& problem, index_t batch) {
   for (index_t token = 0; token < problem.extents.queries; ++token)

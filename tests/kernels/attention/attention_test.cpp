@@ -44,6 +44,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(padded_keys_receive_no_weight, T, Elements) {
   testing::padded_keys_receive_no_weight<T>(on_host, limits);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(blocks_work_through_prompts_of_any_length, T, Elements) {
+  testing::blocks_work_through_prompts_of_any_length<T>(on_host);
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_query_without_keys_gets_zeros_and_minus_infinity, T, Elements) {
   testing::a_query_without_keys_gets_zeros_and_minus_infinity<T>(on_host);
 }

@@ -27,6 +27,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(padded_keys_receive_no_weight, Subject, Subjects) 
   testing::padded_keys_receive_no_weight<typename Subject::Element>(Subject::on_device, limits);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(blocks_work_through_prompts_of_any_length, Subject, Subjects) {
+  testing::blocks_work_through_prompts_of_any_length<typename Subject::Element>(Subject::on_device);
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_query_without_keys_gets_zeros_and_minus_infinity, Subject, Subjects) {
   testing::a_query_without_keys_gets_zeros_and_minus_infinity<typename Subject::Element>(Subject::on_device);
 }

@@ -54,16 +54,17 @@ struct ChannelExtentsParams {
   quantize_detail::ExtentsView extents;
 };
 
-/// One block for each chunk of tokens (x) of each head of each batch element (y).
+/// One block for each head of each batch element (x) of each chunk of tokens (y).
 template <class Policy>
 __global__ void __launch_bounds__(Policy::threads)
     channel_extents_kernel(ChannelExtentsParams<typename Policy::Element> params) {
   __shared__ ChannelExtent partials[Policy::extent_rows][Policy::dim];
   const auto& in = params.in;
-  const index_t batch = blockIdx.y / in.heads, head = blockIdx.y % in.heads;
+  const auto heads = static_cast<unsigned>(in.heads);
+  const index_t batch = blockIdx.x / heads, head = blockIdx.x % heads;
   const index_t visible = params.options.visible(batch, in.tokens);
   const int lane = threadIdx.x % Policy::extent_lanes, row = threadIdx.x / Policy::extent_lanes;
-  const index_t first = index_t{blockIdx.x} * Policy::chunk_tokens;
+  const index_t first = index_t{blockIdx.y} * Policy::chunk_tokens;
   const index_t end = min(first + Policy::chunk_tokens, visible);
 
   ChannelExtent extents[8];
@@ -82,7 +83,7 @@ __global__ void __launch_bounds__(Policy::threads)
   if (threadIdx.x >= Policy::dim) return;
   ChannelExtent sum = partials[0][threadIdx.x];
   for (int r = 1; r < Policy::extent_rows; ++r) sum.add(partials[r][threadIdx.x]);
-  params.extents.row(blockIdx.y, blockIdx.x)[threadIdx.x] = sum;
+  params.extents.row(blockIdx.x, blockIdx.y)[threadIdx.x] = sum;
 }
 
 struct ChannelScalesParams {
@@ -98,6 +99,7 @@ template <class Policy>
 __global__ void __launch_bounds__(Policy::dim) channel_scales_kernel(ChannelScalesParams params) {
   const index_t batch = blockIdx.x / params.heads, head = blockIdx.x % params.heads;
   auto extent = ChannelExtent::none();
+#pragma unroll 16
   for (int chunk = 0; chunk < params.extents.chunks; ++chunk)
     extent.add(params.extents.row(blockIdx.x, chunk)[threadIdx.x]);
   const index_t visible = params.options.visible(batch, params.tokens);
@@ -142,7 +144,7 @@ void channel_scales(Device device, HeadsView<const T> in, const QuantizeOptions&
   with_policy<T>(in.dim, packs_of_eight_fit<T>(in), [&](auto policy) {
     using Policy = decltype(policy);
     if (chunks > 0)
-      launch({.grid = dim3(static_cast<unsigned>(chunks), static_cast<unsigned>(rows)),
+      launch({.grid = dim3(static_cast<unsigned>(rows), static_cast<unsigned>(chunks)),
               .block = Policy::threads,
               .stream = device.stream},
              channel_extents_kernel<Policy>, ChannelExtentsParams<T>{in, options, extents});

@@ -20,8 +20,8 @@ struct QuantizeHeadsParams {
   QuantizedHeads<fp8_e4m3> out;
 };
 
-/// One block for each block of 128 tokens (x) of each head of each batch element (y). The rows stay in
-/// registers until their largest magnitude is known.
+/// One block for each head of each batch element (x) of each block of 128 tokens (y): neighbouring blocks
+/// read neighbouring memory. The rows stay in registers until their largest magnitude is known.
 template <class Policy>
 __global__ void __launch_bounds__(Policy::threads)
     quantize_heads_kernel(QuantizeHeadsParams<typename Policy::Element> params) {
@@ -29,7 +29,8 @@ __global__ void __launch_bounds__(Policy::threads)
   __shared__ typename Reduce::TempStorage storage;
   __shared__ float shared_largest;
   const auto& in = params.in;
-  const index_t batch = blockIdx.y / in.heads, head = blockIdx.y % in.heads, block = blockIdx.x;
+  const auto heads = static_cast<unsigned>(in.heads);
+  const index_t batch = blockIdx.x / heads, head = blockIdx.x % heads, block = blockIdx.y;
   const index_t visible = params.options.visible(batch, in.tokens);
   const int channel = threadIdx.x % Policy::row_lanes * Policy::row_values;
   const index_t first = block * quantization_block_tokens + threadIdx.x / Policy::row_lanes;
@@ -89,7 +90,7 @@ struct QuantizeValuesParams {
   QuantizedValues<fp8_e4m3> out;
 };
 
-/// One block for each 128 tokens (x) of each head of each batch element (y). A thread makes words of the four
+/// One block for each head of each batch element (x) of each 128 tokens (y). A thread makes words of the four
 /// neighbouring positions of quantized_value_position; shared memory turns them.
 template <class Policy>
 __global__ void __launch_bounds__(Policy::threads)
@@ -98,8 +99,9 @@ __global__ void __launch_bounds__(Policy::threads)
   // A row of 33 words: the writes of 4 octets of channels by 8 words meet all banks.
   __shared__ unsigned turned[Policy::dim][words + 1];
   const auto& in = params.in;
-  const index_t batch = blockIdx.y / in.heads, head = blockIdx.y % in.heads;
-  const index_t first = index_t{blockIdx.x} * tokens, visible = params.options.visible(batch, in.tokens);
+  const auto heads = static_cast<unsigned>(in.heads);
+  const index_t batch = blockIdx.x / heads, head = blockIdx.x % heads;
+  const index_t first = index_t{blockIdx.y} * tokens, visible = params.options.visible(batch, in.tokens);
   const float* means = params.out.means.row(batch, 0, head);
   const float* scales = params.out.scales.row(batch, 0, head);
 
@@ -145,8 +147,8 @@ void quantize_heads(Device device, std::type_identity_t<HeadsView<const T>> in, 
       packs_fit<16>(values.data, values.batch_stride, values.token_stride, values.head_stride);
   quantize_detail::with_policy<T>(in.dim, is_aligned, [&](auto policy) {
     using Policy = decltype(policy);
-    launch({.grid = dim3(static_cast<unsigned>(quantization_blocks(in.tokens)),
-                         static_cast<unsigned>(in.batch * in.heads)),
+    launch({.grid = dim3(static_cast<unsigned>(in.batch * in.heads),
+                         static_cast<unsigned>(quantization_blocks(in.tokens))),
             .block = Policy::threads,
             .stream = device.stream},
            quantize_heads_kernel<Policy>, QuantizeHeadsParams<T>{in, means, options, out});
@@ -164,8 +166,8 @@ void quantize_values(Device device, std::type_identity_t<HeadsView<const T>> in,
   quantize_detail::channel_scales<T>(device, in, options, out.means, out.scales, workspace);
   quantize_detail::with_policy<T>(in.dim, quantize_detail::packs_of_eight_fit<T>(in), [&](auto policy) {
     using Policy = decltype(policy);
-    launch({.grid = dim3(static_cast<unsigned>(quantization_blocks(in.tokens)),
-                         static_cast<unsigned>(in.batch * in.heads)),
+    launch({.grid = dim3(static_cast<unsigned>(in.batch * in.heads),
+                         static_cast<unsigned>(quantization_blocks(in.tokens))),
             .block = Policy::threads,
             .stream = device.stream},
            quantize_values_kernel<Policy>, QuantizeValuesParams<T>{in, options, out});

@@ -73,13 +73,14 @@ class AttentionConsumer {
     AttentionWork at;  // first_query is the warpgroup's
     int key_tiles;
     int seen_by_all;  // keys that every query sees
+    int visible[2];   // keys that this thread's queries see
   };
 
   __device__ Task task_at(int index) const {
     AttentionWork at = params_.work.at(index);
     const int key_tiles = params_.template key_tiles<Policy>(at);
     at.first_query += consumer_ * Policy::consumer_queries;
-    return {at, key_tiles, visible_keys(at, 0)};
+    return {at, key_tiles, visible_keys(at, 0), {visible_keys(at, row()), visible_keys(at, row() + 8)}};
   }
 
   __device__ void await_queries() {
@@ -177,11 +178,11 @@ class AttentionConsumer {
     const int first_key = tile * Policy::keys;
     float scale_log2 = scale_log2_;
     if constexpr (AttentionBias<typename Policy::Mask>) {
-      apply_bias(task.at, first_key);
+      apply_bias(task, first_key);
       scale_log2 = 1.0f;
     }
     const bool fits = softmax_.fits(scores_.at, scale_log2);
-    if (first_key + Policy::keys > task.seen_by_all) hide_keys(task.at, first_key);
+    if (first_key + Policy::keys > task.seen_by_all) hide_keys(task, first_key);
     return softmax_.weigh(scores_.at, scale_log2, fits);
   }
 
@@ -193,21 +194,20 @@ class AttentionConsumer {
     return static_cast<int>(params_.mask.visible_keys(at.batch, query_at(at, row), params_.key_tokens));
   }
 
-  __device__ void hide_keys(const AttentionWork& at, int first_key) {
+  __device__ void hide_keys(const Task& task, int first_key) {
     const int column = first_key + lane() % 4 * 2;
-    const int visible[2] = {visible_keys(at, row()) - column, visible_keys(at, row() + 8) - column};
+    const int visible[2] = {task.visible[0] - column, task.visible[1] - column};
 #pragma unroll
     for (int i = 0; i < Scores::size; ++i)
       if (i / 4 * 8 + i % 2 >= visible[i / 2 % 2]) scores_.at[i] = -INFINITY;
   }
 
-  __device__ void apply_bias(const AttentionWork& at, int first_key) {
-    const int query[2] = {query_at(at, row()), query_at(at, row() + 8)};
-    const int visible[2] = {visible_keys(at, row()), visible_keys(at, row() + 8)};
+  __device__ void apply_bias(const Task& task, int first_key) {
+    const int query[2] = {query_at(task.at, row()), query_at(task.at, row() + 8)};
 #pragma unroll
     for (int i = 0; i < Scores::size; ++i) {
       const int half = i / 2 % 2, key = first_key + lane() % 4 * 2 + i / 4 * 8 + i % 2;
-      const float bias = key < visible[half] ? params_.mask.bias(at.head, query[half], key) : 0.0f;
+      const float bias = key < task.visible[half] ? params_.mask.bias(task.at.head, query[half], key) : 0.0f;
       scores_.at[i] = fmaf(scores_.at[i], scale_log2_, bias * std::numbers::log2e_v<float>);
     }
   }

@@ -81,37 +81,53 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
   }
   __syncthreads();
 
-  // (rows, channels of the block) of means and deviations become those of the block's units.
   const int block_channels = tiling.vectors * vector,
             unit_channels = static_cast<int>(tiling.channels) / params.units;
   const int part_pixels = static_cast<int>(at.end_pixel - at.first_pixel);
   const int rows = min(tiling.rows, part_pixels), short_pixels = part_pixels / tiling.rows,
             long_rows = part_pixels % tiling.rows;  // these have a pixel more
+
+  // The rows of a channel become one, then the channels of a unit. Every value is taken relative to one of
+  // them, so that means far from zero keep their digits.
+  for (int channel = threadIdx.x; channel < block_channels; channel += blockDim.x) {
+    const auto each_row = [&](auto&& visit) {
+      for (int row = 0; row < rows; ++row)
+        visit(row * block_channels + channel, static_cast<float>(short_pixels + (row < long_rows ? 1 : 0)));
+    };
+    const float origin = shared_means[channel];
+    float offset = 0, sum = 0;
+    each_row([&](int i, float pixels) { offset += pixels * (shared_means[i] - origin); });
+    offset /= static_cast<float>(part_pixels);
+    each_row([&](int i, float pixels) {
+      const float difference = shared_means[i] - origin - offset;
+      sum += shared_deviations[i] + pixels * difference * difference;
+    });
+    shared_means[channel] = origin + offset, shared_deviations[channel] = sum;
+  }
+  __syncthreads();
+
   const int first_unit =
       (at.channel - static_cast<int>(threadIdx.x) % tiling.vectors * vector) / unit_channels;
   PartMoments* result = params.moments + (at.frame * tiling.parts + at.part) * params.units + first_unit;
   const int units = min(block_channels / unit_channels, params.units - first_unit);
   for (int unit = threadIdx.x; unit < units; unit += blockDim.x) {
-    const auto each = [&](auto&& visit) {
-      for (int row = 0; row < rows; ++row)
-        for (int c = 0; c < unit_channels; ++c) {
-          // Threads begin at different channels, in different banks.
-          const int turned = c + unit % unit_channels;
-          visit(row * block_channels + unit * unit_channels +
-                    (turned < unit_channels ? turned : turned - unit_channels),
-                static_cast<float>(short_pixels + (row < long_rows ? 1 : 0)));
-        }
+    const auto each_channel = [&](auto&& visit) {
+      for (int c = 0; c < unit_channels; ++c) {
+        // Threads begin at different channels, in different banks.
+        const int turned = c + unit % unit_channels;
+        visit(unit * unit_channels + (turned < unit_channels ? turned : turned - unit_channels));
+      }
     };
-    const float count = static_cast<float>(part_pixels) * static_cast<float>(unit_channels);
-    const float origin = shared_means[unit * unit_channels];  // means far from zero keep their digits
+    const float pixels = static_cast<float>(part_pixels), of_unit = static_cast<float>(unit_channels);
+    const float origin = shared_means[unit * unit_channels];
     float offset = 0, sum = 0;
-    each([&](int i, float pixels) { offset += pixels * (shared_means[i] - origin); });
-    offset /= count;
-    each([&](int i, float pixels) {
-      const float difference = shared_means[i] - origin - offset;
-      sum += shared_deviations[i] + pixels * difference * difference;
+    each_channel([&](int c) { offset += shared_means[c] - origin; });
+    offset /= of_unit;
+    each_channel([&](int c) {
+      const float difference = shared_means[c] - origin - offset;
+      sum += shared_deviations[c] + pixels * difference * difference;
     });
-    result[unit] = {count, origin + offset, sum};
+    result[unit] = {pixels * of_unit, origin + offset, sum};
   }
 }
 
@@ -139,30 +155,41 @@ struct GroupScalesParams {
 template <class Policy>
 __global__ void __launch_bounds__(Policy::threads)
     group_scales_kernel(GroupScalesParams<typename Policy::Weight> params) {
-  using Reduce = cub::BlockReduce<Moments, Policy::threads>;
+  using Reduce = cub::BlockReduce<double, Policy::threads>;
   __shared__ typename Reduce::TempStorage storage;
-  __shared__ double mean, variance;
-  const index_t channels = params.weight.size, group_channels = channels / params.groups;
+  __shared__ double shared_total;
+  const int channels = static_cast<int>(params.weight.size), group_channels = channels / params.groups;
   const unsigned frame = blockIdx.x / params.groups, group = blockIdx.x % params.groups;
   const int group_units = params.units / params.groups;
   const PartMoments* moments =
       params.moments + index_t{frame} * params.parts * params.units + group * group_units;
+  const auto each = [&](auto&& visit) {
+#pragma unroll 4
+    for (int i = threadIdx.x; i < params.parts * group_units; i += Policy::threads)
+      visit(moments[index_t{i / group_units} * params.units + i % group_units]);
+  };
+  const auto total = [&](double of_thread) {
+    const double sum = Reduce(storage).Sum(of_thread);
+    if (threadIdx.x == 0) shared_total = sum;
+    __syncthreads();
+    return shared_total;
+  };
 
-  Moments merged;
-  for (int i = threadIdx.x; i < params.parts * group_units; i += Policy::threads) {
-    const PartMoments m = moments[index_t{i / group_units} * params.units + i % group_units];
-    merged.merge({m.count, m.mean, m.deviations});
-  }
-  const Moments total = Reduce(storage).Reduce(merged, [](Moments a, const Moments& b) {
-    a.merge(b);
-    return a;
-  });
-  if (threadIdx.x == 0) mean = total.mean, variance = total.variance();
+  double count = 0, mean = 0, deviations = 0;
+  each([&](const PartMoments& part) { count += part.count, mean += double{part.count} * part.mean; });
+  count = total(count);
   __syncthreads();
+  mean = total(mean) / count;
+  each([&](const PartMoments& part) {
+    const double difference = part.mean - mean;
+    deviations += part.deviations + part.count * difference * difference;
+  });
+  __syncthreads();
+  const double variance = total(deviations) / count;
   const double scale = 1.0 / sqrt(variance + static_cast<double>(params.epsilon));
-  for (index_t c = group * group_channels + threadIdx.x; c < (group + 1) * group_channels;
-       c += Policy::threads)
-    params.scales[frame * channels + c] = {
+  for (int c = static_cast<int>(group) * group_channels + threadIdx.x;
+       c < static_cast<int>(group + 1) * group_channels; c += Policy::threads)
+    params.scales[index_t{frame} * channels + c] = {
         static_cast<float>(mean), static_cast<float>(scale * static_cast<double>(float(params.weight[c])))};
 }
 
