@@ -29,11 +29,30 @@ class RowSoftmax {
  public:
   static constexpr int rows = 2;
 
-  /// Whether all of a warp's scores are surely within the headroom; asked before the mask hides some of them.
-  /// The Euclidean norm of a thread's scores bounds each: an addition chain at full rate and no exchange in
-  /// the quad, where a maximum runs at half rate. Infinities and NaN never fit.
+  /// Whether a warp's scores, all of which will be weighed, are within the headroom. Compared as integers,
+  /// the largest of some floats is the largest where any is positive and the lowest where none is: either
+  /// bounds what can go wrong. Three at once, and no exchange in the quad. Infinities and NaN never fit.
   template <int size>
   __device__ bool fits(const float (&scores)[size], float scale_log2) const {
+    int largest[rows] = {__float_as_int(scores[0]), __float_as_int(scores[2])};
+#pragma unroll
+    for (int i = 0; i < size; i += 4)
+#pragma unroll
+      for (int row = 0; row < rows; ++row)
+        largest[row] = __vimax3_s32(largest[row], __float_as_int(scores[i + 2 * row]),
+                                    __float_as_int(scores[i + 2 * row + 1]));
+    bool fits = true;
+#pragma unroll
+    for (int row = 0; row < rows; ++row)
+      fits = fits &&
+             fabsf(__int_as_float(largest[row])) * scale_log2 <= reference_[row] + weight_headroom_log2<T>;
+    return __all_sync(0xFFFFFFFFu, fits);
+  }
+
+  /// The same where the mask is going to hide some of them: none may be low, for the positive ones may go.
+  /// The Euclidean norm of a thread's scores bounds each.
+  template <int size>
+  __device__ bool fits_without_any(const float (&scores)[size], float scale_log2) const {
     constexpr int chains = 4;
     float squares[chains] = {};
 #pragma unroll
@@ -43,7 +62,7 @@ class RowSoftmax {
     return __all_sync(0xFFFFFFFFu, room > 0 && square * (scale_log2 * scale_log2) <= room * room);
   }
 
-  /// scores -> weights. `fits`: what fits() said. True where a row's reference changed in this warp: then
+  /// scores -> weights. `fits`: what either said. True where a row's reference changed in this warp: then
   /// results so far must be rescaled.
   template <int size>
   __device__ bool weigh(float (&scores)[size], float scale_log2, bool fits) {

@@ -181,8 +181,13 @@ class AttentionConsumer {
       apply_bias(task, first_key);
       scale_log2 = 1.0f;
     }
-    const bool fits = softmax_.fits(scores_.at, scale_log2);
-    if (first_key + Policy::keys > task.seen_by_all) hide_keys(task, first_key);
+    bool fits;
+    if (first_key + Policy::keys > task.seen_by_all) {
+      fits = softmax_.fits_without_any(scores_.at, scale_log2);
+      hide_keys(task, first_key);
+    } else {
+      fits = softmax_.fits(scores_.at, scale_log2);
+    }
     return softmax_.weigh(scores_.at, scale_log2, fits);
   }
 

@@ -9,10 +9,11 @@ namespace stepvideo {
 /// How the GPU splits a frame: into parts of whole pixels. A thread keeps to the same `vector` channels.
 struct GroupNormTiling {
   static constexpr int threads = 256;
-  /// Loads of a thread before the first use, in the moments and in the scaling. Of the copy's bandwidth, bf16 of
-  /// 128, 256 and 512 channels: 93, 89 and 73 % with four and six; 86, 82 and 66 % with two and four.
+  /// Loads of a thread before the first use, in the moments and in the scaling. Of the copy's bandwidth, bf16
+  /// of 128, 256 and 512 channels: 93, 89 and 73 % with four and six; 86, 82 and 66 % with two and four.
   static constexpr int moments_in_flight = 4, scaling_in_flight = 6;
-  /// A block's elements: enough for some microseconds, few enough for three waves of blocks where they can be.
+  /// A block's elements: enough for some microseconds, few enough for three waves of blocks where they can
+  /// be.
   static constexpr index_t most_elements = 1 << 17, least_elements = 1 << 14, wanted_blocks = 1584;
 
   index_t pixels, channels, parts, part_pixels;
