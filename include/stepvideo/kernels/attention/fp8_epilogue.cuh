@@ -15,8 +15,8 @@ namespace stepvideo {
 /// 600 of the kernel's accesses.
 template <class Policy, int size>
 __device__ void store_fp8_results(const Fp8AttentionParams<Policy>& params, const AttentionWork& at,
-                                  int group, const Fp8RowSoftmax<Policy::emulated>& softmax,
-                                  const float (&sums)[size], const float (&weight_sums)[2]) {
+                                  int group, const Fp8RowSoftmax& softmax, const float (&sums)[size],
+                                  const float (&weight_sums)[2]) {
   using Out = typename Policy::Out;
   const int lane_of_quad = static_cast<int>(threadIdx.x) % 4, first = lane_of_quad * 2;
   const float* scales = params.value_scales.row(at.batch, 0, group) + first;

@@ -69,13 +69,10 @@ class Fp8Consumer {
     return static_cast<int>(threadIdx.x) % Policy::warpgroup / 32 * 16 + lane() / 4;
   }
 
-  // Turns of the exponentials: named barrier 1 + c lets warpgroup c go.
-  __device__ void wait_turn() {
-    if constexpr (Policy::takes_turns) named_barrier_wait(1 + consumer_, 2 * Policy::warpgroup);
-  }
-  __device__ void pass_turn() {
-    if constexpr (Policy::takes_turns) named_barrier_arrive(2 - consumer_, 2 * Policy::warpgroup);
-  }
+  // The warpgroups' exponentials take turns, so that one's run beside the other's products and maxima: both
+  // at once would take twice as long. Named barrier 1 + c lets warpgroup c go.
+  __device__ void wait_turn() { named_barrier_wait(1 + consumer_, 2 * Policy::warpgroup); }
+  __device__ void pass_turn() { named_barrier_arrive(2 - consumer_, 2 * Policy::warpgroup); }
 
   /// Makes the weights of a tile, while the tensor cores work on those of the tile before it. That product
   /// ends within the next call: sums in the tensor cores need no wait, only what reads or changes them does.
@@ -276,7 +273,7 @@ class Fp8Consumer {
   int seen_by_all_ = 0;  // keys that every query of the warpgroup sees
   float scale_log2_ = 0, key_scale_ = 0;
   const float* key_scales_ = nullptr;
-  Fp8RowSoftmax<Policy::emulated> softmax_;
+  Fp8RowSoftmax softmax_;
   Scores scores_;
   Weights weights_[2];
   Sum sum_;  // of weights and values, of the last run of tiles

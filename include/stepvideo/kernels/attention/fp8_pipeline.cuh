@@ -21,12 +21,6 @@ struct Fp8AttentionPolicy {
   /// below the largest: sums of weights come out 0.7 % low after 1,000 keys. Results before them wait in
   /// shared memory, which frees 64 registers; a fold every 4 tiles took 6 % longer than every 32.
   static constexpr int tiles_per_sum = 16;
-  /// Of eight exponentials, those that are polynomials. At 16,384 tokens 1 of 8 took 2.6 % less time than
-  /// none, at 75,888 the same.
-  static constexpr int emulated = 1;
-  /// Whether the warpgroups' exponentials exclude each other, so that one's run beside the other's products
-  /// and maxima. Both at once take 13 clocks each instead of the special function unit's 8. Not measured yet.
-  static constexpr bool takes_turns = false;
   /// Columns of ones beside the values: the product with them is the sum of the weights. wgmma's next width.
   static constexpr int ones = 16;
 
