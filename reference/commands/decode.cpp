@@ -39,13 +39,14 @@ void decode(const Arguments& arguments) {
   const pipeline::VideoCodec codec(common.model);
   const pipeline::Latents latents = pipeline::read_latents(latents_path);
   codec.require_channels(latents);
-  io::VideoOptions options = video_flags.options(rate_of(latents_path));
+  io::VideoOptions options = video_flags.options(video_flags.fps ? io::FrameRate{} : rate_of(latents_path));
   const VideoShape video = VideoShape::from_latent(latents.shape);
   io::require_video_output_size("--output", output, video);
   pipeline::require_memory(video, codec.decode_bytes(video));
 
   io::Json manifest =
       start_manifest("decode", common.model, common.precision, {io::Component::vae}, provenance);
+  video_flags.put(manifest);
   add_source(manifest, "latents", latents_path, provenance);
   Progress progress = start_progress(common);
   progress.describe({{"output", output.string()}});

@@ -12,8 +12,16 @@
 namespace stepvideo::commands {
 namespace {
 
+/// Whether the latents can say at what rate to play them: decode takes no others.
+bool keeps_rate(const io::Video& video) {
+  return video.rate && is_usual(*video.rate);
+}
+
 std::string describe(const io::Video& video) {
-  return to_string(video.shape) + (video.rate ? " at " + to_string(*video.rate) + " frames a second" : "");
+  std::string text = to_string(video.shape);
+  if (video.rate) text += " at " + to_string(*video.rate) + " frames a second";
+  if (video.rate && !keeps_rate(video)) text += " (which is not kept: decode --fps sets another)";
+  return text;
 }
 
 /// The video as the model can take it, and what was read.
@@ -65,6 +73,8 @@ void encode(const Arguments& arguments) {
   const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);
   io::Json manifest =
       start_manifest("encode", common.model, common.precision, {io::Component::vae}, provenance);
+  if (fps) manifest["fps"] = *fps;
+  if (fit) manifest["fit"] = *fit;
   add_video_source(manifest, video_path, provenance);
   Progress progress = start_progress(common);
   const auto moments = codec.encode(video, common.precision, progress);
@@ -73,7 +83,7 @@ void encode(const Arguments& arguments) {
                            moments.shape.width};
   add_stages(manifest, progress, provenance);
   auto metadata = as_metadata(manifest);
-  if (video.rate) metadata["frame_rate"] = to_string(*video.rate);
+  if (keeps_rate(video)) metadata["frame_rate"] = to_string(*video.rate);
   io::write_safetensors(output,
                         {io::named_tensor("mean", shape, moments.mean),
                          io::named_tensor("logvar", shape, moments.log_variance)},

@@ -50,8 +50,15 @@ std::optional<fs::path> logged_video(const trace::Explained& explained) {
   std::error_code unused;
   for (const fs::path& path : {fs::path(output->second), explained.run.front().file.parent_path() /
                                                              fs::path(output->second).filename()})
-    if (fs::exists(path, unused)) return path;
+    if (fs::is_regular_file(path, unused)) return path;
   return {};
+}
+
+/// Whether both lie in one folder, links followed.
+bool lies_beside(const fs::path& path, const fs::path& other) {
+  std::error_code error;
+  const fs::path whole = fs::canonical(path, error);
+  return !error && whole.parent_path() == fs::canonical(other, error).parent_path() && !error;
 }
 
 /// A path as part of an address.
@@ -65,7 +72,9 @@ std::string as_link(const fs::path& path) {
   return link;
 }
 
-trace::HtmlVideo video_of(const fs::path& path, const fs::path& report, double most_megabytes) {
+/// `is_trusted`: whether its bytes may be put into the page.
+trace::HtmlVideo video_of(const fs::path& path, const fs::path& report, double most_megabytes,
+                          bool is_trusted) {
   const io::VideoKind kind = io::video_kind(path);
   const bool is_mp4 = kind == io::VideoKind::mp4;
   if (!is_mp4 && kind != io::VideoKind::webm)
@@ -73,10 +82,11 @@ trace::HtmlVideo video_of(const fs::path& path, const fs::path& report, double m
             .caption = path.string() + ", which browsers do not play; an .mp4 or .webm stands here"};
   const auto bytes = static_cast<double>(fs::file_size(path));
   const std::string caption = fmt::format("{}, {:.2f} MB", path.filename().string(), bytes * 1e-6);
-  if (bytes > most_megabytes * 1e6) {
+  if (!is_trusted || bytes > most_megabytes * 1e6) {
     const fs::path folder = fs::absolute(report).parent_path();
     return {.source = as_link(fs::proximate(fs::absolute(path), folder)),
-            .caption = caption + ", in its own file, which must stay where it is"};
+            .caption = caption + ", in its own file, which must stay where it is" +
+                       (is_trusted ? "" : "; it does not lie beside the log: --video puts it in the page")};
   }
   std::ifstream file(path, std::ios::binary);
   const std::string content{std::istreambuf_iterator<char>(file), {}};
@@ -108,12 +118,15 @@ void report(const Arguments& arguments) {
           [&] { return fmt::format("--video: {} is not there", video->string()); });
 
   const auto explained = trace::explain_run(logs);
-  if (!video) video = logged_video(explained);
+  // A log comes from anywhere and may name any file: what it names is read only where it lies beside it.
+  bool is_trusted = video.has_value();
+  if (!video && (video = logged_video(explained)))
+    is_trusted = lies_beside(*video, explained.run.front().file);
   trace::HtmlExtras extras{.title = logs.front().filename().string()};
   if (video) {
-    extras.video = video_of(*video, output, most_megabytes);
+    extras.video = video_of(*video, output, most_megabytes, is_trusted);
     try {
-      extras.manifest = io::read_manifest(*video);
+      if (is_trusted) extras.manifest = io::read_manifest(*video);
     } catch (const RequestError&) {  // no video that can be opened has no manifest; the page shows the rest
     }
   }

@@ -51,7 +51,7 @@ std::string to_string(FrameRate rate) {
 FrameRate parse_frame_rate(const std::string& place, const std::string& text) {
   const auto fraction = read_fraction(text);
   const auto rate = fraction ? fraction : read_decimal(text);
-  require(rate && rate->value() >= 0.01 && rate->value() <= 1000, [&] {
+  require(rate && is_usual(*rate), [&] {
     return fmt::format(
         "{}: '{}' is no frame rate; frames a second from 0.01 to 1000, as in 25, 12.5 or 30000/1001, work",
         place, text);

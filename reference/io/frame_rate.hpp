@@ -11,6 +11,11 @@ struct FrameRate {
   constexpr bool operator==(const FrameRate&) const = default;
 };
 
+/// From 0.01 to 1000, what parse_frame_rate() takes.
+constexpr bool is_usual(FrameRate rate) {
+  return rate.value() >= 0.01 && rate.value() <= 1000;
+}
+
 /// "25", "30000/1001".
 std::string to_string(FrameRate rate);
 

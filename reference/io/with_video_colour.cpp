@@ -75,7 +75,7 @@ Turn turn_of(const std::array<std::int32_t, 9>& matrix, const std::filesystem::p
   const auto entry = [&](int i) { return static_cast<int>(std::lround(matrix[i] / 65536.0)); };
   const Turn turn{entry(0), entry(3), entry(1), entry(4)};
   const bool is_exact = std::ranges::all_of(std::initializer_list<int>{0, 1, 3, 4}, [&](int i) {
-    return std::abs(entry(i) * 65536 - matrix[i]) < 656;
+    return std::abs(std::int64_t{entry(i)} * 65536 - matrix[i]) < 656;
   });
   const bool is_upright =
       std::abs(turn.from_x_to_x * turn.from_y_to_y) == 1 && turn.from_x_to_y == 0 && turn.from_y_to_x == 0;

@@ -89,7 +89,6 @@ Picture side_by_side(const std::vector<Picture>& pictures) {
 }
 
 void PreviewOptions::check() const {
-  require(every >= 0, [&] { return fmt::format("--preview-every is {}; 1 or more works", every); });
   require((every > 0) == !path.empty(), [&] {
     return path.empty() ? "--preview-every has no --preview-path; give the folder for its PNG files"
                         : "--preview-path has no --preview-every; give the steps between two PNG files";
@@ -137,7 +136,7 @@ void Preview::show(const StepState& step, Stage& stage) {
     const Picture picture = picture_of(step);
     if (is_file_due) {
       const fs::path file = options_.file(step.step);
-      fs::create_directory(file.parent_path());
+      fs::create_directory(io::folder_of(file));
       io::write_png(file, {picture.pixels.data(), 1, picture.height, picture.width, 3});
     }
     if (draws) {

@@ -2,15 +2,12 @@
 #define BOOST_TEST_MODULE manifest
 #include "io/manifest.hpp"
 
-#include <array>
-#include <cstdio>
-#include <cstdlib>
-
 #include <boost/test/unit_test.hpp>
 
 #include "io/checkpoint.hpp"
 #include "io/safetensors_stream.hpp"
 #include "io/video.hpp"
+#include "support/ffmpeg.hpp"
 #include "support/scratch_folder.hpp"
 
 using namespace stepvideo;
@@ -28,21 +25,6 @@ void write_video(const std::filesystem::path& path, std::function<std::string()>
   const auto writer = open_video_writer(path, shape, {.manifest = std::move(manifest)});
   writer->append({pixels.data(), shape.frames, shape.height, shape.width, 3});
   writer->finish();
-}
-
-std::string output_of(const std::string& command) {
-  std::string output;
-  std::FILE* const pipe = popen((command + " 2>/dev/null").c_str(), "r");
-  BOOST_REQUIRE(pipe != nullptr);
-  std::array<char, 1 << 16> block;
-  for (std::size_t count = 0; (count = std::fread(block.data(), 1, block.size(), pipe)) > 0;)
-    output.append(block.data(), count);
-  BOOST_CHECK_EQUAL(pclose(pipe), 0);
-  return output;
-}
-
-boost::test_tools::assertion_result has_ffmpeg(boost::unit_test::test_unit_id) {
-  return std::system("ffmpeg -version >/dev/null 2>&1 && ffprobe -version >/dev/null 2>&1") == 0;
 }
 
 const std::string hard_text =

@@ -124,6 +124,22 @@ BOOST_AUTO_TEST_CASE(files_appear_every_so_many_steps_and_at_the_last) {
   BOOST_CHECK(!std::filesystem::exists(folder / "p/step_00001.png"));
   BOOST_CHECK_EQUAL(text.str().find('\x1b'), std::string::npos);
 }
+BOOST_AUTO_TEST_CASE(a_pattern_without_a_folder_writes_where_we_are) {
+  const ScratchFolder folder;
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  std::ostringstream text;
+  Progress progress({.output = &text});
+  const PreviewOptions options{.every = 1, .path = "step_%05d.png"};
+  options.check();
+  Preview preview(
+      options, [](const Latents&) { return plain(16, 16, 0); }, progress);
+  const Flow flow;
+  progress.stage("denoise", 1, [&](Stage& stage) { preview.show(flow.step(1, 1), stage); });
+  std::filesystem::current_path(before);
+  BOOST_CHECK(std::filesystem::exists(folder / "step_00001.png"));
+  BOOST_CHECK_EQUAL(text.str().find("no more previews"), std::string::npos);
+}
 BOOST_AUTO_TEST_CASE(in_a_terminal_a_picture_is_drawn_over_the_last_one) {
   std::ostringstream text;
   Progress progress({.output = &text, .is_terminal = true});

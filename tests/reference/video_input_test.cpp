@@ -1,5 +1,6 @@
 // Videos as the world makes them: what ffmpeg writes is read right, or refused in one sentence.
 #define BOOST_TEST_MODULE video_input
+#include "io/manifest.hpp"
 #include "io/video_fit.hpp"
 #include "support/program.hpp"
 #include "support/video_samples.hpp"
@@ -296,7 +297,39 @@ BOOST_AUTO_TEST_CASE(a_video_off_the_grid_is_fitted_encoded_and_decoded_at_its_o
   const Video kept = decoded({output});
   BOOST_CHECK(kept.shape == (VideoShape{17, 32, 32}));
   BOOST_CHECK(kept.rate == std::optional(FrameRate{30000, 1001}));
-  BOOST_CHECK(decoded({output, "--fps", "12.5"}).rate == std::optional(FrameRate{25, 2}));
+  BOOST_CHECK_EQUAL(read_manifest(latents).value().value("fit", ""), "crop");
+  BOOST_CHECK(!read_manifest(latents)->contains("fps"));
+  BOOST_CHECK(!read_manifest(output)->contains("fps"));
+  BOOST_CHECK(decoded({output, "--fps", "12.5", "--chroma", "444"}).rate == std::optional(FrameRate{25, 2}));
+  BOOST_CHECK_EQUAL(read_manifest(output).value().value("fps", ""), "12.5");
+  BOOST_CHECK_EQUAL(read_manifest(output)->value("chroma", ""), "444");
+
+  // What another program wrote there matters only where nobody asks for a rate.
+  std::string bytes = read_text(latents);
+  bytes.replace(bytes.find("30000/1001"), 10, "a thousand");
+  folder.write("l.safetensors", bytes);
+  auto without_rate = decode;
+  without_rate.push_back(output);
+  const auto nonsense = run_program(without_rate);
+  BOOST_CHECK_EQUAL(nonsense.exit_code, 2);
+  BOOST_CHECK_NE(nonsense.errors.find("a thousand"), std::string::npos);
+  BOOST_CHECK(decoded({output, "--fps", "8"}).rate == std::optional(FrameRate{8, 1}));
+}
+BOOST_AUTO_TEST_CASE(a_rate_that_decode_would_refuse_is_told_and_not_kept) {
+  const ScratchFolder folder;
+  const std::string video = (folder / "in.y4m").string(), latents = (folder / "l.safetensors").string(),
+                    output = (folder / "out.y4m").string(), model = STEPVIDEO_DEMO_MODEL;
+  write_video(video, moving_pattern({1, 16, 16}), {1, 16, 16}, {.rate = {2000, 1}});
+  const auto encoded =
+      run_program({"encode", "--model", model, "--video", video, "--output", latents, "--fps", "1000"});
+  BOOST_REQUIRE_MESSAGE(encoded.exit_code == 0, encoded.errors);
+  const auto told = run_program({"encode", "--model", model, "--video", video, "--output", latents});
+  BOOST_REQUIRE_MESSAGE(told.exit_code == 0, told.errors);
+  BOOST_CHECK_NE(told.errors.find("at 2000 frames a second (which is not kept"), std::string::npos);
+  const auto decoded =
+      run_program({"decode", "--model", model, "--latents", latents, "--quiet", "--output", output});
+  BOOST_REQUIRE_MESSAGE(decoded.exit_code == 0, decoded.errors);
+  BOOST_CHECK(read_video(output).rate == std::optional(FrameRate{}));
 }
 BOOST_AUTO_TEST_CASE(a_generated_video_has_the_rate_asked_for_and_like_repeats_it) {
   const ScratchFolder folder;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <string>
@@ -12,6 +11,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "io/video.hpp"
+#include "support/ffmpeg.hpp"
 #include "support/random_input.hpp"
 
 namespace stepvideo::testing {
@@ -67,17 +67,6 @@ inline std::string rgb_of(const io::Video& video) {
   return rgb;
 }
 
-inline std::string output_of(const std::string& command) {
-  std::string output;
-  std::FILE* const pipe = popen((command + " 2>/dev/null").c_str(), "r");
-  BOOST_REQUIRE(pipe != nullptr);
-  std::array<char, 1 << 16> block;
-  for (std::size_t count = 0; (count = std::fread(block.data(), 1, block.size(), pipe)) > 0;)
-    output.append(block.data(), count);
-  BOOST_CHECK_EQUAL(pclose(pipe), 0);
-  return output;
-}
-
 /// A smooth moving pattern with a little noise: something that an encoder has to work on.
 inline Buffer<float> moving_pattern(VideoShape shape) {
   std::mt19937 engine(5);
@@ -89,10 +78,6 @@ inline Buffer<float> moving_pattern(VideoShape shape) {
         0.8f * std::sin(0.05f * static_cast<float>(column + 3 * frame) + 0.07f * static_cast<float>(row));
   }
   return pixels;
-}
-
-inline boost::test_tools::assertion_result has_ffmpeg(boost::unit_test::test_unit_id) {
-  return std::system("ffmpeg -version >/dev/null 2>&1 && ffprobe -version >/dev/null 2>&1") == 0;
 }
 
 }  // namespace stepvideo::testing
