@@ -54,8 +54,9 @@ inline std::vector<double> run_times(int first, int runs, const std::function<vo
   return times;
 }
 
-/// Work of less than `burst_ms` runs in bursts of that length with pauses between them: back to back for longer
-/// it would heat the chip into its power limit, which shorter work on its own never meets. Longer work does.
+/// Work of less than `burst_ms` runs in bursts of that length with pauses between them: back to back for
+/// longer it would heat the chip into its power limit, which shorter work on its own never meets. Longer work
+/// does.
 inline constexpr double burst_ms = 20, pause_ms = 80, bursts = 5;
 
 /// run_times() after two runs for warming up, repeated as Report::measure() says.

@@ -91,7 +91,7 @@ std::optional<Remark> remark_on_nccl(const Case& subject, std::string_view name,
     return in_vain("it sizes the channels' buffers and lifts no timeout; a timeout is a late or lost rank");
   if (name == "TIMEOUT" || name == "BLOCKING_WAIT" || name == "ASYNC_ERROR_HANDLING")
     return in_vain("NCCL reads no such variable and has no operation timeout; PyTorch alone had these");
-  if (!is_known_to_nccl(name)) return in_vain("NCCL 2.28.9 reads no such variable, and does not say so");
+  if (!is_known_to_nccl(name)) return in_vain("NCCL reads no such variable (as of 2.28.9), and does not say so");
   if (subject.gpus < 2) return {};
   if (name == "P2P_DISABLE" && is_on(value))
     return Remark{Verdict::warning, "unset: GPUs talk through host memory, not over NVLink"};

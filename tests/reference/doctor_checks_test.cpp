@@ -54,6 +54,16 @@ BOOST_AUTO_TEST_CASE(a_healthy_machine_is_fit_and_every_line_is_ok) {
   check_line(diagnosis, "links", Verdict::ok, {"28 of 28 pairs NVLink", "18 links a GPU"});
   check_line(diagnosis, "NCCL", Verdict::ok, {"shrink", "windows", "native all-to-all", "revoke"});
 }
+BOOST_AUTO_TEST_CASE(a_recorded_h200_is_fit_but_for_a_build_whose_models_run_on_the_cpu) {
+  const auto diagnosis = diagnose(recorded("h200_x1_recorded"), {});
+  for (const auto& line : diagnosis.findings)
+    BOOST_CHECK_MESSAGE((line.verdict == Verdict::ok) == (line.check != "stepvideo"),
+                        line.check << ": " << line.found);
+  BOOST_CHECK_EQUAL(diagnosis.exit_code(), 1);
+  check_line(diagnosis, "cuBLAS", Verdict::ok, {"13.1.0.3"});
+  check_line(diagnosis, "GPUs", Verdict::ok, {"1 x NVIDIA H200", "compute 9.0"});
+  check_line(diagnosis, "NCCL_VERSION", Verdict::ok, {"2.28.3-1", "set in vain"});
+}
 BOOST_AUTO_TEST_CASE(an_h20_with_an_old_cublas_will_not_run) {
   const auto diagnosis = diagnose(recorded("h20_x8_old_cublas"), {});
   BOOST_CHECK_EQUAL(diagnosis.exit_code(), 2);
