@@ -10,6 +10,7 @@
 
 #include "commands/command.hpp"
 #include "commands/options.hpp"
+#include "pipeline/memory.hpp"
 
 namespace {
 
@@ -56,7 +57,7 @@ int main(int count, char** values) {
     std::cerr << "stepvideo: " << error.what() << '\n';
     return exit_wrong_request;
   } catch (const std::bad_alloc&) {
-    std::cerr << "stepvideo: out of memory; a smaller video or --precision bf16 needs less\n";
+    std::cerr << "stepvideo: " << pipeline::out_of_memory << '\n';
     return exit_failed;
   } catch (const std::exception& error) {
     std::cerr << "stepvideo: " << error.what() << '\n';

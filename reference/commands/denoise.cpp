@@ -6,27 +6,13 @@
 #include "commands/provenance.hpp"
 #include "commands/sampling_flags.hpp"
 #include "commands/session.hpp"
-#include "io/manifest.hpp"
 #include "io/pending_file.hpp"
 #include "pipeline/denoiser.hpp"
 #include "trace/expectation.hpp"
 
 namespace stepvideo::commands {
-namespace {
 
 namespace fs = std::filesystem;
-
-/// Whether the output is there already, made by the same run. Throws RequestError when it was made by
-/// another.
-bool is_finished(const fs::path& output, const io::Json& manifest) {
-  std::error_code unused;
-  if (!fs::exists(output, unused)) return false;
-  const auto found = io::read_manifest(output);
-  if (found) pipeline::require_same_run(manifest, *found, output.string());
-  return found.has_value();
-}
-
-}  // namespace
 
 void denoise(const Arguments& arguments) {
   fs::path conditioning_path, output;
@@ -69,6 +55,7 @@ void denoise(const Arguments& arguments) {
   const plan::Cost cost = plan_run(common, {.shapes = {.transformer = denoiser.config()},
                                             .video = video,
                                             .steps = settings.steps,
+                                            .precision = common.precision,
                                             .is_whole = false});
 
   io::Json manifest =

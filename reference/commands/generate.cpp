@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <iostream>
 #include <map>
-#include <tuple>
 
 #include <fmt/format.h>
 
@@ -75,15 +74,14 @@ struct Flags {
   }
 };
 
-/// The manifest of the run to repeat or to go on with, where the flags name one.
-std::optional<Json> base_manifest(const Flags& flags) {
+/// The file that tells of the run to repeat or to go on with, where the flags name one.
+std::optional<fs::path> base_file(const Flags& flags) {
   std::error_code unused;
-  if (flags.like) return generate_manifest_of(*flags.like, "--like");
+  if (flags.like) return flags.like;
   const fs::path steps = pipeline::step_file_of(flags.output);
   if (flags.prompts || !flags.keep.resumes) return {};
-  if (fs::exists(steps, unused)) return generate_manifest_of(steps, "--resume");
-  if (!flags.wishes.prompt && fs::exists(flags.output, unused))
-    return generate_manifest_of(flags.output, "--resume");
+  if (fs::exists(steps, unused)) return steps;
+  if (!flags.wishes.prompt && fs::exists(flags.output, unused)) return flags.output;
   return {};
 }
 
@@ -114,17 +112,13 @@ void compare_models(const Flags& flags, bool has_model, const Json& mine, const 
 }
 
 /// The jobs, none of them begun; everything that can be refused without the model is refused here.
-std::vector<Job> read_jobs(const Flags& flags, const std::optional<Json>& base,
+std::vector<Job> read_jobs(const Flags& flags, const std::optional<pipeline::Request>& base,
                            std::vector<std::string>& names) {
   std::vector<Job> jobs;
   if (!flags.prompts) {
     io::require_video_output("--output", flags.output);
-    std::optional<pipeline::Request> request;
-    if (base)
-      request = pipeline::request_of(
-          *base, flags.like ? flags.like->string() : pipeline::step_file_of(flags.output).string());
-    jobs.push_back({.request = complete(flags.wishes, request, flags.common.model, flags.common),
-                    .output = flags.output});
+    jobs.push_back(
+        {.request = complete(flags.wishes, base, flags.common.model, flags.common), .output = flags.output});
     names.push_back("--output");
     return jobs;
   }
@@ -162,17 +156,6 @@ std::vector<Job> read_jobs(const Flags& flags, const std::optional<Json>& base,
   return jobs;
 }
 
-/// Whether the job's output is there already, made by the same request and model. Throws RequestError when it
-/// was made by another.
-bool is_finished(const Job& job) {
-  std::error_code unused;
-  if (!fs::exists(job.output, unused)) return false;
-  const auto manifest = io::read_manifest(job.output);
-  if (!manifest) return false;  // of another program, or of an old version: written over, as without --resume
-  pipeline::require_same_run(job.manifest, generate_manifest_of(job.output, "--resume"), job.output.string());
-  return true;
-}
-
 /// The rest of what can be refused before a weight is loaded; jobs of an earlier run go on where it stopped.
 void prepare(std::vector<Job>& jobs, const std::vector<std::string>& names, const Flags& flags,
              const pipeline::Generator& generator, const Json& manifest,
@@ -186,7 +169,7 @@ void prepare(std::vector<Job>& jobs, const std::vector<std::string>& names, cons
       if (flags.keep.finds_work(job.output))
         generator.resume(job, options);
       else
-        job.is_done = flags.keep.resumes && is_finished(job);
+        job.is_done = flags.keep.resumes && is_finished(job.output, job.manifest);
     } catch (const RequestError& error) {
       throw flags.prompts ? RequestError(names[i] + ": " + error.what()) : error;
     }
@@ -207,9 +190,12 @@ std::vector<plan::Cost> plan_jobs(const std::vector<Job>& jobs, const std::vecto
   const auto shapes = plan::ModelShapes::of(flags.common.model);
   std::vector<plan::Cost> costs;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
-    const auto& [video, settings] = std::tie(jobs[i].request.video, jobs[i].request.settings);
+    const pipeline::Request& request = jobs[i].request;
     try {
-      costs.push_back(plan_run(flags.common, {.shapes = shapes, .video = video, .steps = settings.steps}));
+      costs.push_back(plan_run(flags.common, {.shapes = shapes,
+                                              .video = request.video,
+                                              .steps = request.settings.steps,
+                                              .precision = request.precision}));
     } catch (const RequestError& error) {
       throw flags.prompts ? RequestError(names[i] + ": " + error.what()) : error;
     }
@@ -230,7 +216,7 @@ void report_failures(const std::vector<Job>& jobs, const std::vector<std::string
       list += fmt::format("\n  {}, {}: {}", names[i], jobs[i].output.string(), error.what());
     }
   }
-  if (count > 0) throw Error(fmt::format("{} of {} prompts have no video:{}", count, jobs.size(), list));
+  if (count > 0) throw Error(fmt::format("{} of {} prompts failed:{}", count, jobs.size(), list));
 }
 
 }  // namespace
@@ -238,11 +224,15 @@ void report_failures(const std::vector<Job>& jobs, const std::vector<std::string
 void generate(const Arguments& arguments) {
   Flags flags;
   if (!flags.parse(arguments)) return;
-  const auto base = base_manifest(flags);
+  const auto file = base_file(flags);
+  std::optional<Json> base;
+  if (file) base = generate_manifest_of(*file, flags.like ? "--like" : "--resume");
   const bool has_model = !flags.common.model.empty();
   flags.common.model = model_of(flags, base);
+  std::optional<pipeline::Request> base_request;
+  if (base) base_request = pipeline::request_of(*base, file->string());
   std::vector<std::string> names;
-  auto jobs = read_jobs(flags, base, names);
+  auto jobs = read_jobs(flags, base_request, names);
 
   const pipeline::Generator generator(flags.common.model);
   pipeline::RunOptions options{.keep_every = flags.keep.every,

@@ -64,7 +64,6 @@ std::vector<PromptLine> read_prompts(const fs::path& file) {
   std::ifstream stream(file, std::ios::binary);
   require(stream.is_open(), [&] { return fmt::format("--prompts: {} cannot be opened", file.string()); });
   std::vector<PromptLine> lines;
-  std::map<std::string, int> outputs;
   std::string text;
   for (int number = 1; std::getline(stream, text); ++number) {
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
@@ -80,13 +79,6 @@ std::vector<PromptLine> read_prompts(const fs::path& file) {
       read_object(io::parse_json(text, where), where, line);
     else
       line.wishes.prompt = text;
-    if (!line.output.empty()) {
-      const auto [first, is_new] = outputs.try_emplace(line.output, number);
-      require(is_new, [&] {
-        return fmt::format("{}: output {} is that of line {}, too; each needs its own", where,
-                           io::in_quotes(line.output), first->second);
-      });
-    }
     lines.push_back(std::move(line));
   }
   require(!stream.bad(),

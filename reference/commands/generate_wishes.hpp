@@ -40,8 +40,8 @@ struct PromptLine {
 /// Reads a file of prompts: a line is a prompt, or, where it begins with '{', a JSON object with `prompt` and
 /// any of `negative`, `seed`, `frames`, `height`, `width`, `steps`, `cfg_scale`, `time_shift` and `output`.
 /// Empty lines are passed over. Throws RequestError naming file and line: not UTF-8, not JSON, a name that is
-/// not known (with the nearest), a value of another kind, no prompt, an output that is no plain file name, or
-/// that of another line; a file without a prompt.
+/// not known (with the nearest), a value of another kind, no prompt, an output that is no plain file name; a
+/// file without a prompt.
 std::vector<PromptLine> read_prompts(const std::filesystem::path& file);
 
 }  // namespace stepvideo::commands

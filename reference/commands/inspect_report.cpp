@@ -119,7 +119,7 @@ std::string scalar_text(const Json& value) {
 
 void put_line(std::string& text, int indent, const std::string& name, const std::string& value) {
   constexpr int column = 26;
-  text += fmt::format("{:{}}{:<{}} {}", "", indent, printable(name), column - indent, value);
+  text += fmt::format("{:{}}{:<{}} {}", "", indent, printable(name), std::max(column - indent, 0), value);
   text.erase(text.find_last_not_of(' ') + 1);
   text += '\n';
 }

@@ -47,4 +47,9 @@ struct KeepFlags {
   }
 };
 
+/// Whether the output is there already, made by the run that `asked` describes. Throws RequestError naming
+/// what differs when it was made by another. A file without a manifest, or whose manifest cannot be read, is
+/// that of nobody's run: it is written over, as without --resume.
+bool is_finished(const std::filesystem::path& output, const io::Json& asked);
+
 }  // namespace stepvideo::commands

@@ -8,7 +8,7 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
   plan::Request request{
       .video = run.video,
       .steps = run.steps,
-      .arithmetic = options.precision == Precision::bf16 ? plan::Arithmetic::bf16 : plan::Arithmetic::fp32,
+      .arithmetic = run.precision == Precision::bf16 ? plan::Arithmetic::bf16 : plan::Arithmetic::fp32,
       .shapes = std::move(run.shapes),
       .hardware = plan::load_hardware("cpu"),
       .encodes_text = run.is_whole,

@@ -18,6 +18,7 @@ struct RunPlan {
   plan::ModelShapes shapes;
   VideoShape video;
   int steps = 1;
+  Precision precision = Precision::fp32;
   bool is_whole = true;  ///< with the text encoders and the decoder, or the transformer alone
 };
 

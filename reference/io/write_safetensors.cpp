@@ -7,6 +7,7 @@
 #include <stepvideo/core/error.hpp>
 
 #include "io/json.hpp"
+#include "io/manifest.hpp"
 #include "io/safetensors_stream.hpp"
 
 namespace stepvideo::io {
@@ -14,10 +15,6 @@ namespace {
 
 constexpr const char* metadata_name = "__metadata__";
 constexpr std::size_t length_bytes = 8, alignment = 64;
-
-std::string as_text(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 std::size_t announced_bytes(const NamedTensor& tensor) {
   return dtype_bytes(tensor.dtype) * static_cast<std::size_t>(element_count(tensor.shape));
@@ -43,7 +40,7 @@ SafetensorsStream::SafetensorsStream(const std::filesystem::path& path,
     header[tensor.name] = {
         {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
   }
-  tensors_text_ = as_text(header);
+  tensors_text_ = manifest_text(header);
   std::string text = header_text(metadata);
   text.append(spare_bytes, ' ');
   text.append((alignment - (length_bytes + text.size()) % alignment) % alignment, ' ');
@@ -58,7 +55,7 @@ std::string SafetensorsStream::header_text(const std::map<std::string, std::stri
   if (metadata.empty()) return tensors_text_;
   Json object = Json::object();
   object[metadata_name] = metadata;
-  const std::string text = as_text(object);
+  const std::string text = manifest_text(object);
   // Both are objects: joined, they are one whose metadata comes first.
   return text.substr(0, text.size() - 1) + (tensors_text_ == "{}" ? "" : ",") + tensors_text_.substr(1);
 }

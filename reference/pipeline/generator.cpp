@@ -8,6 +8,7 @@
 #include "interrupt.hpp"
 #include "io/manifest.hpp"
 #include "io/model_folder.hpp"
+#include "pipeline/memory.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
@@ -34,6 +35,8 @@ void attempt(Job& job, Work&& work) {
     work();
   } catch (const Interrupted&) {
     throw;
+  } catch (const std::bad_alloc&) {
+    job.failure = std::make_exception_ptr(Error(out_of_memory));
   } catch (const std::exception&) {
     job.failure = std::current_exception();
   }
@@ -57,12 +60,49 @@ std::string decode_command(const fs::path& model, const Job& job) {
   return command;
 }
 
-/// The failure of a decode, with the command that finishes the job.
-std::exception_ptr with_remedy(const std::exception& failure, const fs::path& model, const Job& job) {
+/// Sees to it that the step file holds the latents of all steps. Throws Error when the disk refuses.
+void keep_last(Job& job) {
+  if (job.steps_kept == job.steps_done) return;
+  write_step_file(step_file_of(job.output), job.manifest, job.steps_done, *job.latents, *job.conditioning);
+  job.steps_kept = job.steps_done;
+}
+
+/// The failure of a decode, with the command that finishes the job, where the latents are there for it.
+std::exception_ptr with_remedy(const std::exception& failure, const fs::path& model, Job& job) {
   const bool is_memory = dynamic_cast<const std::bad_alloc*>(&failure) != nullptr;
-  return std::make_exception_ptr(Error(
-      fmt::format("{}; the latents are there, and this finishes the job: {}",
-                  is_memory ? "out of memory while decoding" : failure.what(), decode_command(model, job))));
+  const std::string what = is_memory ? "out of memory while decoding" : failure.what();
+  try {
+    keep_last(job);
+  } catch (const std::exception& lost) {
+    return std::make_exception_ptr(
+        Error(fmt::format("{}; the latents are lost, too: {}", what, lost.what())));
+  }
+  return std::make_exception_ptr(Error(fmt::format("{}; the latents are there, and this finishes the job: {}",
+                                                   what, decode_command(model, job))));
+}
+
+/// An interrupt of jobs of which some work is there: says how to go on.
+void say_how_to_go_on(std::vector<Job>& jobs, const Interrupted& interrupt) {
+  std::size_t with_work = 0;
+  const Job* last = nullptr;
+  for (Job& job : jobs) {
+    try {
+      if (is_open(job) && job.latents && job.steps_done == job.request.settings.steps) keep_last(job);
+    } catch (const std::exception&) {
+      // What an earlier step left, if anything, stays.
+    }
+    std::error_code unused;
+    if (!job.is_done && !fs::exists(step_file_of(job.output), unused)) continue;
+    ++with_work;
+    last = &job;
+  }
+  if (with_work == 0) return;
+  const std::string holder =
+      jobs.size() == 1 ? fmt::format("{} holds the work", step_file_of(last->output).string())
+                       : fmt::format("the work on {} of {} prompts is there", with_work, jobs.size());
+  throw Interrupted(fmt::format("interrupted {}; {}, and the same command with --resume goes on",
+                                interrupt.where(), holder),
+                    interrupt.where());
 }
 
 }  // namespace
@@ -101,15 +141,20 @@ void Generator::resume(Job& job, const RunOptions& options) const {
     if (saved.manifest.contains("stages")) job.manifest["stages"] = saved.manifest["stages"];
     job.manifest["resumed_after_step"] = saved.steps_done;
   }
-  job.steps_done = saved.steps_done;
+  job.steps_done = job.steps_kept = saved.steps_done;
   job.conditioning = std::move(saved.conditioning);
   job.latents = std::move(saved.latents);
 }
 
 void Generator::run(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
-  encode(jobs, options, progress);
-  denoise(jobs, options, progress);
-  decode(jobs, options, progress);
+  try {
+    encode(jobs, options, progress);
+    denoise(jobs, options, progress);
+    decode(jobs, options, progress);
+  } catch (const Interrupted& interrupt) {
+    say_how_to_go_on(jobs, interrupt);
+    throw;
+  }
 }
 
 void Generator::encode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
@@ -121,10 +166,21 @@ void Generator::encode(std::vector<Job>& jobs, const RunOptions& options, Progre
       prompts.push_back({job.request.prompt, job.request.negative});
     }
   if (due.empty()) return;
-  tell_cost(due, options, progress, [&] {
-    auto conditionings = encoder_.encode(prompts, due.front()->request.precision, progress);
-    for (std::size_t i = 0; i < due.size(); ++i) due[i]->conditioning = std::move(conditionings[i]);
-  });
+  const Precision precision = due.front()->request.precision;
+  try {
+    tell_cost(due, options, progress, [&] {
+      auto conditionings = encoder_.encode(prompts, precision, progress);
+      for (std::size_t i = 0; i < due.size(); ++i) due[i]->conditioning = std::move(conditionings[i]);
+    });
+  } catch (const RequestError&) {  // of one prompt: alone, the others can be encoded
+    if (due.size() == 1) throw;
+    for (std::size_t i = 0; i < due.size(); ++i)
+      attempt(*due[i], [&] {
+        tell_cost({due[i]}, options, progress, [&] {
+          due[i]->conditioning = std::move(encoder_.encode({prompts[i]}, precision, progress).front());
+        });
+      });
+  }
 }
 
 void Generator::denoise(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
@@ -153,7 +209,8 @@ void Generator::denoise_one(Denoiser::Loaded& transformer, Job& job, const RunOp
   denoise_and_keep(transformer, {*job.conditioning, request.settings, *job.latents, job.steps_done}, keeper,
                    options.observer, progress);
   job.steps_done = request.settings.steps;
-  job.conditioning.reset();
+  job.steps_kept = keeper.step_kept();
+  if (job.steps_kept == job.steps_done) job.conditioning.reset();  // else it is needed to keep the latents
 }
 
 void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
@@ -161,32 +218,27 @@ void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progre
   for (Job& job : jobs)
     if (is_open(job)) due.push_back(&job);
   if (due.empty()) return;
+  std::unique_ptr<VideoCodec::Decoder> decoder;
   try {
-    std::unique_ptr<VideoCodec::Decoder> decoder;
+    tell_cost(due, options, progress,
+              [&] { decoder = codec_.load_decoder(due.front()->request.precision, progress); });
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const std::exception& failure) {
+    for (Job* const job : due) job->failure = with_remedy(failure, model_, *job);
+    return;
+  }
+  for (Job* const job : due) {
+    if (jobs.size() > 1) progress.tell(job->output.string());
     try {
-      tell_cost(due, options, progress,
-                [&] { decoder = codec_.load_decoder(due.front()->request.precision, progress); });
+      decode_one(*decoder, *job, options, progress);
     } catch (const Interrupted&) {
       throw;
     } catch (const std::exception& failure) {
-      for (Job* const job : due) job->failure = with_remedy(failure, model_, *job);
-      return;
+      job->failure = with_remedy(failure, model_, *job);
+      continue;
     }
-    for (Job* const job : due) {
-      if (jobs.size() > 1) progress.tell(job->output.string());
-      try {
-        decode_one(*decoder, *job, options, progress);
-      } catch (const Interrupted&) {
-        throw;
-      } catch (const std::exception& failure) {
-        job->failure = with_remedy(failure, model_, *job);
-      }
-    }
-  } catch (const Interrupted& interrupt) {
-    throw Interrupted(
-        fmt::format("interrupted {}; the latents are there, and the same command with --resume goes on",
-                    interrupt.where()),
-        interrupt.where());
+    attempt(*job, [&] { clear_away(*job, options); });
   }
 }
 
@@ -200,14 +252,24 @@ void Generator::decode_one(VideoCodec::Decoder& decoder, Job& job, const RunOpti
   io::VideoOptions video = options.video;
   video.manifest = manifest;
   decoder.decode(*job.latents, job.output, video, progress);
-  job.latents.reset();
   job.is_done = true;
-  const fs::path kept = step_file_of(job.output);
+}
+
+void Generator::clear_away(Job& job, const RunOptions& options) {
+  if (options.keeps_latents) {
+    io::Json manifest = job.manifest;
+    manifest["step"] = job.steps_done;
+    try {
+      write_latents(latents_file_of(job.output), *job.latents, {{"manifest", io::manifest_text(manifest)}});
+    } catch (const Error& error) {
+      throw Error(fmt::format(
+          "{} is there, but not its latents: {}{}", job.output.string(), error.what(),
+          job.steps_kept == job.steps_done ? "; " + step_file_of(job.output).string() + " holds them" : ""));
+    }
+  }
+  job.latents.reset();
   std::error_code unused;  // the output is there: what is left of the work is in nobody's way
-  if (options.keeps_latents)
-    fs::rename(kept, latents_file_of(job.output), unused);
-  else
-    fs::remove(kept, unused);
+  fs::remove(step_file_of(job.output), unused);
 }
 
 }  // namespace stepvideo::pipeline

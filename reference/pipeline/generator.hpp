@@ -20,10 +20,12 @@ struct Job {
   io::Json manifest = {};  ///< of the output; run() adds what the stages took
   /// Where an earlier run left off; run() fills them as it goes.
   int steps_done = 0;
+  int steps_kept = 0;  ///< those that the step file's latents have behind them
   std::optional<Conditioning> conditioning = {};
   std::optional<Latents> latents = {};
   bool is_done = false;
-  std::exception_ptr failure = {};  ///< why there is no output, once run() is over
+  /// What did not work, once run() is over: why there is no output, or no latents to keep beside it.
+  std::exception_ptr failure = {};
 };
 
 /// How a run guards its work and what it tells.
@@ -68,6 +70,8 @@ class Generator {
   void decode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;
   void decode_one(VideoCodec::Decoder& decoder, Job& job, const RunOptions& options,
                   Progress& progress) const;
+  /// What is left when the output is there: the latents, where they are to be kept, and no step file.
+  static void clear_away(Job& job, const RunOptions& options);
 
   std::filesystem::path model_;
   PromptEncoder encoder_;

@@ -4,6 +4,9 @@
 
 namespace stepvideo::pipeline {
 
+/// What a run that the memory could not hold says.
+inline constexpr const char* out_of_memory = "out of memory; a smaller video or --precision bf16 needs less";
+
 /// Throws RequestError naming the size flags when `bytes`, a lower bound on what `video` needs at once, are
 /// more than this machine's memory.
 void require_memory(VideoShape video, double bytes);

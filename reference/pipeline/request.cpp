@@ -81,15 +81,7 @@ std::string describe_field(const Json& manifest, const std::string& field) {
   Json value = member(manifest, field);
   if (value.is_null()) value = member(member(member(manifest, "model"), "components"), field);
   if (value.is_null()) return "no " + field;
-  constexpr std::size_t longest = 60;
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > longest) {
-    std::size_t end = longest;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
-      --end;  // not within a character
-    text = text.substr(0, end) + " ...";
-  }
-  return field + " " + text;
+  return field + " " + io::excerpt(value);
 }
 
 void require_same_run(const Json& asked, const Json& found, const std::string& file) {

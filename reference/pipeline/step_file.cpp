@@ -53,6 +53,15 @@ SavedRun read_step_file(const fs::path& path) {
   return saved;
 }
 
+void write_step_file(const fs::path& path, io::Json manifest, int steps_done, const Latents& latents,
+                     const Conditioning& conditioning) {
+  manifest["step"] = steps_done;
+  const auto mask = conditioning.mask();
+  auto tensors = named_tensors(conditioning, mask);
+  tensors.push_back(named_tensor(latents));
+  io::write_safetensors(path, tensors, {{"manifest", io::manifest_text(manifest)}});
+}
+
 double step_file_bytes(const Latents& latents, const Conditioning& conditioning) {
   return static_cast<double>(latents.values.size_bytes() + conditioning.llm_states.size_bytes() +
                              conditioning.clip_states.size_bytes());
@@ -102,12 +111,7 @@ bool StepKeeper::keep_last() noexcept {
 }
 
 void StepKeeper::write(int step, const Latents& latents) {
-  io::Json manifest = manifest_;
-  manifest["step"] = step;
-  const auto mask = conditioning_.mask();
-  auto tensors = named_tensors(conditioning_, mask);
-  tensors.push_back(named_tensor(latents));
-  io::write_safetensors(file_, tensors, {{"manifest", io::manifest_text(manifest)}});
+  write_step_file(file_, manifest_, step, latents, conditioning_);
   step_kept_ = step;
 }
 

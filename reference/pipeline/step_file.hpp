@@ -34,6 +34,10 @@ struct SavedRun {
 /// Throws RequestError naming the file: not there, damaged, or not a step file.
 SavedRun read_step_file(const std::filesystem::path& path);
 
+/// Writes one: beside, then renamed. Throws Error when the disk refuses.
+void write_step_file(const std::filesystem::path& path, io::Json manifest, int steps_done,
+                     const Latents& latents, const Conditioning& conditioning);
+
 /// The bytes that a step file of these takes, about.
 double step_file_bytes(const Latents& latents, const Conditioning& conditioning);
 
@@ -51,6 +55,8 @@ class StepKeeper {
   /// Writes the last state seen, where that is not done and its latents are finite. Returns whether the file
   /// now holds it. For runs that were stopped.
   bool keep_last() noexcept;
+  /// The steps that the file's latents have behind them; 0 without a file.
+  int step_kept() const { return step_kept_; }
   const std::filesystem::path& file() const { return file_; }
 
  private:

@@ -1,8 +1,12 @@
 // A file of prompts becomes a folder of videos.
 #define BOOST_TEST_MODULE batch
+#include <csignal>
+#include <new>
 #include <set>
 
 #include "commands/generate_wishes.hpp"
+#include "interrupt.hpp"
+#include "pipeline/generator.hpp"
 #include "support/compare.hpp"
 #include "support/program.hpp"
 
@@ -81,7 +85,7 @@ BOOST_AUTO_TEST_CASE(one_failed_prompt_does_not_stop_the_others_and_resume_makes
   const auto result = generate(arguments);
   BOOST_CHECK_EQUAL(result.exit_code, 1);
   for (const std::string phrase :
-       {"1 of 3 prompts have no video", "prompts.ndjson line 2", "002.mp4", "NaN or infinite"})
+       {"1 of 3 prompts failed", "prompts.ndjson line 2", "002.mp4", "NaN or infinite"})
     BOOST_CHECK_MESSAGE(result.errors.find(phrase) != std::string::npos, result.errors);
   BOOST_CHECK(names_in(out).contains("001.mp4") && names_in(out).contains("003.mp4"));
   BOOST_CHECK(!names_in(out).contains("002.mp4"));
@@ -120,8 +124,6 @@ BOOST_AUTO_TEST_CASE(a_bad_line_is_named_with_its_number) {
   check(R"({"prompt": "x", "seed": -1})", {"p.txt line 3", "\"seed\""});
   for (const std::string name : {"../v.mp4", "/v.mp4", "a/v.mp4", "", ".."})
     check(R"({"prompt": "x", "output": ")" + name + "\"}", {"p.txt line 3", "output"});
-  check("{\"prompt\": \"x\", \"output\": \"v.mp4\"}\n{\"prompt\": \"y\", \"output\": \"v.mp4\"}",
-        {"p.txt line 4", "line 3", "v.mp4"});
   check("a broken \xff byte", {"p.txt line 3", "UTF-8"});
   check("{\"prompt\": \"\\u001b[2J\", \"\\u001b[2J\": 1}", {"p.txt line 3", "\\u001b[2J"});
   check_refused([&] { commands::read_prompts(folder.write("p.txt", "\n \n")); }, {"p.txt", "no prompt"});
@@ -146,9 +148,122 @@ BOOST_AUTO_TEST_CASE(every_line_is_judged_before_a_weight_is_loaded_and_nothing_
   refused(R"({"prompt": "x", "frames": 20})", {"p.txt line 2", "17 frames"});
   refused(R"({"prompt": "x", "steps": 0})", {"p.txt line 2", "steps is 0"});
   refused(R"({"prompt": "x", "output": "v.avi"})", {"p.txt line 2", ".avi"});
+  refused("{\"prompt\": \"x\", \"output\": \"v.mp4\"}\n{\"prompt\": \"y\", \"output\": \"v.mp4\"}",
+          {"p.txt line 3", "line 2", "v.mp4"});
   refused(R"({"prompt": "x", "output": "001.mp4"})", {"p.txt line 2", "001.mp4", "line 1"});
   refused(
       R"({"prompt": "x", "frames": 1048560, "height": 1048576, "width": 1048576, "output": "v.safetensors"})",
       {"p.txt line 2", "GiB"});
   refused("another", {"--prompts and --prompt"}, {"--prompt", "x"});
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_killed_while_it_runs_goes_on_and_gives_the_same_bytes) {
+  const ScratchFolder whole, folder;
+  const auto prompts = folder.write("p.txt", "a red circle\na green triangle\n");
+  const auto batch = [&](const fs::path& output) {
+    return Arguments{"generate",
+                     "--model",
+                     demo,
+                     "--prompts",
+                     prompts.string(),
+                     "--height",
+                     "32",
+                     "--width",
+                     "32",
+                     "--steps",
+                     "40",
+                     "--quiet",
+                     "--reproducible",
+                     "--checkpoint-every",
+                     "1",
+                     "--resume",
+                     "--output",
+                     output.string()};
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  BOOST_REQUIRE_EQUAL(testing::run_program(batch(whole / "out")).exit_code, 0);
+  const auto took =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
+  for (const int third : {1, 2}) testing::kill_after(batch(folder / "out"), third * took / 3);
+  BOOST_REQUIRE_EQUAL(testing::run_program(batch(folder / "out")).exit_code, 0);
+  BOOST_CHECK((names_in(folder / "out") == std::set<std::string>{"001.mp4", "002.mp4"}));
+  for (const std::string name : {"001.mp4", "002.mp4"})
+    BOOST_CHECK(testing::read_text(folder / "out" / name) == testing::read_text(whole / "out" / name));
+}
+
+namespace {
+
+std::vector<pipeline::Job> two_jobs(const ScratchFolder& folder) {
+  std::vector<pipeline::Job> jobs(2);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    jobs[i].request.prompt = "a red circle";
+    jobs[i].request.video = {17, 32, 32};
+    jobs[i].request.settings.steps = 1;
+    jobs[i].output = folder / (std::to_string(i + 1) + ".mp4");
+  }
+  return jobs;
+}
+
+std::string failure_of(const pipeline::Job& job) {
+  try {
+    if (job.failure) std::rethrow_exception(job.failure);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_prompt_that_the_memory_cannot_hold_says_so_and_the_others_go_on) {
+  const ScratchFolder folder;
+  auto jobs = two_jobs(folder);
+  int steps = 0;
+  Progress progress({.is_quiet = true});
+  pipeline::Generator(demo).run(jobs,
+                                {.observer =
+                                     [&](const auto&, auto&) {
+                                       if (++steps == 1) throw std::bad_alloc();
+                                     }},
+                                progress);
+  BOOST_CHECK_EQUAL(failure_of(jobs[0]), "out of memory; a smaller video or --precision bf16 needs less");
+  BOOST_CHECK_EQUAL(failure_of(jobs[1]), "");
+  BOOST_CHECK(jobs[1].is_done && fs::exists(folder / "2.mp4"));
+}
+
+BOOST_AUTO_TEST_CASE(a_prompt_that_cannot_be_encoded_does_not_stop_the_others) {
+  const ScratchFolder folder;
+  auto jobs = two_jobs(folder);
+  jobs[0].request.prompt = "a red \xff circle";
+  Progress progress({.is_quiet = true});
+  pipeline::Generator(demo).run(jobs, {}, progress);
+  BOOST_CHECK_MESSAGE(failure_of(jobs[0]).find("UTF-8") != std::string::npos, failure_of(jobs[0]));
+  BOOST_CHECK_EQUAL(failure_of(jobs[1]), "");
+  BOOST_CHECK(jobs[1].is_done && fs::exists(folder / "2.mp4"));
+}
+
+// The last of this file: the signal stays in this process.
+BOOST_AUTO_TEST_CASE(a_batch_interrupted_before_a_step_says_that_resume_takes_up_what_is_there) {
+  const ScratchFolder folder;
+  const auto jobs_of = [&](bool is_first_done) {
+    auto jobs = two_jobs(folder);
+    jobs[0].is_done = is_first_done;
+    return jobs;
+  };
+  const pipeline::Generator generator(demo);
+  Progress progress({.is_quiet = true});
+  catch_interrupts();
+  std::raise(SIGINT);
+  const auto message_of = [&](std::vector<pipeline::Job> jobs) -> std::string {
+    try {
+      generator.run(jobs, {}, progress);
+    } catch (const Interrupted& interrupt) {
+      return interrupt.what();
+    }
+    return "";
+  };
+  BOOST_CHECK(
+      message_of(jobs_of(true))
+          .ends_with("; the work on 1 of 2 prompts is there, and the same command with --resume goes on"));
+  BOOST_CHECK(message_of(jobs_of(false)).ends_with("; nothing was written"));
 }

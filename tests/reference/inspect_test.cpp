@@ -190,3 +190,15 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_inspected_is_refused_in_one_sentence) {
   check_refused({folder.write("m.bin", "no pickle").string()}, "m.bin");
   check_refused({folder.write("e.safetensors", "").string()}, "e.safetensors");
 }
+
+BOOST_AUTO_TEST_CASE(a_manifest_of_manifests_is_printed_to_its_end) {
+  const ScratchFolder folder;
+  io::Json manifest{{"stepvideo", "0.1.0"}, {"prompt", "the innermost"}};
+  for (int depth = 0; depth < 20; ++depth)
+    manifest = {{"stepvideo", "0.1.0"}, {"sources", {{"latents", manifest}}}};
+  const float value = 0;
+  io::write_safetensors(folder / "l.safetensors",
+                        {{"latents", io::Dtype::f32, {1}, std::as_bytes(std::span(&value, 1))}},
+                        {{"manifest", manifest.dump()}});
+  check_holds(inspect(folder / "l.safetensors"), {"prompt the innermost"});
+}

@@ -1,11 +1,6 @@
 // Work is never lost: what stops a run, and how it goes on.
 #define BOOST_TEST_MODULE resume
-#include <csignal>
 #include <random>
-#include <thread>
-
-#include <fcntl.h>
-#include <spawn.h>
 
 #include "io/manifest.hpp"
 #include "io/pending_file.hpp"
@@ -14,7 +9,7 @@
 #include "support/program.hpp"
 
 using namespace stepvideo;
-using testing::ScratchFolder;
+using testing::ScratchFolder, testing::kill_after;
 namespace fs = std::filesystem;
 
 namespace {
@@ -55,22 +50,6 @@ void check_says(const testing::ProgramResult& result, int exit_code,
 /// Files may grow to that many KiB, as on a disk that is full.
 std::string files_of_at_most(int kibibytes) {
   return "trap '' XFSZ; ulimit -f " + std::to_string(2 * kibibytes) + ";";
-}
-
-/// Starts the program and kills it after `delay`. Returns whether it was still running.
-bool kill_after(const Arguments& arguments, std::chrono::microseconds delay) {
-  std::vector<char*> words{const_cast<char*>(STEPVIDEO_PROGRAM)};
-  for (const auto& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
-  words.push_back(nullptr);
-  pid_t process = 0;
-  BOOST_REQUIRE_EQUAL(posix_spawn(&process, STEPVIDEO_PROGRAM, nullptr, nullptr, words.data(), environ), 0);
-  std::this_thread::sleep_for(delay);
-  kill(process, SIGKILL);
-  int status = 0;
-  waitpid(process, &status, 0);
-  if (WIFSIGNALED(status)) return true;
-  BOOST_CHECK_EQUAL(WEXITSTATUS(status), 0);
-  return false;
 }
 
 int steps_in(const fs::path& step_file) {

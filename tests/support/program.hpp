@@ -1,9 +1,14 @@
 // Runs the program as a user would.
 #pragma once
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
+#include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include <spawn.h>
 #include <sys/wait.h>
 
 #include "support/scratch_folder.hpp"
@@ -29,6 +34,24 @@ inline ProgramResult run_program(const std::vector<std::string>& arguments,
   const int status = std::system(line.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(scratch / "out"),
           read_text(scratch / "err")};
+}
+
+/// Starts the program and kills it after `delay`. Returns whether it was still running; one that ended by
+/// itself must have succeeded.
+inline bool kill_after(const std::vector<std::string>& arguments, std::chrono::microseconds delay) {
+  std::vector<char*> words{const_cast<char*>(STEPVIDEO_PROGRAM)};
+  for (const auto& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+  words.push_back(nullptr);
+  pid_t process = 0;
+  if (posix_spawn(&process, STEPVIDEO_PROGRAM, nullptr, nullptr, words.data(), environ) != 0)
+    throw std::runtime_error(STEPVIDEO_PROGRAM " cannot be started");
+  std::this_thread::sleep_for(delay);
+  kill(process, SIGKILL);
+  int status = 0;
+  waitpid(process, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+    throw std::runtime_error("the program failed before it was killed");
+  return WIFSIGNALED(status);
 }
 
 }  // namespace stepvideo::testing

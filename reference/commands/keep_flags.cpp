@@ -1,0 +1,47 @@
+#include "commands/keep_flags.hpp"
+
+#include "commands/generate_wishes.hpp"
+#include "io/frame_rate.hpp"
+#include "io/manifest.hpp"
+#include "io/printable.hpp"
+
+namespace stepvideo::commands {
+namespace {
+
+using io::Json;
+
+/// How the manifest says that frames are written: what it is silent about has its default.
+std::pair<io::FrameRate, std::string> video_of(const Json& manifest, const std::filesystem::path& output) {
+  const auto text = [&](const char* name, const char* otherwise) {
+    return io::field_or<std::string>(manifest, output, name, otherwise);
+  };
+  const char* const usual_chroma = output.extension() == ".y4m" ? "444" : "420";
+  return {io::parse_frame_rate(output.string() + ": fps", text("fps", "25")), text("chroma", usual_chroma)};
+}
+
+}  // namespace
+
+bool is_finished(const std::filesystem::path& output, const Json& asked) {
+  std::error_code unused;
+  if (!std::filesystem::exists(output, unused)) return false;
+  std::optional<Json> found;
+  try {
+    found = io::read_manifest(output);
+  } catch (const RequestError&) {  // neither a video nor tensors
+  }
+  if (!found) return false;
+  if (asked["command"] == "generate") found = generate_manifest_of(output, "--resume");
+  pipeline::require_same_run(asked, *found, output.string());
+  const auto [rate, chroma] = video_of(asked, output);
+  const auto [found_rate, found_chroma] = video_of(*found, output);
+  require(rate == found_rate && chroma == found_chroma, [&] {
+    return fmt::format(
+        "{} is of a run with --fps {} and --chroma {}, and this one has {} and {}; give what it had, or "
+        "remove "
+        "it",
+        output.string(), to_string(found_rate), io::printable(found_chroma), to_string(rate), chroma);
+  });
+  return true;
+}
+
+}  // namespace stepvideo::commands
