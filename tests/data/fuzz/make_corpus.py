@@ -450,6 +450,34 @@ def write_manifests():
     put("refused_list", "[]")
 
 
+def write_prompts():
+    def put(name, *lines):
+        write("prompts", name, b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines))
+
+    put("valid_plain", "a red circle moves up\r", "", "\u4e00\u4e2a\u84dd\u8272\u7684\u65b9\u5757", "  spaces around  ")
+    put("valid_every_field", json.dumps({"prompt": "a blue square", "negative": "red", "seed": (1 << 64) - 1, "frames": 17,
+                                         "height": 32, "width": 32, "steps": 2, "cfg_scale": 4.5, "time_shift": 13,
+                                         "output": "square.mp4"}), "a plain line")
+    put("valid_control_characters", "a \x1b[2J circle", json.dumps({"prompt": "\u009b2J"}))
+    put("valid_empty_prompt", '{"prompt": ""}')
+    put("refused_nothing")
+    put("refused_blank_lines", "", " ", "\t")
+    put("refused_invalid_utf8", b"a red \xff circle")
+    put("refused_cut", '{"prompt": "a red circle"')
+    put("refused_deep", '{"prompt":' + "[" * 2000)
+    put("refused_name_twice", '{"prompt": "a", "prompt": "b"}')
+    put("refused_no_prompt", '{"seed": 1}')
+    put("refused_unknown_field", '{"prompt": "a", "stepps": 3}')
+    put("refused_unknown_control_characters", '{"prompt": "a", "\\u001b[2J\\u009b": 3}')
+    put("refused_fraction", '{"prompt": "a", "steps": 2.5}')
+    put("refused_seed_below_0", '{"prompt": "a", "seed": -1}')
+    put("refused_frames_of_64_bits", '{"prompt": "a", "frames": 4294967313}')
+    put("refused_number_out_of_range", '{"prompt": "a", "cfg_scale": 1e999}')
+    put("refused_path_upwards", '{"prompt": "a", "output": "../v.mp4"}')
+    put("refused_absolute_path", '{"prompt": "a", "output": "/v.mp4"}')
+    put("refused_path_of_nul", '{"prompt": "a", "output": "v\\u0000/../../w.mp4"}')
+
+
 write_safetensors()
 write_pickles()
 write_archives()
@@ -461,3 +489,4 @@ write_event_logs()
 write_hardware()
 write_machine_facts()
 write_manifests()
+write_prompts()
