@@ -75,6 +75,7 @@ bool SafetensorsStream::replace_metadata(const std::map<std::string, std::string
 }
 
 void SafetensorsStream::write(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return;  // a span of nothing may be a null pointer, which fwrite may not be given
   if (std::fwrite(bytes.data(), 1, bytes.size(), stream_.get()) != bytes.size())
     throw Error(fmt::format("{} cannot be written: {}", file_.target().string(), std::strerror(errno)));
 }
