@@ -15,15 +15,19 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "io/pending_folder.hpp"
+
 namespace stepvideo::io {
+
+namespace fs = std::filesystem;
 
 constexpr std::string_view partial_ending = ".partial";
 
-std::filesystem::path folder_of(const std::filesystem::path& path) {
-  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-PendingFile::PendingFile(std::filesystem::path target) : target_(std::move(target)) {
+PendingFile::PendingFile(fs::path target) : target_(std::move(target)) {
   for (int attempt = 0;; ++attempt) {
     temporary_ = folder_of(target_) /
                  fmt::format(".{}.{}-{}{}", target_.filename().string(), getpid(), attempt, partial_ending);
@@ -52,7 +56,7 @@ void PendingFile::publish() {
   temporary_.clear();
 }
 
-void write_file(const std::filesystem::path& path, std::string_view bytes) {
+void write_file(const fs::path& path, std::string_view bytes) {
   PendingFile file(path);
   std::ofstream stream(file.temporary(), std::ios::binary);
   stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
@@ -61,14 +65,14 @@ void write_file(const std::filesystem::path& path, std::string_view bytes) {
   file.publish();
 }
 
-void require_writable_output(const std::string& flag, const std::filesystem::path& path,
+void require_writable_output(const std::string& flag, const fs::path& path,
                              const std::vector<std::string>& extensions) {
   std::error_code unused;
   require(!path.empty(), [&] { return flag + " is empty; give the path of a file"; });
-  require(!std::filesystem::is_directory(path, unused), [&] {
+  require(!fs::is_directory(path, unused), [&] {
     return fmt::format("{}: {} is a folder; give the path of a file in it", flag, path.string());
   });
-  require(!std::filesystem::exists(path, unused) || std::filesystem::is_regular_file(path, unused), [&] {
+  require(!fs::exists(path, unused) || fs::is_regular_file(path, unused), [&] {
     return fmt::format("{}: {} exists and is not a regular file; give another name", flag, path.string());
   });
   require(std::ranges::find(extensions, path.extension().string()) != extensions.end(), [&] {
@@ -76,9 +80,10 @@ void require_writable_output(const std::string& flag, const std::filesystem::pat
                        path.extension().string(), fmt::join(extensions, " and "));
   });
   const auto folder = folder_of(path);
-  require(std::filesystem::is_directory(folder, unused), [&] {
+  require(fs::is_directory(folder, unused), [&] {
     return fmt::format("{}: the folder {} does not exist; create it first", flag, folder.string());
   });
+  remove_abandoned(path);
   try {
     PendingFile probe(path);  // asking for permission only would miss a read-only or full disk
   } catch (const Error& error) {
@@ -86,9 +91,11 @@ void require_writable_output(const std::string& flag, const std::filesystem::pat
   }
 }
 
-void require_free_space(const std::string& flag, const std::filesystem::path& path, double bytes) {
+void require_free_space(const std::string& flag, const fs::path& path, double bytes) {
   std::error_code unknown;
-  const auto space = std::filesystem::space(folder_of(path), unknown);
+  fs::path place = fs::is_directory(path, unknown) ? path : folder_of(path);
+  while (!fs::exists(place, unknown) && place != folder_of(place)) place = folder_of(place);
+  const auto space = fs::space(place, unknown);
   if (unknown) return;
   constexpr double gibibyte = 1 << 30;
   require(bytes <= static_cast<double>(space.available), [&] {
@@ -99,10 +106,13 @@ void require_free_space(const std::string& flag, const std::filesystem::path& pa
   });
 }
 
-void remove_abandoned(const std::filesystem::path& target) noexcept {
+void remove_abandoned(const fs::path& target) noexcept {
   try {
-    const std::string beginning = fmt::format(".{}.", target.filename().string());
-    for (const auto& entry : std::filesystem::directory_iterator(folder_of(target))) {
+    const bool is_folder = !target.has_filename() || fs::is_directory(target);
+    const fs::path whole = is_folder ? whole_folder(target) : target;
+    const std::string beginning = fmt::format(".{}.", whole.filename().string());
+    std::error_code unused;
+    for (const auto& entry : fs::directory_iterator(folder_of(whole))) {
       const std::string name = entry.path().filename().string();
       if (!name.starts_with(beginning) || !name.ends_with(partial_ending)) continue;
       const auto number =
@@ -110,7 +120,7 @@ void remove_abandoned(const std::filesystem::path& target) noexcept {
       if (number.find_first_not_of("0123456789-") != number.npos) continue;
       const int file = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
       if (file < 0) continue;
-      if (flock(file, LOCK_EX | LOCK_NB) == 0) unlink(entry.path().c_str());
+      if (flock(file, LOCK_EX | LOCK_NB) == 0) fs::remove_all(entry.path(), unused);
       close(file);
     }
   } catch (const std::exception&) {  // what cannot be listed stays

@@ -1,22 +1,21 @@
 #include "io/pending_folder.hpp"
 
+#include <cstdio>
 #include <utility>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <stepvideo/core/error.hpp>
+
+#include "io/pending_file.hpp"
 
 namespace stepvideo::io {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// "frames/" is the folder frames, "." is the folder in which we are.
-fs::path without_slash(const fs::path& path) {
-  const fs::path whole = fs::absolute(path).lexically_normal();
-  return whole.has_filename() ? whole : whole.parent_path();
-}
 
 [[noreturn]] void fail(const fs::path& target, const std::error_code& error) {
   throw Error(fmt::format("{} cannot be written: {}", target.string(), error.message()));
@@ -30,22 +29,38 @@ fs::path name_beside(const fs::path& target, int attempt) {
 
 }  // namespace
 
-PendingFolder::PendingFolder(fs::path target) : target_(without_slash(target)) {
+fs::path whole_folder(const fs::path& path) {
+  std::error_code error;
+  const fs::path there = fs::absolute(path).lexically_normal(), resolved = fs::weakly_canonical(there, error);
+  const fs::path whole = error ? there : resolved;
+  return whole.has_filename() ? whole : whole.parent_path();
+}
+
+PendingFolder::PendingFolder(fs::path target) : target_(whole_folder(target)) {
   for (int attempt = 0;; ++attempt) {
     std::error_code error;
     temporary_ = name_beside(target_, attempt);
-    if (fs::create_directory(temporary_, error)) return;
+    if (fs::create_directory(temporary_, error)) break;
     if (error) fail(target_, error);
   }
+  lock_ = open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_ >= 0) flock(lock_, LOCK_EX | LOCK_NB);  // where locks are not known, abandoned folders stay
 }
 
 PendingFolder::~PendingFolder() {
   std::error_code unused;
   if (!temporary_.empty()) fs::remove_all(temporary_, unused);
+  if (lock_ >= 0) close(lock_);
 }
 
 void PendingFolder::publish() {
   std::error_code error;
+  if (fs::is_directory(target_, error) &&
+      renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
+    fs::remove_all(temporary_, error);  // what was there
+    temporary_.clear();
+    return;
+  }
   fs::rename(temporary_, target_, error);
   if (error == std::errc::directory_not_empty || error == std::errc::file_exists) {
     fs::path old;
@@ -67,9 +82,12 @@ void PendingFolder::publish() {
 void require_writable_folder(const std::string& flag, const fs::path& path,
                              const std::function<bool(const std::string& name)>& is_replaceable) {
   std::error_code error;
-  const fs::path target = without_slash(path);
-  require(!fs::exists(target, error) || fs::is_directory(target, error),
-          [&] { return fmt::format("{}: {} is a file; the path of a folder works", flag, target.string()); });
+  const fs::path target = whole_folder(path);
+  const bool is_link = fs::is_symlink(target, error);  // one that leads to nothing, or it were followed
+  require(!is_link && (!fs::exists(target, error) || fs::is_directory(target, error)), [&] {
+    return fmt::format("{}: {} is a {}; the path of a folder works", flag, target.string(),
+                       is_link ? "link to nothing" : "file");
+  });
   require(fs::is_directory(target.parent_path(), error), [&] {
     return fmt::format("{}: the folder {} does not exist; create it first", flag,
                        target.parent_path().string());
@@ -82,6 +100,7 @@ void require_writable_folder(const std::string& flag, const fs::path& path,
                            target.string(), name);
       });
     }
+  remove_abandoned(target);
   try {
     PendingFolder probe(target);
   } catch (const Error& refusal) {

@@ -1,8 +1,14 @@
 #define BOOST_TEST_MODULE pending_file
 #include "io/pending_file.hpp"
 
-#include <boost/test/unit_test.hpp>
+#include <atomic>
+#include <csignal>
+#include <thread>
 
+#include <boost/test/unit_test.hpp>
+#include <sys/wait.h>
+
+#include "io/pending_folder.hpp"
 #include "support/scratch_folder.hpp"
 
 using namespace stepvideo;
@@ -11,7 +17,27 @@ using namespace stepvideo::testing;
 
 namespace {
 const std::vector<std::string> extensions{".mp4", ".safetensors"};
+
+/// A process that is killed while it writes to `target`.
+template <class Pending>
+void die_while_writing(const std::filesystem::path& target) {
+  const pid_t child = fork();
+  BOOST_REQUIRE_GE(child, 0);
+  if (child == 0) {
+    const Pending pending(target);
+    if (std::filesystem::is_directory(pending.temporary()))
+      std::ofstream(pending.temporary() / "a.png") << "x";
+    kill(getpid(), SIGKILL);
+  }
+  int status = 0;
+  BOOST_REQUIRE_EQUAL(waitpid(child, &status, 0), child);
+  BOOST_REQUIRE(WIFSIGNALED(status));
 }
+
+void check_folder(const std::filesystem::path& path) {
+  require_writable_folder("--output", path, [](const std::string& name) { return name.ends_with(".png"); });
+}
+}  // namespace
 
 BOOST_AUTO_TEST_CASE(a_good_path_is_accepted_and_nothing_is_created) {
   const ScratchFolder folder;
@@ -64,4 +90,55 @@ BOOST_AUTO_TEST_CASE(a_pending_file_has_its_name_only_once_published) {
   std::ofstream(first.temporary()) << "new";
   first.publish();
   BOOST_CHECK_EQUAL(read_text(target), "new");
+}
+BOOST_AUTO_TEST_CASE(what_a_killed_process_left_goes_when_the_output_is_checked_again) {
+  const ScratchFolder folder;
+  die_while_writing<PendingFile>(folder / "v.mp4");
+  die_while_writing<PendingFolder>(folder / "frames/");
+  BOOST_CHECK_EQUAL(folder.names().size(), 2u);
+  const PendingFolder alive(folder / "frames");
+  require_writable_output("--output", folder / "v.mp4", extensions);
+  check_folder(folder / "frames/");
+  BOOST_CHECK(folder.names() == std::vector{alive.temporary().filename().string()});
+}
+BOOST_AUTO_TEST_CASE(a_folder_is_replaced_without_a_moment_in_which_there_is_none) {
+  const ScratchFolder folder;
+  std::atomic<bool> is_done = false;
+  std::atomic<int> gaps = 0, looks = 0;
+  folder.write("frames/0.png", "");
+  std::thread reader([&] {
+    for (; !is_done; ++looks) gaps += std::filesystem::exists(folder / "frames/0.png") ? 0 : 1;
+  });
+  for (int round = 0; round < 300 || looks < 300; ++round) {
+    PendingFolder next(folder / "frames");
+    std::ofstream(next.temporary() / "0.png") << round;
+    next.publish();
+  }
+  is_done = true;
+  reader.join();
+  BOOST_CHECK_EQUAL(gaps.load(), 0);
+  BOOST_CHECK_EQUAL(folder.names().size(), 1u);
+}
+BOOST_AUTO_TEST_CASE(a_link_to_a_folder_is_followed_and_one_to_nothing_is_refused) {
+  const ScratchFolder folder;
+  folder.write("disk/real/old.png", "");
+  std::filesystem::create_directory_symlink(folder / "disk/real", folder / "frames");
+  std::filesystem::create_symlink(folder / "gone", folder / "broken");
+  for (const char* const name : {"frames", "frames/"}) {
+    check_folder(folder / name);
+    PendingFolder next(folder / name);
+    std::ofstream(next.temporary() / "new.png") << "x";
+    next.publish();
+  }
+  BOOST_CHECK(std::filesystem::is_symlink(folder / "frames"));
+  BOOST_CHECK(std::filesystem::exists(folder / "disk/real/new.png"));
+  BOOST_CHECK(!std::filesystem::exists(folder / "disk/real/old.png"));
+  check_refused([&] { check_folder(folder / "broken"); }, {"--output", "broken is a link to nothing"});
+}
+BOOST_AUTO_TEST_CASE(the_disk_of_a_folder_that_is_not_there_yet_is_that_of_the_one_above) {
+  const ScratchFolder folder;
+  for (const char* const name : {"new/", "new/deeper/v.mp4", "v.mp4"}) {
+    check_refused([&] { require_free_space("--output", folder / name, 1e19); }, {"--output", "free"});
+    BOOST_CHECK_NO_THROW(require_free_space("--output", folder / name, 1));
+  }
 }

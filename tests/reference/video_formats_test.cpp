@@ -1,6 +1,9 @@
 // What each kind of video file holds after it was written, and that it appears whole or not at all.
 #define BOOST_TEST_MODULE video_formats
+#include <csignal>
+
 #include <malloc.h>
+#include <sys/wait.h>
 
 #include "io/png.hpp"
 #include "support/scratch_folder.hpp"
@@ -145,6 +148,21 @@ BOOST_AUTO_TEST_CASE(an_abandoned_folder_leaves_the_old_one) {
   }
   BOOST_CHECK_EQUAL(read_video(folder / "frames").shape.frames, 2);
   BOOST_CHECK_EQUAL(folder.names().size(), 1u);
+}
+BOOST_AUTO_TEST_CASE(what_a_killed_run_left_goes_with_the_next_one) {
+  const ScratchFolder folder;
+  const pid_t child = fork();
+  if (child == 0) {
+    constexpr VideoShape shape{5, 16, 16};
+    const auto writer = open_video_writer(folder / "frames/", shape);
+    writer->append({moving_pattern(shape).data(), 3, 16, 16, 3});
+    kill(getpid(), SIGKILL);
+  }
+  BOOST_REQUIRE_EQUAL(waitpid(child, nullptr, 0), child);
+  BOOST_REQUIRE_EQUAL(folder.names().size(), 1u);
+  require_video_output("--output", folder / "frames/");
+  write_frames(folder / "frames/", 2);
+  BOOST_CHECK(folder.names() == std::vector<std::string>{"frames"});
 }
 BOOST_AUTO_TEST_CASE(a_shorter_video_leaves_no_frame_of_a_longer_one) {
   const ScratchFolder folder;
