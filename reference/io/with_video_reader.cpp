@@ -3,6 +3,10 @@
 #include <charconv>
 #include <optional>
 
+extern "C" {
+#include <libavutil/avstring.h>
+}
+
 #include "io/frame_collector.hpp"
 #include "io/libav.hpp"
 #include "io/video.hpp"
@@ -15,12 +19,43 @@ using libav::check;
 
 constexpr const char* what_works = "an .mp4, .webm, .y4m or .safetensors file or a folder of PNG files works";
 
+/// The formats that keep to the one file that they are given. Others open files by themselves: playlists and
+/// patterns of names, and what names a device.
+const std::string& formats_of_one_file() {
+  static const std::string formats = [] {
+    std::string names;
+    void* place = nullptr;
+    while (const AVInputFormat* const format = av_demuxer_iterate(&place)) {
+      if ((format->flags & AVFMT_NOFILE) != 0 ||
+          av_match_list(format->name, "concat,hls,applehttp,dash,imf,sdp,vobsub", ',') != 0)
+        continue;
+      if (!names.empty()) names += ',';
+      names += format->name;
+    }
+    return names;
+  }();
+  return formats;
+}
+
+int refuse_to_open(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) {
+  return AVERROR(EPERM);
+}
+
+/// The file itself; what is in it opens nothing more.
+int open_once(AVFormatContext* context, AVIOContext** stream, const char* url, int flags,
+              AVDictionary** options) {
+  context->io_open = refuse_to_open;
+  return avio_open2(stream, url, flags, &context->interrupt_callback, options);
+}
+
 /// Opens a file by its own name and no other: not an address, not what a playlist in it points to. `format`
 /// is libav's name of the only format that is accepted; nullptr: any.
 libav::Input open_input(const fs::path& path, const char* format = nullptr) {
   AVDictionary* options = nullptr;
   av_dict_set(&options, "protocol_whitelist", "file", 0);
-  AVFormatContext* context = nullptr;
+  av_dict_set(&options, "format_whitelist", formats_of_one_file().c_str(), 0);
+  AVFormatContext* context = check(avformat_alloc_context(), path, "opened");
+  context->io_open = open_once;
   const int code = avformat_open_input(&context, ("file:" + path.string()).c_str(),
                                        format != nullptr ? av_find_input_format(format) : nullptr, &options);
   av_dict_free(&options);

@@ -199,9 +199,19 @@ BOOST_AUTO_TEST_CASE(damaged_bytes_are_refused_or_read_but_never_crash) {
   }
 }
 BOOST_AUTO_TEST_CASE(a_playlist_opens_no_other_file) {
-  folder.write("list.m3u8",
-               "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n");
-  check_refused([&] { read_video(folder / "list.m3u8"); }, {"list.m3u8"});
+  bars("-c:v libx264 -pix_fmt yuv420p -f mpegts", "x.ts");
+  BOOST_CHECK(read_video(folder / "x.ts").shape == bars_shape);  // by itself it is a video
+  const std::string list = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n";
+  for (const auto& [name, text] : {std::pair{"list.m3u8", list + "http://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n"},
+                                   {"near.m3u8", list + "x.ts\n#EXT-X-ENDLIST\n"},
+                                   {"near.mp4", list + "x.ts\n#EXT-X-ENDLIST\n"},
+                                   {"joined.mp4", std::string("ffconcat version 1.0\nfile x.ts\n")},
+                                   {"itself.mp4", std::string("ffconcat version 1.0\nfile itself.mp4\n")}}) {
+    const auto path = folder.write(name, text);
+    check_refused([&] { read_video(path); }, {name, "cannot be read as a video"});
+    check_refused([&] { detail::read_container_comment(path); }, {name, "cannot be read as a video"});
+  }
+  check_refused([&] { read_video(folder / "bars/frame_%05d.png"); }, {"frame_%05d.png"});
 }
 BOOST_AUTO_TEST_CASE(hdr_is_refused) {
   bars("-vf format=yuv420p10 -c:v libx264 -color_trc smpte2084 -color_primaries bt2020 -colorspace bt2020nc",
