@@ -21,20 +21,17 @@ constexpr const char* what_works = "an .mp4, .webm, .y4m or .safetensors file or
 
 /// The formats that keep to the one file that they are given. Others open files by themselves: playlists and
 /// patterns of names, and what names a device.
-const std::string& formats_of_one_file() {
-  static const std::string formats = [] {
-    std::string names;
-    void* place = nullptr;
-    while (const AVInputFormat* const format = av_demuxer_iterate(&place)) {
-      if ((format->flags & AVFMT_NOFILE) != 0 ||
-          av_match_list(format->name, "concat,hls,applehttp,dash,imf,sdp,vobsub", ',') != 0)
-        continue;
-      if (!names.empty()) names += ',';
-      names += format->name;
-    }
-    return names;
-  }();
-  return formats;
+std::string formats_of_one_file() {
+  std::string names;
+  void* place = nullptr;
+  while (const AVInputFormat* const format = av_demuxer_iterate(&place)) {
+    if ((format->flags & AVFMT_NOFILE) != 0 ||
+        av_match_list(format->name, "concat,hls,applehttp,dash,imf,sdp,vobsub", ',') != 0)
+      continue;
+    if (!names.empty()) names += ',';
+    names += format->name;
+  }
+  return names;
 }
 
 int refuse_to_open(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) {
