@@ -34,15 +34,16 @@ class PendingFile {
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 
 /// Throws RequestError naming `flag` unless `path` can be written later: its folder exists and is writable,
-/// it is not a folder itself, and its extension (lower-case, with the dot) is one of `extensions`.
+/// it is not a folder itself, and its extension (lower-case, with the dot) is one of `extensions`. Removes
+/// what dead processes left of it.
 void require_writable_output(const std::string& flag, const std::filesystem::path& path,
                              const std::vector<std::string>& extensions);
 
 /// Throws RequestError naming `flag` unless the disk that `path` will lie on has `bytes` free.
 void require_free_space(const std::string& flag, const std::filesystem::path& path, double bytes);
 
-/// Removes what processes that died left of `target` under temporary names. Files that somebody still writes
-/// stay.
+/// Removes what processes that died left of `target`, a file or a folder, under temporary names. What
+/// somebody still writes stays.
 void remove_abandoned(const std::filesystem::path& target) noexcept;
 
 }  // namespace stepvideo::io

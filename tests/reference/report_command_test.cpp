@@ -52,7 +52,7 @@ std::vector<Tag> tags_of(const std::string& page) {
   const auto is_alnum = [](unsigned char c) { return std::isalnum(c) != 0; };
   std::vector<Tag> tags;
   for (auto at = page.find('<'); at != page.npos; at = page.find('<', at + 1)) {
-    Tag tag{.closes = page.at(at + 1) == '/'};
+    Tag tag{page.at(at + 1) == '/', {}, {}};
     auto place = page.begin() + static_cast<std::ptrdiff_t>(at) + (tag.closes ? 2 : 1);
     const auto name_end = std::find_if_not(place, page.end(), is_alnum);
     tag.name.assign(place, name_end);
