@@ -35,7 +35,6 @@ struct KeepFlags {
   bool finds_work(const std::filesystem::path& output) const {
     const auto file = pipeline::step_file_of(output);
     io::remove_abandoned(file);
-    io::remove_abandoned(output);
     std::error_code unused;
     if (!std::filesystem::exists(file, unused)) return false;
     require(resumes, [&] {

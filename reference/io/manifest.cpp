@@ -10,11 +10,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
+bool is_manifest(const Json& json) {
+  return json.is_object() && json.contains("stepvideo") && json["stepvideo"].is_string();
+}
+
 std::optional<Json> read_beside(const fs::path& path) {
   std::error_code unused;
   if (!fs::exists(path, unused)) return {};
-  const Json manifest = read_json(path);
-  return parse_manifest(manifest_text(manifest));
+  Json json = read_json(path);
+  if (!is_manifest(json)) return {};
+  return json;
 }
 
 }  // namespace
@@ -27,7 +32,7 @@ std::optional<Json> parse_manifest(const std::string& text) {
   if (!text.starts_with('{')) return {};
   try {
     Json manifest = parse_json(text, "a manifest");
-    if (manifest.contains("stepvideo") && manifest["stepvideo"].is_string()) return manifest;
+    if (is_manifest(manifest)) return manifest;
   } catch (const RequestError&) {  // another program's comment
   }
   return {};

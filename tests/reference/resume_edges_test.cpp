@@ -8,7 +8,7 @@
 #include "support/program.hpp"
 
 using namespace stepvideo;
-using testing::ScratchFolder;
+using testing::ScratchFolder, testing::check_says, testing::files_of_at_most;
 namespace fs = std::filesystem;
 
 namespace {
@@ -22,19 +22,6 @@ testing::ProgramResult generate(const fs::path& output, const Arguments& more = 
                       "32",       "--width", "32", "--output", output.string(), "--reproducible"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return testing::run_program(arguments, environment);
-}
-
-void check_says(const testing::ProgramResult& result, int exit_code,
-                const std::vector<std::string>& phrases) {
-  BOOST_CHECK_MESSAGE(result.exit_code == exit_code, result.exit_code << ": " << result.errors);
-  for (const auto& phrase : phrases)
-    BOOST_CHECK_MESSAGE(result.errors.find(phrase) != std::string::npos,
-                        "'" << result.errors << "' lacks: " << phrase);
-}
-
-/// Files may grow to that many KiB, as on a disk that is full.
-std::string files_of_at_most(int kibibytes) {
-  return "trap '' XFSZ; ulimit -f " + std::to_string(2 * kibibytes) + ";";
 }
 
 fs::path step_file_of(const fs::path& output) {

@@ -9,7 +9,7 @@
 #include "support/program.hpp"
 
 using namespace stepvideo;
-using testing::ScratchFolder, testing::kill_after;
+using testing::ScratchFolder, testing::kill_after, testing::check_says, testing::files_of_at_most;
 namespace fs = std::filesystem;
 
 namespace {
@@ -37,19 +37,6 @@ testing::ProgramResult run(const Arguments& arguments, const std::string& enviro
 void succeed(const Arguments& arguments) {
   const auto result = run(arguments);
   BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
-}
-
-void check_says(const testing::ProgramResult& result, int exit_code,
-                const std::vector<std::string>& phrases) {
-  BOOST_CHECK_MESSAGE(result.exit_code == exit_code, result.exit_code << ": " << result.errors);
-  for (const auto& phrase : phrases)
-    BOOST_CHECK_MESSAGE(result.errors.find(phrase) != std::string::npos,
-                        "'" << result.errors << "' lacks: " << phrase);
-}
-
-/// Files may grow to that many KiB, as on a disk that is full.
-std::string files_of_at_most(int kibibytes) {
-  return "trap '' XFSZ; ulimit -f " + std::to_string(2 * kibibytes) + ";";
 }
 
 int steps_in(const fs::path& step_file) {

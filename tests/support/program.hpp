@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include <boost/test/unit_test.hpp>
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -34,6 +35,19 @@ inline ProgramResult run_program(const std::vector<std::string>& arguments,
   const int status = std::system(line.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(scratch / "out"),
           read_text(scratch / "err")};
+}
+
+/// Checks the exit code, and that standard error holds every phrase.
+inline void check_says(const ProgramResult& result, int exit_code, const std::vector<std::string>& phrases) {
+  BOOST_CHECK_MESSAGE(result.exit_code == exit_code, result.exit_code << ": " << result.errors);
+  for (const auto& phrase : phrases)
+    BOOST_CHECK_MESSAGE(result.errors.find(phrase) != std::string::npos,
+                        "'" << result.errors << "' lacks: " << phrase);
+}
+
+/// An environment in which files may grow to that many KiB, as on a disk that is full.
+inline std::string files_of_at_most(int kibibytes) {
+  return "trap '' XFSZ; ulimit -f " + std::to_string(2 * kibibytes) + ";";
 }
 
 /// Starts the program and kills it after `delay`. Returns whether it was still running; one that ended by
