@@ -4,7 +4,7 @@
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/attention.cuh>
-#include <stepvideo/kernels/attention/attention_work.cuh>
+#include <stepvideo/kernels/attention/attention_work.hpp>
 #include <stepvideo/kernels/attention/fp8_attention.cuh>
 #include <stepvideo/kernels/attention/fp8_channel_scales.cuh>
 #include <stepvideo/kernels/attention/fp8_epilogue.cuh>

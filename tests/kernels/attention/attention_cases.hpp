@@ -122,21 +122,27 @@ template <class T, class Attend>
 void blocks_work_through_prompts_of_any_length(Attend&& attend) {
   std::mt19937 engine(37);
   ErrorBudget<T> budget;
-  const index_t prompts[] = {200, 0, 397, 1, 112, 225, 224};
-  const AttentionProblem<T> problem(
-      engine,
-      {.batch = std::size(prompts), .queries = 260, .keys = 397, .heads = 12, .groups = 6, .dim = 128});
-  Buffer<index_t> lengths(std::size(prompts));
-  for (index_t b = 0; b < lengths.size(); ++b) {
-    lengths[b] = prompts[b];
-    for (index_t key = lengths[b]; key < 397; ++key)
-      for (index_t group = 0; group < 6; ++group)
-        for (index_t i = 0; i < 128; ++i)
-          problem.keys.view.row(b, key, group)[i] = problem.values.view.row(b, key, group)[i] = T(NAN);
-  }
-  attend(problem, KeyPrefixMask{lengths.vector()});
-  budget.judge(
-      problem, [&](index_t batch, index_t, index_t key) { return key < lengths[batch]; }, no_bias);
+  const auto attend_to_prompts = [&](const std::vector<index_t>& prompts, AttentionExtents extents) {
+    extents.batch = static_cast<index_t>(prompts.size());
+    const AttentionProblem<T> problem(engine, extents);
+    Buffer<index_t> lengths(extents.batch);
+    for (index_t b = 0; b < extents.batch; ++b) {
+      lengths[b] = prompts[static_cast<std::size_t>(b)];
+      for (index_t key = lengths[b]; key < extents.keys; ++key)
+        for (index_t group = 0; group < extents.groups; ++group)
+          for (index_t i = 0; i < extents.dim; ++i)
+            problem.keys.view.row(b, key, group)[i] = problem.values.view.row(b, key, group)[i] = T(NAN);
+    }
+    attend(problem, KeyPrefixMask{lengths.vector()});
+    budget.judge(
+        problem, [&](index_t batch, index_t, index_t key) { return key < lengths[batch]; }, no_bias);
+  };
+  attend_to_prompts({200, 0, 397, 1, 112, 225, 224},
+                    {.queries = 260, .keys = 397, .heads = 12, .groups = 6, .dim = 128});
+  // Several prompts to a block, whose last tiles of keys are short here and full there.
+  std::vector<index_t> prompts(90);
+  for (index_t& length : prompts) length = std::uniform_int_distribution<index_t>(0, 260)(engine);
+  attend_to_prompts(prompts, {.queries = 20, .keys = 250, .heads = 6, .groups = 3, .dim = 128});
 
   const AttentionProblem<T> whole(
       engine, {.batch = 3, .queries = 65, .keys = 230, .heads = 80, .groups = 40, .dim = 128});

@@ -21,20 +21,20 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32,
     shared.write_ones();
     __syncthreads();
 
+    auto share =
+        AttentionShare::interleaved(params.work, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
     // The shuffle tells the compiler that a warp is of one mind.
     const int warpgroup = __shfl_sync(0xFFFFFFFFu, static_cast<int>(threadIdx.x) / Policy::warpgroup, 0);
     if (warpgroup == 0) {
       release_registers<Policy::producer_registers>();
       if (threadIdx.x == 0) {
         Fp8Producer<Policy> producer(params, shared);
-        for (int index = blockIdx.x; index < params.work.count(); index += gridDim.x)
-          producer.fetch(params.work.at(index));
+        for (; !share.is_done(); share.advance()) producer.fetch(share.work());
       }
     } else {
       claim_registers<Policy::consumer_registers>();
       Fp8Consumer<Policy> consumer(params, shared, warpgroup - 1);
-      for (int index = blockIdx.x; index < params.work.count(); index += gridDim.x)
-        consumer.attend(params.work.at(index));
+      for (; !share.is_done(); share.advance()) consumer.attend(share.work());
     }
   }
 }
@@ -64,22 +64,21 @@ void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
   // With no keys there is nothing to map; the kernel then loads none.
   const bool has_keys = values.tokens > 0;
   const Fp8AttentionParams<Policy> params{
-      tensor_map(queries.values, Policy::consumer_queries),
-      has_keys ? tensor_map(keys.values, Policy::keys) : CUtensorMap{},
-      has_keys ? tensor_map(values.codes, Policy::dim) : CUtensorMap{},
-      queries.scales,
-      keys.scales,
-      values.scales,
-      values.means,
-      out,
-      options.log_sum_exp,
-      kernel_mask(mask),
-      AttentionWorkList::of(out.batch, out.heads, out.tokens, Policy::queries),
-      static_cast<int>(values.tokens),
-      static_cast<int>(out.heads / keys.values.heads),
-      options.scale,
-      reinterpret_cast<std::uintptr_t>(out.data) % 4 == 0 && out.batch_stride % 2 == 0 &&
-          out.token_stride % 2 == 0 && out.head_stride % 2 == 0};
+      .queries = tensor_map(queries.values, Policy::consumer_queries),
+      .keys = has_keys ? tensor_map(keys.values, Policy::keys) : CUtensorMap{},
+      .values = has_keys ? tensor_map(values.codes, Policy::dim) : CUtensorMap{},
+      .query_scales = queries.scales,
+      .key_scales = keys.scales,
+      .value_scales = values.scales,
+      .value_means = values.means,
+      .out = out,
+      .log_sum_exp = options.log_sum_exp,
+      .mask = kernel_mask(mask),
+      .work = AttentionWorkList::of(out, keys.values.heads, Policy::queries),
+      .key_tokens = static_cast<int>(values.tokens),
+      .scale = options.scale,
+      .out_takes_pairs = reinterpret_cast<std::uintptr_t>(out.data) % 4 == 0 && out.batch_stride % 2 == 0 &&
+                         out.token_stride % 2 == 0 && out.head_stride % 2 == 0};
   const int processors = device_attribute(cudaDevAttrMultiProcessorCount);
   const int major = device_attribute(cudaDevAttrComputeCapabilityMajor);
   require(major == 9, [&] {

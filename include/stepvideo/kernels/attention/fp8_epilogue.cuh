@@ -2,7 +2,7 @@
 #pragma once
 #include <type_traits>
 
-#include <stepvideo/kernels/attention/attention_work.cuh>
+#include <stepvideo/kernels/attention/attention_work.hpp>
 #include <stepvideo/kernels/attention/fp8_pipeline.cuh>
 #include <stepvideo/kernels/attention/fp8_softmax.cuh>
 #include <stepvideo/kernels/tile/pack.cuh>
@@ -15,12 +15,12 @@ namespace stepvideo {
 /// 600 of the kernel's accesses.
 template <class Policy, int size>
 __device__ void store_fp8_results(const Fp8AttentionParams<Policy>& params, const AttentionWork& at,
-                                  int group, const Fp8RowSoftmax& softmax, const float (&sums)[size],
+                                  const Fp8RowSoftmax& softmax, const float (&sums)[size],
                                   const float (&weight_sums)[2]) {
   using Out = typename Policy::Out;
   const int lane_of_quad = static_cast<int>(threadIdx.x) % 4, first = lane_of_quad * 2;
-  const float* scales = params.value_scales.row(at.batch, 0, group) + first;
-  const float* means = params.value_means.row(at.batch, 0, group) + first;
+  const float* scales = params.value_scales.row(at.batch, 0, at.key_head) + first;
+  const float* means = params.value_means.row(at.batch, 0, at.key_head) + first;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const int query = at.first_query + 8 * r;

@@ -6,7 +6,7 @@
 #include <stepvideo/kernels/attention/fp8_epilogue.cuh>
 #include <stepvideo/kernels/attention/fp8_pipeline.cuh>
 #include <stepvideo/kernels/attention/fp8_softmax.cuh>
-#include <stepvideo/kernels/attention/mask.hpp>
+#include <stepvideo/kernels/attention/query_mask.cuh>
 #include <stepvideo/kernels/tile/convert_fp8.cuh>
 #include <stepvideo/kernels/tile/schedule.cuh>
 
@@ -53,8 +53,9 @@ class Fp8Consumer {
     }
     if (threadIdx.x % Policy::warpgroup == 0) shared_.queries_free[consumer_].arrive();
     query_parity_ ^= 1;
-    store_fp8_results<Policy>(params_, {at_.batch, at_.head, at_.first_query + row()}, group_, softmax_,
-                              sum_.at, row_sums_);
+    AttentionWork of_thread = at_;
+    of_thread.first_query += row();
+    store_fp8_results<Policy>(params_, of_thread, softmax_, sum_.at, row_sums_);
   }
 
  private:
@@ -95,9 +96,9 @@ class Fp8Consumer {
   __device__ int begin(const AttentionWork& work) {
     const int tiles =
         __shfl_sync(0xFFFFFFFFu, params_.key_tiles(work), 0);  // the compiler learns it is uniform
-    at_ = {work.batch, work.head, work.first_query + consumer_ * Policy::consumer_queries};
-    group_ = work.head / params_.heads_per_group;
-    seen_by_all_ = visible_keys(0);
+    at_ = work;
+    at_.first_query += consumer_ * Policy::consumer_queries;
+    seen_by_all_ = mask().visible_keys(0);
     softmax_ = {};
     begins_sum_ = true;
     has_results_ = has_keys_ = has_values_ = has_older_results_ = false;
@@ -107,7 +108,7 @@ class Fp8Consumer {
       const int block = work.first_query / Policy::queries;
       scale_log2_ = *params_.query_scales.row(at_.batch, block, at_.head) * params_.scale *
                     std::numbers::log2e_v<float>;
-      key_scales_ = params_.key_scales.row(at_.batch, tiles - 1, group_);
+      key_scales_ = params_.key_scales.row(at_.batch, tiles - 1, at_.key_head);
       key_scale_ = *key_scales_;
     }
     shared_.queries_full[consumer_].wait(query_parity_);
@@ -211,11 +212,13 @@ class Fp8Consumer {
     // The next tile's, long before it is needed.
     key_scales_ -= params_.key_scales.token_stride;
     if (tile > 0) key_scale_ = *key_scales_;
+    const ScoreRows rows{.row = row(), .first_key = first_key + lane() % 4 * 2};
+    const auto visible = [&] { return rows.visible(mask()); };
     if constexpr (AttentionBias<typename Policy::Mask>) {
-      apply_bias(first_key, scale_log2);
+      rows.add_bias(scores_.at, scale_log2, mask(), visible());
       scale_log2 = 1.0f;
     }
-    if (first_key + Policy::keys > seen_by_all_) hide_keys(first_key);
+    if (first_key + Policy::keys > seen_by_all_) rows.hide(scores_.at, visible());
     const bool rose = softmax_.make_room(scores_.at, scale_log2);
     wait_turn();
     softmax_.weigh(scores_.at, scale_log2);
@@ -224,31 +227,9 @@ class Fp8Consumer {
     return rose;
   }
 
-  /// The query `row` below the warpgroup's first; behind the last one, the last: nobody reads those results.
-  __device__ int query_at(int row) const {
-    return min(at_.first_query + row, static_cast<int>(params_.out.tokens) - 1);
-  }
-  __device__ int visible_keys(int row) const {
-    return static_cast<int>(params_.mask.visible_keys(at_.batch, query_at(row), params_.key_tokens));
-  }
-
-  __device__ void hide_keys(int first_key) {
-    const int column = first_key + lane() % 4 * 2;
-    const int visible[2] = {visible_keys(row()) - column, visible_keys(row() + 8) - column};
-#pragma unroll
-    for (int i = 0; i < Scores::size; ++i)
-      if (i / 4 * 8 + i % 2 >= visible[i / 2 % 2]) scores_.at[i] = -INFINITY;
-  }
-
-  __device__ void apply_bias(int first_key, float scale_log2) {
-    const int query[2] = {query_at(row()), query_at(row() + 8)};
-    const int visible[2] = {visible_keys(row()), visible_keys(row() + 8)};
-#pragma unroll
-    for (int i = 0; i < Scores::size; ++i) {
-      const int half = i / 2 % 2, key = first_key + lane() % 4 * 2 + i / 4 * 8 + i % 2;
-      const float bias = key < visible[half] ? params_.mask.bias(at_.head, query[half], key) : 0.0f;
-      scores_.at[i] = fmaf(scores_.at[i], scale_log2, bias * std::numbers::log2e_v<float>);
-    }
+  __device__ QueryMask<typename Policy::Mask> mask() const {
+    return {params_.mask,      at_.batch, at_.head, at_.first_query, static_cast<int>(params_.out.tokens) - 1,
+            params_.key_tokens};
   }
 
   /// Rounds the weights to fp8, as the left operand of the next product: with q the thread's place in its
@@ -269,8 +250,7 @@ class Fp8Consumer {
   int consumer_;
   SharedOperand queries_, keys_, values_;  // of the first stages
   AttentionWork at_{};                     // first_query is the warpgroup's
-  int group_ = 0;
-  int seen_by_all_ = 0;  // keys that every query of the warpgroup sees
+  int seen_by_all_ = 0;                    // keys that every query of the warpgroup sees
   float scale_log2_ = 0, key_scale_ = 0;
   const float* key_scales_ = nullptr;
   Fp8RowSoftmax softmax_;

@@ -3,7 +3,7 @@
 #pragma once
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/quantized.hpp>
-#include <stepvideo/kernels/attention/attention_work.cuh>
+#include <stepvideo/kernels/attention/attention_work.hpp>
 #include <stepvideo/kernels/tile/tma.cuh>
 #include <stepvideo/kernels/tile/wgmma.cuh>
 
@@ -38,7 +38,7 @@ struct Fp8AttentionParams {
   HeadsView<float> log_sum_exp;
   typename Policy::Mask mask;
   AttentionWorkList work;
-  int key_tokens, heads_per_group;
+  int key_tokens;
   float scale;
   bool out_takes_pairs;  ///< rows are aligned for stores of two elements
 
@@ -104,13 +104,13 @@ class Fp8Producer {
   __device__ Fp8Producer(const Params& params, Shared& shared) : params_(params), shared_(shared) {}
 
   __device__ void fetch(const AttentionWork& work) {
-    const int group = work.head / params_.heads_per_group, tiles = params_.key_tiles(work);
+    const int tiles = params_.key_tiles(work);
     fetch_queries(work);
     for (int tile = tiles - 1; tile >= 0; --tile) {
       const int stage = ring_.stage, first = tile * Policy::keys;
-      fetch_tile(params_.keys, {0, first, group, work.batch}, shared_.keys[stage], shared_.keys_full[stage],
-                 shared_.keys_free[stage]);
-      fetch_tile(params_.values, {first, 0, group, work.batch}, shared_.values[stage].codes,
+      fetch_tile(params_.keys, {0, first, work.key_head, work.batch}, shared_.keys[stage],
+                 shared_.keys_full[stage], shared_.keys_free[stage]);
+      fetch_tile(params_.values, {first, 0, work.key_head, work.batch}, shared_.values[stage].codes,
                  shared_.values_full[stage], shared_.values_free[stage]);
       ring_.advance();
     }

@@ -26,6 +26,10 @@ concept AttentionBias = AttentionMask<M> && requires(const M& mask, index_t at) 
   { mask.bias(at, at, at) } -> std::convertible_to<float>;
 };
 
+/// A mask whose visible_keys() is the same for every query of a batch element says so by this member.
+template <class M>
+concept SameKeysForAllQueries = AttentionMask<M> && M::same_keys_for_all_queries;
+
 /// What a mask requires of the numbers of batch elements and query heads.
 template <AttentionMask Mask>
 void require_mask_fits(const Mask& mask, index_t batch, index_t heads) {
@@ -81,6 +85,7 @@ struct SqrtAlibiMask {
 
 /// FullMask, or KeyPrefixMask, told apart at run time: one kernel serves both.
 struct MaybePrefixMask {
+  static constexpr bool same_keys_for_all_queries = true;
   const index_t* lengths = nullptr;  ///< None: every key.
 
   constexpr index_t visible_keys(index_t batch, index_t, index_t keys) const {

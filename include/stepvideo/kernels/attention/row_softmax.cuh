@@ -88,7 +88,7 @@ class RowSoftmax {
   }
   /// What a row's result is multiplied with in the end; zero where no key was seen.
   __device__ float normaliser(int row) const {
-    return sum_[row] > 0 ? 1.0f / sum_[row] : 0.0f;
+    return sum_[row] > 0 ? __fdividef(1.0f, sum_[row]) : 0.0f;
   }
   /// log(sum over keys of exp(scale score)); minus infinity where no key was seen.
   __device__ float log_sum_exp(int row) const {

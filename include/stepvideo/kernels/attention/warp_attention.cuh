@@ -11,7 +11,7 @@
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/attention.hpp>
-#include <stepvideo/kernels/attention/attention_work.cuh>
+#include <stepvideo/kernels/attention/attention_work.hpp>
 #include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/attention/warp_mainloop.cuh>
 #include <stepvideo/kernels/attention/warp_tile.cuh>
@@ -26,7 +26,6 @@ struct WarpAttentionParams {
   HeadsView<float> log_sum_exp;
   Mask_ mask;
   QueryFactor factor;
-  int heads_per_group;
   AttentionWorkList work;
 };
 
@@ -69,10 +68,9 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   auto& shared = *reinterpret_cast<Shared*>(memory);
   constexpr int tile_keys = Policy::tile_keys;
 
-  const AttentionWork work = params.work.at(static_cast<int>(blockIdx.x));
+  const AttentionWork work = AttentionShare::interleaved(params.work, static_cast<int>(blockIdx.x), 1).work();
   const int query_count = static_cast<int>(params.queries.view.tokens);
   const index_t key_count = params.keys.view.tokens;
-  const int group = work.head / params.heads_per_group;
   const int last_query = std::min(work.first_query + Policy::tile_queries, query_count) - 1;
   // Every query of the tile sees the keys before `open`, none sees those from `end` on.
   const auto visible_keys = [&](int query) {
@@ -82,15 +80,15 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
 
   const int first_row = static_cast<int>(threadIdx.x) / 32 * Policy::warp_queries;
   std::byte* const warp_rows = shared.queries + first_row * Shared::row_bytes;
-  const WarpMask<typename Policy::Mask> mask{
+  const QueryMask<typename Policy::Mask> mask{
       params.mask, work.batch, work.head, work.first_query + first_row, query_count - 1, key_count};
 
   TileStream<T, Policy::tile_queries, Policy::dim, Policy::threads> query_stream(
       params.queries.rows(work.batch, work.head), work.first_query, query_count);
-  TileStream<T, tile_keys, Policy::dim, Policy::threads> key_stream(params.keys.rows(work.batch, group), 0,
-                                                                    end);
-  TileStream<T, tile_keys, Policy::dim, Policy::threads> value_stream(params.values.rows(work.batch, group),
-                                                                      0, end);
+  TileStream<T, tile_keys, Policy::dim, Policy::threads> key_stream(
+      params.keys.rows(work.batch, work.key_head), 0, end);
+  TileStream<T, tile_keys, Policy::dim, Policy::threads> value_stream(
+      params.values.rows(work.batch, work.key_head), 0, end);
   query_stream.copy(shared.queries);
   key_stream.copy(shared.stages[0].keys);
   value_stream.copy(shared.stages[0].values);
@@ -139,11 +137,10 @@ void launch_warp_attention(Device device, HeadsView<const T> queries, HeadsView<
                            HeadsView<const T> values, const Mask& mask, HeadsView<T> out,
                            const AttentionOptions& options) {
   using KernelMask = std::remove_cvref_t<decltype(kernel_mask(mask))>;
+  if (queries.batch * queries.heads * queries.tokens == 0) return;
   const auto launch_for = [&]<int dim>(std::integral_constant<int, dim>) {
     using Policy = WarpAttentionPolicy<T, dim, KernelMask, warps>;
-    const auto work =
-        AttentionWorkList::of(queries.batch, queries.heads, queries.tokens, Policy::tile_queries);
-    if (work.count() == 0) return;
+    const auto work = AttentionWorkList::of(queries, keys.heads, Policy::tile_queries);
     launch({.grid = dim3(static_cast<unsigned>(work.count())),
             .block = Policy::threads,
             .shared_bytes = sizeof(WarpAttentionShared<Policy>),
@@ -156,7 +153,6 @@ void launch_warp_attention(Device device, HeadsView<const T> queries, HeadsView<
             .log_sum_exp = options.log_sum_exp,
             .mask = kernel_mask(mask),
             .factor = QueryFactor::of(options.scale),
-            .heads_per_group = static_cast<int>(queries.heads / keys.heads),
             .work = work});
   };
   if constexpr (warps == 8) {

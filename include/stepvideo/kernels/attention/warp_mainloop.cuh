@@ -5,28 +5,13 @@
 #include <limits>
 #include <numbers>
 
-#include <stepvideo/kernels/attention/mask.hpp>
+#include <stepvideo/kernels/attention/query_mask.cuh>
 #include <stepvideo/kernels/attention/warp_softmax.cuh>
 #include <stepvideo/kernels/tile/async_copy.cuh>
 #include <stepvideo/kernels/tile/mma_sync.cuh>
 #include <stepvideo/kernels/tile/swizzle.hpp>
 
 namespace stepvideo {
-
-/// A mask, as one warp's queries of one head see it.
-template <class Mask>
-struct WarpMask {
-  Mask mask;
-  index_t batch, head, first_query, last_query, keys;
-
-  /// The query `row` below the first; behind the last one, the last: nobody reads those results.
-  __device__ index_t query_at(int row) const {
-    return first_query + row < last_query ? first_query + row : last_query;
-  }
-  __device__ int visible_keys(int row) const {
-    return static_cast<int>(mask.visible_keys(batch, query_at(row), keys));
-  }
-};
 
 /// One warp's queries of one head and their results. Policy says the element, `dim`, and
 /// - warp_queries: rows of queries, a multiple of 16;
@@ -81,7 +66,7 @@ class WarpQueries {
 
   /// Adds the mask's bias, and hides what is hidden, in the tile of keys from `first_key` on. A biased score
   /// is also scaled, to log2 units.
-  __device__ void mask(const WarpMask<typename Policy::Mask>& mask, int first_key) {
+  __device__ void mask(const QueryMask<typename Policy::Mask>& mask, int first_key) {
 #pragma unroll
     for (int tile = 0; tile < tiles; ++tile)
 #pragma unroll

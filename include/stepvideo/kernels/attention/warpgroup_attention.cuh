@@ -88,11 +88,10 @@ void warpgroup_attention(Device device, std::type_identity_t<HeadsView<const T>>
         .out = tensor_map(out, Policy::consumer_queries),
         .log_sum_exp = options.log_sum_exp,
         .mask = kernel_mask(mask),
-        .work = AttentionWorkList::of(queries.batch, queries.heads, queries.tokens, Policy::queries),
+        .work = AttentionWorkList::of(queries, keys.heads, Policy::queries),
         .is_interleaved = keys.tokens > short_keys,
         .query_tokens = static_cast<int>(queries.tokens),
         .key_tokens = static_cast<int>(keys.tokens),
-        .heads_per_group = static_cast<int>(queries.heads / keys.heads),
         .scale = options.scale};
     const int blocks = std::min(params.work.count(), device_attribute(cudaDevAttrMultiProcessorCount));
     launch({.grid = dim3(static_cast<unsigned>(blocks)),

@@ -2,7 +2,8 @@
 // pass them on, and the warpgroup that fetches.
 #pragma once
 #include <stepvideo/core/element.hpp>
-#include <stepvideo/kernels/attention/attention_work.cuh>
+#include <stepvideo/kernels/attention/attention_work.hpp>
+#include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/tile/tma.cuh>
 #include <stepvideo/kernels/tile/wgmma.cuh>
 
@@ -20,6 +21,10 @@ struct WarpgroupAttentionPolicy {
   static constexpr int dim = head_dim;
   static constexpr int consumers = 3, stages = 3, query_stages = 2;
   static constexpr int keys = dim == 128 ? 80 : 128;
+  // Where all queries see the same keys, a last tile of which at most so many are seen is computed as narrow
+  // as this.
+  static constexpr bool has_short_rests = dim == 128 && SameKeysForAllQueries<Mask>;
+  static constexpr int short_rest = has_short_rests ? 48 : 0;
 
   static constexpr int warpgroup = 128, threads = warpgroup * (consumers + 1);
   static constexpr int consumer_queries = 64, queries = consumer_queries * consumers;
@@ -37,13 +42,13 @@ struct WarpgroupAttentionParams {
   KernelMask mask;
   AttentionWorkList work;
   bool is_interleaved;
-  int query_tokens, key_tokens, heads_per_group;
+  int query_tokens, key_tokens;
   float scale;
 
   __device__ AttentionShare share() const {
     const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
-    return is_interleaved ? AttentionShare::interleaved(work.count(), block, blocks)
-                          : AttentionShare::contiguous(work.count(), block, blocks);
+    return is_interleaved ? AttentionShare::interleaved(work, block, blocks)
+                          : AttentionShare::contiguous(work, block, blocks);
   }
   /// Key tiles that some query of `at` sees part of; one, all hidden, where there is none.
   template <class Policy>
@@ -56,8 +61,8 @@ struct WarpgroupAttentionParams {
   template <class Policy>
   __device__ bool keys_stay(const AttentionWork& at, int key_tiles, const AttentionWork& next,
                             int next_key_tiles) const {
-    return at.batch == next.batch && at.head / heads_per_group == next.head / heads_per_group &&
-           key_tiles <= Policy::stages && key_tiles == next_key_tiles;
+    return at.batch == next.batch && at.key_head == next.key_head && key_tiles <= Policy::stages &&
+           key_tiles == next_key_tiles;
   }
 };
 
@@ -105,14 +110,14 @@ class AttentionProducer {
   __device__ AttentionProducer(const Params& params, Shared& shared) : params_(params), shared_(shared) {}
 
   /// Fetches for the block's share.
-  __device__ void run(const AttentionShare& share) {
+  __device__ void run(AttentionShare share) {
     AttentionWork before{};
     int key_tiles_before = 0;
-    for (int index = share.first; index < share.end; index += share.step) {
-      const AttentionWork work = params_.work.at(index);
+    for (; !share.is_done(); share.advance()) {
+      const AttentionWork work = share.work();
       const int key_tiles = params_.template key_tiles<Policy>(work);
-      const bool keys_are_there = index > share.first && params_.template keys_stay<Policy>(
-                                                             before, key_tiles_before, work, key_tiles);
+      const bool keys_are_there = key_tiles_before > 0 && params_.template keys_stay<Policy>(
+                                                              before, key_tiles_before, work, key_tiles);
       fetch(work, keys_are_there ? 0 : key_tiles);
       before = work, key_tiles_before = key_tiles;
     }
@@ -149,9 +154,7 @@ class AttentionProducer {
     free[stage].wait(ring_.parity ^ 1);
     full[stage].arrive_expecting(sizeof(typename Shared::KeyTile));
     for (int panel = 0; panel < Policy::panels; ++panel)
-      load_box(map,
-               {panel * Policy::panel_elements, tile * Policy::keys, work.head / params_.heads_per_group,
-                work.batch},
+      load_box(map, {panel * Policy::panel_elements, tile * Policy::keys, work.key_head, work.batch},
                stages[stage][panel], full[stage]);
   }
 

@@ -21,6 +21,13 @@ template <int column_count>
 struct Accumulator {
   static constexpr int columns = column_count, size = columns / 2;
   float at[size];
+
+  /// The accumulator of the first columns: the same registers.
+  template <int count>
+  __device__ Accumulator<count>& first_columns() {
+    static_assert(count % 8 == 0 && count <= columns);
+    return reinterpret_cast<Accumulator<count>&>(*this);
+  }
 };
 
 /// Where wgmma finds an operand in shared memory: rows of 128 bytes in the 128-byte swizzle that TMA writes,
@@ -77,6 +84,13 @@ __device__ void keep_in_place(Accumulator<columns>& accumulator) {
   for (int i = 0; i < Accumulator<columns>::size; ++i) asm volatile("" : "+f"(accumulator.at[i])::"memory");
 }
 
+/// Says that what an accumulator holds is of no use any more.
+template <int columns>
+__device__ void forget(Accumulator<columns>& accumulator) {
+#pragma unroll
+  for (int i = 0; i < Accumulator<columns>::size; ++i) asm volatile("" : "=f"(accumulator.at[i])::"memory");
+}
+
 /// How B lies: SharedOperand::along_depth, or along_columns.
 enum class Major { depth, columns };
 
@@ -97,11 +111,12 @@ __device__ void wgmma(Accumulator<columns>& accumulator, const std::uint32_t (&a
 #define STEPVIDEO_OUT8(i)                                                                     \
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
       "+f"(d[i + 6]), "+f"(d[i + 7])
-#define STEPVIDEO_AT_32                                                \
-  STEPVIDEO_AT8(0, 1, 2, 3, 4, 5, 6, 7)                                \
-  ", " STEPVIDEO_AT8(8, 9, 10, 11, 12, 13, 14, 15) ", " STEPVIDEO_AT8( \
-      16, 17, 18, 19, 20, 21, 22, 23) ", " STEPVIDEO_AT8(24, 25, 26, 27, 28, 29, 30, 31)
-#define STEPVIDEO_OUT_32 STEPVIDEO_OUT8(0), STEPVIDEO_OUT8(8), STEPVIDEO_OUT8(16), STEPVIDEO_OUT8(24)
+#define STEPVIDEO_AT_24                 \
+  STEPVIDEO_AT8(0, 1, 2, 3, 4, 5, 6, 7) \
+  ", " STEPVIDEO_AT8(8, 9, 10, 11, 12, 13, 14, 15) ", " STEPVIDEO_AT8(16, 17, 18, 19, 20, 21, 22, 23)
+#define STEPVIDEO_OUT_24 STEPVIDEO_OUT8(0), STEPVIDEO_OUT8(8), STEPVIDEO_OUT8(16)
+#define STEPVIDEO_AT_32 STEPVIDEO_AT_24 ", " STEPVIDEO_AT8(24, 25, 26, 27, 28, 29, 30, 31)
+#define STEPVIDEO_OUT_32 STEPVIDEO_OUT_24, STEPVIDEO_OUT8(24)
 #define STEPVIDEO_AT_40 STEPVIDEO_AT_32 ", " STEPVIDEO_AT8(32, 33, 34, 35, 36, 37, 38, 39)
 #define STEPVIDEO_OUT_40 STEPVIDEO_OUT_32, STEPVIDEO_OUT8(32)
 #define STEPVIDEO_AT_64                                                                  \
@@ -137,25 +152,28 @@ __device__ void wgmma(Accumulator<columns>& accumulator, const std::uint32_t (&a
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.descriptor()),                       \
                    "r"(static_cast<int>(accumulate)));                                                    \
   }
-#define STEPVIDEO_WGMMA_ALL(COLUMNS, ...)                                           \
-  STEPVIDEO_WGMMA_SHARED(bf16, "bf16", COLUMNS, 16, ", 0, 0", __VA_ARGS__)          \
-  STEPVIDEO_WGMMA_SHARED(fp16, "f16", COLUMNS, 16, ", 0, 0", __VA_ARGS__)           \
-  STEPVIDEO_WGMMA_SHARED(fp8_e4m3, "e4m3", COLUMNS, 32, "", __VA_ARGS__)            \
-  STEPVIDEO_WGMMA_REGISTERS(bf16, "bf16", COLUMNS, depth, 16, ", 0", __VA_ARGS__)   \
+#define STEPVIDEO_WGMMA_SCORES(COLUMNS, ...)                               \
+  STEPVIDEO_WGMMA_SHARED(bf16, "bf16", COLUMNS, 16, ", 0, 0", __VA_ARGS__) \
+  STEPVIDEO_WGMMA_SHARED(fp16, "f16", COLUMNS, 16, ", 0, 0", __VA_ARGS__)
+#define STEPVIDEO_WGMMA_SUMS(COLUMNS, ...)                                          \
   STEPVIDEO_WGMMA_REGISTERS(bf16, "bf16", COLUMNS, columns, 16, ", 1", __VA_ARGS__) \
-  STEPVIDEO_WGMMA_REGISTERS(fp16, "f16", COLUMNS, depth, 16, ", 0", __VA_ARGS__)    \
-  STEPVIDEO_WGMMA_REGISTERS(fp16, "f16", COLUMNS, columns, 16, ", 1", __VA_ARGS__)  \
-  STEPVIDEO_WGMMA_REGISTERS(fp8_e4m3, "e4m3", COLUMNS, depth, 32, "", __VA_ARGS__)
-STEPVIDEO_WGMMA_ALL(64, 32, 32, 33, 34, 35, 36, 37)
-STEPVIDEO_WGMMA_ALL(80, 40, 40, 41, 42, 43, 44, 45)
-STEPVIDEO_WGMMA_ALL(128, 64, 64, 65, 66, 67, 68, 69)
-STEPVIDEO_WGMMA_ALL(144, 72, 72, 73, 74, 75, 76, 77)
+  STEPVIDEO_WGMMA_REGISTERS(fp16, "f16", COLUMNS, columns, 16, ", 1", __VA_ARGS__)
+STEPVIDEO_WGMMA_SCORES(48, 24, 24, 25, 26, 27, 28, 29)
+STEPVIDEO_WGMMA_SCORES(80, 40, 40, 41, 42, 43, 44, 45)
+STEPVIDEO_WGMMA_SCORES(128, 64, 64, 65, 66, 67, 68, 69)
+STEPVIDEO_WGMMA_SUMS(64, 32, 32, 33, 34, 35, 36, 37)
+STEPVIDEO_WGMMA_SUMS(128, 64, 64, 65, 66, 67, 68, 69)
+STEPVIDEO_WGMMA_SHARED(fp8_e4m3, "e4m3", 128, 32, "", 64, 64, 65, 66, 67, 68, 69)
+STEPVIDEO_WGMMA_REGISTERS(fp8_e4m3, "e4m3", 144, depth, 32, "", 72, 72, 73, 74, 75, 76, 77)
 
-#undef STEPVIDEO_WGMMA_ALL
+#undef STEPVIDEO_WGMMA_SCORES
+#undef STEPVIDEO_WGMMA_SUMS
 #undef STEPVIDEO_WGMMA_REGISTERS
 #undef STEPVIDEO_WGMMA_SHARED
 #undef STEPVIDEO_AT8
 #undef STEPVIDEO_OUT8
+#undef STEPVIDEO_AT_24
+#undef STEPVIDEO_OUT_24
 #undef STEPVIDEO_AT_32
 #undef STEPVIDEO_OUT_32
 #undef STEPVIDEO_AT_40

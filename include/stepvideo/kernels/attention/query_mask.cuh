@@ -1,0 +1,68 @@
+// A mask as a tile of queries sees it, and what it does to scores in accumulator registers.
+#pragma once
+#include <array>
+#include <cmath>
+#include <numbers>
+
+#include <stepvideo/kernels/attention/mask.hpp>
+
+namespace stepvideo {
+
+/// A mask, as the queries of one head from `first_query` on see it.
+template <class Mask>
+struct QueryMask {
+  Mask mask;
+  int batch, head, first_query, last_query, keys;
+
+  /// The query `row` below the first; behind the last one, the last: nobody reads those results.
+  __device__ int query_at(int row) const { return min(first_query + row, last_query); }
+  __device__ int visible_keys(int row) const {
+    return static_cast<int>(mask.visible_keys(batch, query_at(row), keys));
+  }
+};
+
+/// How many keys the queries of a thread's two rows see.
+using VisibleKeys = std::array<int, 2>;
+
+/// A thread's part of a tile of scores in wgmma's accumulator layout (see Accumulator): the queries `row` and
+/// row + 8, keys from `first_key` on.
+struct ScoreRows {
+  int row, first_key;
+
+  template <class Mask>
+  __device__ VisibleKeys visible(const QueryMask<Mask>& mask) const {
+    return {mask.visible_keys(row), mask.visible_keys(row + 8)};
+  }
+
+  /// Hides the keys that are not visible.
+  template <int size>
+  __device__ void hide(float (&scores)[size], VisibleKeys visible) const {
+    const int seen[2] = {visible[0] - first_key, visible[1] - first_key};
+#pragma unroll
+    for (int i = 0; i < size; ++i)
+      if (key_of(i) >= seen[row_of(i)]) scores[i] = -INFINITY;
+  }
+
+  /// Scales the scores, to log2 units, and adds the mask's bias where the key is visible.
+  template <int size, class Mask>
+  __device__ void add_bias(float (&scores)[size], float scale_log2, const QueryMask<Mask>& mask,
+                           VisibleKeys visible) const {
+    const int query[2] = {mask.query_at(row), mask.query_at(row + 8)};
+#pragma unroll
+    for (int i = 0; i < size; ++i) {
+      const int key = first_key + key_of(i);
+      const float bias = key < visible[row_of(i)] ? mask.mask.bias(mask.head, query[row_of(i)], key) : 0.0f;
+      scores[i] = fmaf(scores[i], scale_log2, bias * std::numbers::log2e_v<float>);
+    }
+  }
+
+ private:
+  static constexpr int row_of(int i) {
+    return i / 2 % 2;
+  }
+  static constexpr int key_of(int i) {
+    return i / 4 * 8 + i % 2;
+  }
+};
+
+}  // namespace stepvideo
