@@ -11,7 +11,7 @@ namespace stepvideo {
 
 /// Tuning. A block is one fetching warpgroup and `consumers` computing ones of 64 queries each; tiles of
 /// `keys` keys pass through `stages` stages. Measured on an H200, bf16, dim 128, TFLOP/s at 16,384 tokens of
-/// 6 heads and at 75,888 of 48: 814 and 746, cuDNN 700 and 581. Of an earlier form of the loop three
+/// 6 heads and at 75,888 of 48: 825 and 754, cuDNN 700 and 581. Of an earlier form of the loop three
 /// computing warpgroups with 80 keys reached 766 and 705-712, two with 128 keys 713 and 633, with 176 keys
 /// 707 and 624. docs/tuning.md has the story.
 template <Element T, int head_dim, class KernelMask>
