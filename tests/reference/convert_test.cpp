@@ -377,7 +377,7 @@ BOOST_AUTO_TEST_CASE(a_conversion_that_is_stopped_leaves_all_or_nothing) {
         if (exists) fs::create_directory(folder / "out");
         const auto result = run_program({"convert", "--input", in.string(), "--output",
                                          (folder / "out").string(), "--max-shard-size", "40MB", "--quiet"},
-                                        fmt::format("timeout -s {} {}", signal, seconds));
+                                        fmt::format("timeout --foreground -s {} {}", signal, seconds));
         BOOST_TEST_CONTEXT(signal << " after " << seconds << " s: " << result.errors) {
           std::size_t visible = 0;
           std::error_code unused;
