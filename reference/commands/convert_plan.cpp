@@ -11,6 +11,7 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "commands/provenance.hpp"
 #include "io/json.hpp"
 #include "io/pending_file.hpp"
 
@@ -193,6 +194,23 @@ void require_space(const fs::path& folder, std::uint64_t bytes) {
   });
 }
 
+/// What the files say of themselves. Nothing in it differs between two conversions of the same input, so that
+/// their files do not either.
+std::map<std::string, std::string> metadata_of(const ConvertRequest& request,
+                                               const std::vector<io::StoredTensors>& inputs) {
+  io::Json manifest = start_manifest("convert");
+  manifest["dtype"] = request.dtype ? io::dtype_name(*request.dtype) : "keep";
+  if (!request.renames.empty()) manifest["rename"] = request.renames;
+  if (!request.keeps.empty()) manifest["keep"] = request.keeps;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    add_weights(manifest, inputs.size() == 1 ? "input" : fmt::format("input_{}", i + 1), request.inputs[i],
+                inputs[i]);
+  auto metadata = as_metadata(manifest);
+  for (const auto& input : inputs) metadata.insert(input.metadata().begin(), input.metadata().end());
+  metadata.emplace("format", "pt");  // other programs refuse files that do not say so
+  return metadata;
+}
+
 /// A diffusion model's files keep their usual name, so that the folder reads like the one it came from.
 std::string base_name(const io::StoredTensors& input) {
   constexpr std::string_view diffusion = "diffusion_pytorch_model";
@@ -216,10 +234,7 @@ ConvertPlan plan_conversion(const ConvertRequest& request) {
   ConvertPlan plan;
   plan.is_single_file = is_file;
   for (const auto& input : request.inputs) plan.inputs.push_back(io::StoredTensors::open(input));
-  for (const auto& input : plan.inputs)
-    plan.metadata.insert(input.metadata().begin(), input.metadata().end());
-  plan.metadata.emplace("format", "pt");  // other programs refuse files that do not say so
-
+  plan.metadata = metadata_of(request, plan.inputs);
   auto tensors = select(request, plan.inputs);
   plan.tensors = tensors.size();
   for (const auto& [name, tensor] : tensors) {

@@ -49,6 +49,7 @@ struct ConvertPlan {
   std::vector<ConvertedFile> files;
   /// The name of the index; files that stand alone need none.
   std::optional<std::string> index;
+  /// Of every file: the manifest, what the inputs say of themselves, the format.
   std::map<std::string, std::string> metadata;
   std::uint64_t bytes = 0, tensors = 0;
   /// What the tensors lie in.

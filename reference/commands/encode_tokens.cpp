@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "commands/command.hpp"
+#include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "io/model_folder.hpp"
 #include "io/pending_file.hpp"
@@ -45,6 +46,7 @@ Tokens read_tokens(const std::filesystem::path& path) {
 void encode_tokens(const Arguments& arguments) {
   std::string encoder;
   std::filesystem::path input, output;
+  ProvenanceFlags provenance;
   FlagParser parser("encode-tokens", "token ids become one text encoder's states");
   parser.common()
       .flag("encoder", encoder, "step-llm or clip")
@@ -53,6 +55,7 @@ void encode_tokens(const Arguments& arguments) {
       .require("encoder")
       .require("input")
       .require("output");
+  provenance.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
   require(encoder == "step-llm" || encoder == "clip", [&] {
@@ -61,10 +64,13 @@ void encode_tokens(const Arguments& arguments) {
   io::require_writable_output("--output", output, {".safetensors"});
 
   const bool is_clip = encoder == "clip";
-  const auto folder =
-      io::find_component(common.model, is_clip ? io::Component::clip_text_encoder : io::Component::step_llm);
+  const auto component = is_clip ? io::Component::clip_text_encoder : io::Component::step_llm;
+  const auto folder = io::find_component(common.model, component);
   const auto checkpoint = io::Checkpoint::open(folder);
   const Tokens tokens = read_tokens(input);
+  io::Json manifest =
+      start_manifest("encode-tokens", common.model, common.precision, {component}, provenance);
+  add_source(manifest, "input", input, provenance);
   Progress progress = start_progress(common);
 
   index_t width = 0;
@@ -88,8 +94,10 @@ void encode_tokens(const Arguments& arguments) {
           [&](auto& llm, auto out) { llm.encode(tokens.view(), out); });
     }
   });
+  add_stages(manifest, progress, provenance);
   io::write_safetensors(output,
-                        {io::named_tensor("output", {tokens.shape[0], tokens.shape[1], width}, states)});
+                        {io::named_tensor("output", {tokens.shape[0], tokens.shape[1], width}, states)},
+                        as_metadata(manifest));
   progress.print_summary();
 }
 

@@ -19,9 +19,13 @@ void leave_out_times_and_paths(io::Json& manifest) {
       if (source.is_object()) leave_out_times_and_paths(source);
 }
 
-void add_manifest_of(io::Json& manifest, const std::string& name, const std::filesystem::path& file,
-                     const ProvenanceFlags& flags) {
-  auto source = io::read_manifest(file);
+std::optional<io::Json> manifest_of(const io::StoredTensors& stored) {
+  const auto entry = stored.metadata().find("manifest");
+  return entry == stored.metadata().end() ? std::nullopt : io::parse_manifest(entry->second);
+}
+
+void put_source(io::Json& manifest, const std::string& name, std::optional<io::Json> source,
+                const ProvenanceFlags& flags) {
   if (!source) return;
   if (flags.is_reproducible) leave_out_times_and_paths(*source);
   manifest["sources"][name] = std::move(*source);
@@ -29,12 +33,15 @@ void add_manifest_of(io::Json& manifest, const std::string& name, const std::fil
 
 }  // namespace
 
+io::Json start_manifest(const std::string& command) {
+  return {{"stepvideo", doctor::this_build().version}, {"command", command}};
+}
+
 io::Json start_manifest(const std::string& command, const std::filesystem::path& model, Precision precision,
                         const std::vector<io::Component>& components, const ProvenanceFlags& flags) {
-  io::Json manifest{{"stepvideo", doctor::this_build().version},
-                    {"command", command},
-                    {"precision", to_string(precision)},
-                    {"device", "cpu"}};
+  io::Json manifest = start_manifest(command);
+  manifest["precision"] = to_string(precision);
+  manifest["device"] = "cpu";
   for (const io::Component component : components)
     manifest["model"]["components"][std::string(io::component_name(component))] =
         io::component_digest(model, component);
@@ -45,12 +52,19 @@ io::Json start_manifest(const std::string& command, const std::filesystem::path&
 
 void add_source(io::Json& manifest, const std::string& name, const std::filesystem::path& file,
                 const ProvenanceFlags& flags) {
-  manifest[name] = io::tensors_digest(file);
-  add_manifest_of(manifest, name, file, flags);
+  const auto stored = io::StoredTensors::open(file);
+  manifest[name] = io::tensors_digest(stored);
+  put_source(manifest, name, manifest_of(stored), flags);
+}
+
+void add_weights(io::Json& manifest, const std::string& name, const std::filesystem::path& path,
+                 const io::StoredTensors& stored) {
+  manifest[name] = io::weights_digest(path, stored);
+  put_source(manifest, name, manifest_of(stored), {});
 }
 
 void add_video_source(io::Json& manifest, const std::filesystem::path& file, const ProvenanceFlags& flags) {
-  add_manifest_of(manifest, "video", file, flags);
+  put_source(manifest, "video", io::read_manifest(file), flags);
 }
 
 void add_stages(io::Json& manifest, const Progress& progress, const ProvenanceFlags& flags) {

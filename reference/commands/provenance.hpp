@@ -9,6 +9,7 @@
 #include "commands/options.hpp"
 #include "io/json.hpp"
 #include "io/model_folder.hpp"
+#include "io/stored_tensors.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::commands {
@@ -23,8 +24,11 @@ struct ProvenanceFlags {
   }
 };
 
-/// The beginning of a manifest: the program's version, the command, the precision, the model with a digest of
-/// each component that the command uses.
+/// The beginning of every manifest: the program's version and the command.
+io::Json start_manifest(const std::string& command);
+
+/// The same of a command that runs a model: with the precision, and the model with a digest of each component
+/// that the command uses.
 io::Json start_manifest(const std::string& command, const std::filesystem::path& model, Precision precision,
                         const std::vector<io::Component>& components, const ProvenanceFlags& flags);
 
@@ -33,7 +37,12 @@ io::Json start_manifest(const std::string& command, const std::filesystem::path&
 void add_source(io::Json& manifest, const std::string& name, const std::filesystem::path& file,
                 const ProvenanceFlags& flags);
 
-/// The same of a video, which has no digest: its manifest alone.
+/// Notes weights that a checkpoint is made from: their digest under `name`, their manifest among the
+/// `sources` as it is. `path` is what `stored` was opened from.
+void add_weights(io::Json& manifest, const std::string& name, const std::filesystem::path& path,
+                 const io::StoredTensors& stored);
+
+/// The same as add_source of a video, which has no digest: its manifest alone.
 void add_video_source(io::Json& manifest, const std::filesystem::path& file, const ProvenanceFlags& flags);
 
 /// What the stages so far took.

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "commands/command.hpp"
+#include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "io/model_folder.hpp"
 #include "io/pending_file.hpp"
@@ -45,6 +46,7 @@ Inputs read_inputs(const std::filesystem::path& path, int channels) {
 
 void transformer(const Arguments& arguments) {
   std::filesystem::path input, output;
+  ProvenanceFlags provenance;
   FlagParser parser("transformer", "one forward pass");
   parser.common()
       .flag("input", input,
@@ -53,6 +55,7 @@ void transformer(const Arguments& arguments) {
       .flag("output", output, "safetensors file to write: output, the velocity")
       .require("input")
       .require("output");
+  provenance.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
   io::require_writable_output("--output", output, {".safetensors"});
@@ -65,6 +68,9 @@ void transformer(const Arguments& arguments) {
   io::Shape velocity_shape = in.shape;
   velocity_shape[2] = config.out_channels;
 
+  io::Json manifest =
+      start_manifest("transformer", common.model, common.precision, {io::Component::transformer}, provenance);
+  add_source(manifest, "input", input, provenance);
   Progress progress = start_progress(common);
   pipeline::with_element(common.precision, [&]<Element T>() {
     auto network = progress.stage(
@@ -76,7 +82,9 @@ void transformer(const Arguments& arguments) {
       network.forward(in.view(in.latents), in.times.vector(), text, out);
     });
   });
-  io::write_safetensors(output, {io::named_tensor("output", velocity_shape, velocity)});
+  add_stages(manifest, progress, provenance);
+  io::write_safetensors(output, {io::named_tensor("output", velocity_shape, velocity)},
+                        as_metadata(manifest));
   progress.print_summary();
 }
 

@@ -14,7 +14,6 @@
 #include <stepvideo/core/error.hpp>
 
 #include "io/mapped_file.hpp"
-#include "io/stored_tensors.hpp"
 
 namespace stepvideo::io {
 namespace {
@@ -53,9 +52,11 @@ class Sha256 {
 
 /// Bytes at the file's beginning that count in full: what says which tensors it holds.
 std::size_t head_of(const fs::path& path, std::span<const std::byte> bytes) {
-  if (path.extension() == ".bin") return std::min(bytes.size(), archive_head_bytes);
+  constexpr std::array<std::string_view, 3> small_files{".json", ".model", ".txt"};
+  if (std::ranges::find(small_files, path.extension().string()) != small_files.end()) return bytes.size();
+  if (path.extension() != ".safetensors") return std::min(bytes.size(), archive_head_bytes);
   std::uint64_t header_bytes = 0;
-  if (path.extension() != ".safetensors" || bytes.size() < sizeof header_bytes) return bytes.size();
+  if (bytes.size() < sizeof header_bytes) return bytes.size();
   std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
   return sizeof header_bytes + std::min<std::uint64_t>(header_bytes, bytes.size() - sizeof header_bytes);
 }
@@ -96,16 +97,28 @@ std::vector<fs::path> files_of(const fs::path& component) {
   return files;
 }
 
-}  // namespace
-
-std::string component_digest(const fs::path& model, Component component) {
+std::string files_digest(const std::vector<fs::path>& files) {
   Sha256 digest;
-  for (const fs::path& file : files_of(find_component(model, component))) add_file(digest, file);
+  for (const fs::path& file : files) add_file(digest, file);
   return digest.hexadecimal().substr(0, digits);
 }
 
-std::string tensors_digest(const fs::path& file) {
-  const auto stored = StoredTensors::open(file);
+}  // namespace
+
+std::string component_digest(const fs::path& model, Component component) {
+  return files_digest(files_of(find_component(model, component)));
+}
+
+std::string weights_digest(const fs::path& path, const StoredTensors& stored) {
+  std::error_code unused;
+  if (fs::is_directory(path, unused)) return files_digest(files_of(path));
+  std::vector<fs::path> files = stored.files();
+  if (path.string().ends_with(".index.json")) files.push_back(path);
+  std::ranges::sort(files);
+  return files_digest(files);
+}
+
+std::string tensors_digest(const StoredTensors& stored) {
   Sha256 digest;
   for (const auto& [name, tensor] : stored.tensors()) {
     digest.add(std::as_bytes(std::span(name)));

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "io/model_folder.hpp"
+#include "io/stored_tensors.hpp"
 
 namespace stepvideo::io {
 
@@ -16,8 +17,12 @@ namespace stepvideo::io {
 /// find_component, or naming a file that cannot be read.
 std::string component_digest(const std::filesystem::path& model, Component component);
 
-/// The same number of digits over every tensor of a file: names, dtypes, shapes and all bytes, and nothing of
-/// its metadata. Throws RequestError as StoredTensors::open.
-std::string tensors_digest(const std::filesystem::path& file);
+/// The same of weights that are no component yet: of the folder, the file, or the index with its shards, that
+/// `stored` was opened from.
+std::string weights_digest(const std::filesystem::path& path, const StoredTensors& stored);
+
+/// The same number of digits over every tensor: names, dtypes, shapes and all bytes, and nothing of the
+/// files' metadata.
+std::string tensors_digest(const StoredTensors& stored);
 
 }  // namespace stepvideo::io

@@ -13,6 +13,8 @@
 #include "commands/convert_write.hpp"
 #include "io/checkpoint.hpp"
 #include "io/json.hpp"
+#include "io/manifest.hpp"
+#include "io/model_digest.hpp"
 #include "io/safetensors_stream.hpp"
 #include "reference/torch_writer.hpp"
 #include "support/compare.hpp"
@@ -44,6 +46,20 @@ void check_same_tensors(const Checkpoint& a, const Checkpoint& b) {
                             std::ranges::equal(record.bytes, other.bytes),
                         name);
   }
+}
+
+/// What lies behind a safetensors file's header, which may say different things of the same tensors.
+std::string bytes_of_tensors(const fs::path& path) {
+  const std::string bytes = read_text(path);
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
+  return bytes.substr(sizeof header_bytes + header_bytes);
+}
+
+io::Json manifest_of(const fs::path& path) {
+  const auto manifest = io::read_manifest(path);
+  BOOST_REQUIRE_MESSAGE(manifest.has_value(), path);
+  return *manifest;
 }
 
 struct Fixture {
@@ -104,7 +120,8 @@ BOOST_AUTO_TEST_CASE(shards_are_split_to_size_and_merged_to_the_same_bytes) {
                    .output = folder / "merged.safetensors"});
   check_same_tensors(Checkpoint::open(whole), Checkpoint::open(folder / "merged.safetensors"));
   convert_quietly({.inputs = {whole}, .output = folder / "again.safetensors"});
-  BOOST_CHECK(read_text(folder / "merged.safetensors") == read_text(folder / "again.safetensors"));
+  BOOST_CHECK(bytes_of_tensors(folder / "merged.safetensors") ==
+              bytes_of_tensors(folder / "again.safetensors"));
 }
 
 BOOST_AUTO_TEST_CASE(the_index_says_where_everything_is) {
@@ -140,6 +157,54 @@ BOOST_AUTO_TEST_CASE(metadata_is_kept_and_says_the_format) {
   const auto metadata = io::SafetensorsFile::open(folder / "out.safetensors").metadata();
   BOOST_CHECK_EQUAL(metadata.at("license"), "MIT");
   BOOST_CHECK_EQUAL(metadata.at("format"), "pt");
+}
+
+BOOST_AUTO_TEST_CASE(every_file_of_a_converted_checkpoint_says_what_it_was_made_from_and_how) {
+  fs::copy(golden / "dit_tiny", folder / "model");
+  fs::remove(folder / "model/io.safetensors");
+  convert_quietly({.inputs = {folder / "model"},
+                   .output = folder / "half",
+                   .dtype = Dtype::bf16,
+                   .max_shard_bytes = 300'000});
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(folder / "half")) {
+    if (entry.path().extension() != ".safetensors") continue;
+    ++files;
+    const io::Json manifest = manifest_of(entry.path());
+    BOOST_CHECK_EQUAL(manifest.at("command"), "convert");
+    BOOST_CHECK_EQUAL(manifest.at("dtype"), "BF16");
+    BOOST_CHECK_EQUAL(manifest.at("input"),
+                      io::component_digest(folder / "model", io::Component::transformer));
+  }
+  BOOST_CHECK_GT(files, 1);
+
+  const auto other = write("other.safetensors", {{"b.w", {1}}, {"c.w", {2}}});
+  const fs::path index = folder / "half/diffusion_pytorch_model.safetensors.index.json";
+  convert_quietly({.inputs = {index, other},
+                   .output = folder / "all.safetensors",
+                   .renames = {"^b\\.=d."},
+                   .keeps = {"weight", "^b"}});
+  const io::Json manifest = manifest_of(folder / "all.safetensors");
+  BOOST_CHECK_EQUAL(manifest.at("dtype"), "keep");
+  BOOST_CHECK(manifest.at("rename") == io::Json({"^b\\.=d."}));
+  BOOST_CHECK(manifest.at("keep") == io::Json({"weight", "^b"}));
+  BOOST_CHECK_EQUAL(manifest.at("input_2"), io::weights_digest(other, io::StoredTensors::open(other)));
+  BOOST_CHECK_NE(manifest.at("input_1"), manifest.at("input_2"));
+  BOOST_CHECK_EQUAL(manifest.at("sources").at("input_1").at("dtype"), "BF16");
+  BOOST_CHECK(!manifest.at("sources").contains("input_2"));
+}
+
+BOOST_AUTO_TEST_CASE(the_same_conversion_gives_the_same_files_whenever_and_wherever_it_is_made) {
+  const fs::path first = folder / "one/in.safetensors", second = folder / "two/in.safetensors";
+  for (const fs::path& path : {first, second}) {
+    fs::create_directory(path.parent_path());
+    fs::copy(golden / "dit_tiny/diffusion_pytorch_model.safetensors", path);
+    convert_quietly({.inputs = {path}, .output = path.parent_path() / "out.safetensors"});
+    convert_quietly({.inputs = {path}, .output = path.parent_path() / "out", .max_shard_bytes = 300'000});
+  }
+  BOOST_CHECK(read_text(folder / "one/out.safetensors") == read_text(folder / "two/out.safetensors"));
+  for (const auto& entry : fs::directory_iterator(folder / "one/out"))
+    BOOST_CHECK(read_text(entry.path()) == read_text(folder / "two/out" / entry.path().filename()));
 }
 
 BOOST_AUTO_TEST_CASE(a_file_can_be_replaced_by_its_own_conversion) {

@@ -91,6 +91,41 @@ BOOST_AUTO_TEST_CASE(every_output_tells_the_request_the_model_the_version_and_wh
   BOOST_CHECK_EQUAL(denoised.at("sources").at("conditioning").at("prompt"), "a red circle");
 }
 
+BOOST_AUTO_TEST_CASE(a_single_forward_tells_its_input_its_model_and_what_it_took) {
+  struct Forward {
+    std::vector<std::string> command;
+    std::string model;
+    io::Component component;
+  };
+  const std::vector<Forward> forwards{
+      {{"transformer"}, "dit_tiny", io::Component::transformer},
+      {{"encode-tokens", "--encoder", "step-llm"}, "step_llm_tiny", io::Component::step_llm},
+      {{"encode-tokens", "--encoder", "clip"}, "clip_tiny", io::Component::clip_text_encoder}};
+  for (const auto& [command, name, component] : forwards) {
+    const ScratchFolder folder;
+    const std::string model = STEPVIDEO_TEST_DATA "/golden/" + name, input = model + "/io.safetensors";
+    const auto forward = [&](const char* output, const std::vector<std::string>& more) {
+      std::vector<std::string> all = command;
+      all.insert(all.end(), {"--model", model, "--input", input, "--output", (folder / output).string()});
+      all.insert(all.end(), more.begin(), more.end());
+      run(all);
+      return inspect_json(folder / output).at("manifest");
+    };
+    const io::Json manifest = forward("out.safetensors", {"--quiet"});
+    BOOST_CHECK_EQUAL(manifest.at("command"), command.front());
+    BOOST_CHECK_EQUAL(manifest.at("precision"), "fp32");
+    BOOST_CHECK_EQUAL(manifest.at("input"), io::tensors_digest(io::StoredTensors::open(input)));
+    BOOST_CHECK_EQUAL(manifest.at("model").at("components").at(std::string(io::component_name(component))),
+                      io::component_digest(model, component));
+    BOOST_CHECK_EQUAL(manifest.at("stages").size(), 2u);
+    BOOST_CHECK(!manifest.contains("prompt"));
+    check_holds(inspect(folder / "out.safetensors"), {command.front(), "input", "output"});
+
+    const io::Json again = forward("again.safetensors", {"--quiet", "--reproducible"});
+    BOOST_CHECK(!again.contains("stages") && !again.at("model").contains("path"));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_reproducible_manifest_holds_no_times_and_no_paths) {
   const ScratchFolder folder;
   const std::string text = (folder / "text.safetensors").string(),
@@ -99,7 +134,7 @@ BOOST_AUTO_TEST_CASE(a_reproducible_manifest_holds_no_times_and_no_paths) {
   run({"denoise", "--model", demo, "--conditioning", text, "--steps", "2", "--height", "32", "--width", "32",
        "--quiet", "--reproducible", "--output", latents});
   const std::string manifest = inspect_json(latents).at("manifest").dump();
-  for (const std::string name : {std::string("stages"), std::string("seconds"), std::string("path"), demo})
+  for (const char* const name : {"stages", "seconds", "path", demo.c_str()})
     BOOST_CHECK_MESSAGE(manifest.find(name) == std::string::npos, manifest);
 }
 
