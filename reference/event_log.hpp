@@ -51,6 +51,7 @@ class EventLog {
   /// Replaces the file. Throws RequestError naming --log-file when it cannot be created.
   EventLog(const std::filesystem::path& path, int rank, Clock::time_point start);
 
+  bool is_on() const { return logger_ != nullptr; }
   void write(const Event& event);
   /// Adds facts; the next line carries all that none carried yet, in its object `run`. The first has the
   /// wall-clock `start` (seconds since 1970), so that ranks without a common collective can be aligned. Not

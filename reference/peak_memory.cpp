@@ -14,23 +14,27 @@ bool PeakMemory::reset() {
   }
   // Some sandboxes accept the write and do nothing.
   constexpr std::uint64_t slack_bytes = 16 << 20;
-  return bytes() > 0 && bytes() <= status_bytes("VmRSS:") + slack_bytes;
+  const auto [peak, resident] = read();
+  return peak > 0 && peak <= resident + slack_bytes;
 }
 
 std::uint64_t PeakMemory::bytes() const {
-  return status_bytes("VmHWM:");
+  return read().peak;
 }
 
-std::uint64_t PeakMemory::status_bytes(std::string_view field) const {
+PeakMemory::Sizes PeakMemory::read() const {
+  Sizes sizes;
   std::ifstream status(process_ / "status");
-  for (std::string line; std::getline(status, line);) {
-    if (!line.starts_with(field)) continue;
+  for (std::string line; std::getline(status, line) && (sizes.peak == 0 || sizes.resident == 0);) {
+    std::uint64_t* const size = line.starts_with("VmHWM:")   ? &sizes.peak
+                                : line.starts_with("VmRSS:") ? &sizes.resident
+                                                             : nullptr;
     const auto digits = line.find_first_of("0123456789");
-    std::uint64_t kibibytes = 0;
-    if (digits != line.npos) std::from_chars(line.data() + digits, line.data() + line.size(), kibibytes);
-    return kibibytes * 1024;
+    if (size == nullptr || digits == line.npos) continue;
+    std::from_chars(line.data() + digits, line.data() + line.size(), *size);
+    *size *= 1024;
   }
-  return 0;
+  return sizes;
 }
 
 }  // namespace stepvideo

@@ -2,7 +2,6 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <string_view>
 #include <utility>
 
 namespace stepvideo {
@@ -19,7 +18,10 @@ class PeakMemory {
   std::uint64_t bytes() const;
 
  private:
-  std::uint64_t status_bytes(std::string_view field) const;
+  struct Sizes {
+    std::uint64_t peak = 0, resident = 0;
+  };
+  Sizes read() const;
 
   std::filesystem::path process_;
 };

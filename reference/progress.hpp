@@ -110,7 +110,6 @@ class Progress {
   /// below. Nothing where can_draw() is false.
   void draw(const std::vector<std::string>& lines);
 
-
   /// The stages that are over, in their order.
   const std::vector<StageCost>& stages() const { return stages_; }
   /// A line for the reader, between stages.
@@ -126,7 +125,7 @@ class Progress {
   void end(const Stage& stage);
   static void stop_if_interrupted(const Stage& stage);
   void fail(const Stage& stage, const std::string& message);
-  std::uint64_t peak_since_last_step(Stage& stage);
+  std::optional<std::uint64_t> peak_since_last_step(Stage& stage);
   void show_step(Stage& stage);
   void print_line(const std::string& text) const;
   /// On a terminal the line that the next one replaces; elsewhere a line like any other.

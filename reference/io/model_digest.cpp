@@ -25,7 +25,7 @@ constexpr std::size_t digits = 32;
 
 class Sha256 {
  public:
-  Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
+  Sha256() : context_((without_configuration(), EVP_MD_CTX_new()), &EVP_MD_CTX_free) {
     check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
   }
   void add(std::span<const std::byte> bytes) {
@@ -44,6 +44,8 @@ class Sha256 {
   }
 
  private:
+  /// The machine's openssl.cnf, which may load modules, is about connections and costs a millisecond.
+  static void without_configuration() { OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr); }
   static void check(bool is_done) {
     if (!is_done) throw Error("libcrypto refuses SHA-256; a build that allows it is needed to name a model");
   }

@@ -31,6 +31,16 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != text.npos;
 }
 
+constexpr std::size_t large = 200 << 20;
+
+/// Pages from the system and back to it: AddressSanitizer's allocator would keep them for a while.
+void hold_for_a_moment(std::size_t bytes) {
+  void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  BOOST_REQUIRE(pages != MAP_FAILED);
+  std::memset(pages, 1, bytes);
+  munmap(pages, bytes);
+}
+
 struct Watched {
   ScratchFolder folder;
   std::ostringstream text;
@@ -147,16 +157,22 @@ BOOST_FIXTURE_TEST_CASE(the_summary_lists_every_stage_with_seconds_and_peak, Wat
 BOOST_AUTO_TEST_CASE(the_peak_is_of_the_stage_where_the_system_can_reset_it) {
   PeakMemory memory;
   BOOST_REQUIRE_GT(memory.bytes(), 0u);
-  constexpr std::size_t large = 200 << 20;
-  {
-    // Pages from the system and back to it: AddressSanitizer's allocator would keep them for a while.
-    void* pages = mmap(nullptr, large, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    BOOST_REQUIRE(pages != MAP_FAILED);
-    std::memset(pages, 1, large);
-    BOOST_CHECK_GT(memory.bytes(), large);
-    munmap(pages, large);
-  }
+  hold_for_a_moment(large);
+  BOOST_CHECK_GT(memory.bytes(), large);
   if (memory.reset()) BOOST_CHECK_LT(memory.bytes(), large);
+}
+BOOST_FIXTURE_TEST_CASE(a_stages_peak_is_that_of_its_largest_step_with_a_log_and_without, Watched) {
+  Progress silent({.is_quiet = true});
+  Progress logged = progress();
+  for (Progress* const progress : {&silent, &logged}) {
+    progress->stage("denoise", 3, [](Stage& stage) {
+      stage.step();
+      hold_for_a_moment(large);
+      stage.step();
+      stage.step();
+    });
+    BOOST_CHECK_GT(progress->stages().back().peak_bytes, large);
+  }
 }
 BOOST_AUTO_TEST_CASE(a_system_that_does_not_forget_the_peak_is_noticed) {
   const ScratchFolder folder;
