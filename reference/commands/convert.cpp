@@ -4,6 +4,7 @@
 #include "commands/convert_write.hpp"
 #include "commands/options.hpp"
 #include "interrupt.hpp"
+#include "trace/units.hpp"
 
 namespace stepvideo::commands {
 
@@ -44,9 +45,9 @@ void convert(const Arguments& arguments) {
   write_conversion(plan, progress);
   progress.print_summary();
   if (!options.is_quiet)
-    fmt::print("{} tensors, {:.3f} GB, in {} file{} of {}\n", plan.tensors,
-               1e-9 * static_cast<double>(plan.bytes), plan.files.size(), plan.files.size() == 1 ? "" : "s",
-               plan.folder.string());
+    fmt::print("{} tensors, {}, in {} file{} of {}\n", plan.tensors,
+               trace::bytes_text(static_cast<double>(plan.bytes)), plan.files.size(),
+               plan.files.size() == 1 ? "" : "s", plan.folder.string());
 }
 
 }  // namespace stepvideo::commands

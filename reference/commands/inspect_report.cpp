@@ -14,13 +14,14 @@
 #include "io/stored_tensors.hpp"
 #include "io/video.hpp"
 #include "plan/text.hpp"
+#include "trace/units.hpp"
 
 namespace stepvideo::commands {
 namespace {
 
 namespace fs = std::filesystem;
 
-using io::Json, io::printable;
+using io::Json, io::printable, trace::bytes_text;
 
 Json totals_of(const io::StoredTensors& stored) {
   std::map<std::string, std::int64_t> by_dtype;
@@ -96,21 +97,13 @@ bool holds_tensors(const fs::path& file) {
   return std::ranges::any_of(endings, [&](std::string_view ending) { return name.ends_with(ending); });
 }
 
-std::string size_text(std::uint64_t bytes) {
-  constexpr std::array units{"B", "KiB", "MiB", "GiB", "TiB"};
-  auto size = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; size >= 1024 && unit + 1 < units.size(); ++unit) size /= 1024;
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", size, units[unit]);
-}
-
 std::string totals_text(const Json& totals) {
   std::string dtypes;
   for (const auto& [dtype, elements] : totals["dtypes"].items())
     dtypes += fmt::format("{}{}", dtypes.empty() ? "" : ", ", dtype);
   return fmt::format("{} tensors, {} elements, {} in {}", totals["tensors"].get<std::uint64_t>(),
                      plan::grouped(totals["elements"].get<std::int64_t>()),
-                     size_text(totals["bytes"].get<std::uint64_t>()), dtypes.empty() ? "no dtype" : dtypes);
+                     bytes_text(totals["bytes"].get<double>()), dtypes.empty() ? "no dtype" : dtypes);
 }
 
 std::string scalar_text(const Json& value) {
@@ -130,7 +123,7 @@ std::optional<std::string> cost_text(const Json& object) {
   if (object.size() != 2 || !number("seconds") || !number("peak_bytes")) return {};
   if (!object["peak_bytes"].is_number_unsigned()) return {};
   return fmt::format("{:.3f} s, {}", object["seconds"].get<double>(),
-                     size_text(object["peak_bytes"].get<std::uint64_t>()));
+                     bytes_text(object["peak_bytes"].get<double>()));
 }
 
 /// Name and value a line, the request first; what lies deeper is indented.
@@ -203,12 +196,13 @@ std::string to_text(const Json& report) {
       text += fmt::format(
           "{:<18} {}  {}, {}\n", component["name"].get<std::string>(), component["digest"].get<std::string>(),
           printable(component["path"].get<std::string>()),
-          is_file ? size_text(component["bytes"].get<std::uint64_t>()) : totals_text(component["totals"]));
+          is_file ? bytes_text(component["bytes"].get<double>()) : totals_text(component["totals"]));
       if (is_file) continue;
       bytes += component["totals"]["bytes"].get<std::uint64_t>();
       elements += component["totals"]["elements"].get<std::int64_t>();
     }
-    text += fmt::format("in all {} elements, {}\n", plan::grouped(elements), size_text(bytes));
+    text += fmt::format("in all {} elements, {}\n", plan::grouped(elements),
+                        bytes_text(static_cast<double>(bytes)));
   }
   if (report.contains("tensors")) {
     std::size_t name_width = 4, shape_width = 5;
@@ -220,7 +214,7 @@ std::string to_text(const Json& report) {
       text += fmt::format("{:<{}}  {:<7}  {:<{}}  {:>10}\n", printable(tensor["name"].get<std::string>()),
                           name_width, tensor["dtype"].get<std::string>(),
                           io::to_string(tensor["shape"].get<io::Shape>()), shape_width,
-                          size_text(tensor["bytes"].get<std::uint64_t>()));
+                          bytes_text(tensor["bytes"].get<double>()));
     text += fmt::format("{} in {}\n", totals_text(report["totals"]), joined(report["files"]));
   }
   return text;

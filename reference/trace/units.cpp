@@ -1,6 +1,7 @@
 #include "trace/units.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -17,8 +18,14 @@ std::string seconds_text(double seconds) {
 }
 
 std::string bytes_text(double bytes) {
-  if (bytes < 1e9) return fmt::format("{:.0f} MB", bytes * 1e-6);
-  return fmt::format("{:.1f} GB", bytes * 1e-9);
+  if (bytes < 1e3) return fmt::format("{:.0f} B", bytes);
+  constexpr std::array units{"kB", "MB", "GB", "TB"};
+  double size = bytes * 1e-3;
+  std::size_t unit = 0;
+  for (; size >= 999.5 && unit + 1 < units.size(); ++unit) size *= 1e-3;
+  if (unit >= 2) return fmt::format("{:.1f} {}", size, units[unit]);
+  return size < 10 ? fmt::format("{:.2g} {}", size, units[unit])
+                   : fmt::format("{:.0f} {}", size, units[unit]);
 }
 
 }  // namespace stepvideo::trace
