@@ -13,7 +13,7 @@
 
 #include "commands/provenance.hpp"
 #include "io/json.hpp"
-#include "io/pending_file.hpp"
+#include "io/pending_folder.hpp"
 
 namespace stepvideo::commands {
 namespace {
@@ -163,10 +163,8 @@ void require_output_folder(const fs::path& folder) {
         folder.string());
   });
   std::error_code error;
-  if (!fs::exists(folder, error)) {
-    io::require_writable_output("--output", fs::path(folder) += ".safetensors", {".safetensors"});
-    return;
-  }
+  if (!fs::exists(folder, error))
+    return io::require_writable_folder("--output", folder, [](const std::string&) { return false; });
   require(fs::is_directory(folder, error), [&] {
     return fmt::format("--output: {} is no folder; a folder or a name that ends in .safetensors works",
                        folder.string());
@@ -180,7 +178,7 @@ void require_output_folder(const fs::path& folder) {
                                  folder.string(), name);
             });
   }
-  io::require_writable_output("--output", folder / "model.safetensors", {".safetensors"});
+  io::require_writable_output("--output", staging_target(folder), {".safetensors"});
 }
 
 void require_space(const fs::path& folder, std::uint64_t bytes) {
@@ -219,6 +217,11 @@ std::string base_name(const io::StoredTensors& input) {
 }
 
 }  // namespace
+
+fs::path staging_target(const fs::path& folder) {
+  std::error_code unused;
+  return fs::is_directory(folder, unused) ? folder / "model.safetensors" : folder;
+}
 
 ConvertPlan plan_conversion(const ConvertRequest& request) {
   const bool is_file = is_single_file(request.output);

@@ -61,6 +61,10 @@ struct ConvertPlan {
 /// after renaming, an output that is not writable or already holds tensors, a disk with too little space.
 ConvertPlan plan_conversion(const ConvertRequest& request);
 
+/// Beside what the files of the output `folder` are gathered until all are whole: beside the folder itself,
+/// or, where that is there and keeps what it holds, within it.
+std::filesystem::path staging_target(const std::filesystem::path& folder);
+
 /// "5GB", "500MB", "1.5GiB", "1048576": a number of bytes above 0, decimal or binary unit. Throws
 /// RequestError naming --max-shard-size.
 std::uint64_t parse_shard_size(std::string_view text);

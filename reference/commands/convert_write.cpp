@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <limits>
 #include <memory>
 #include <span>
@@ -11,13 +10,12 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <stepvideo/core/error.hpp>
 
 #include "io/json.hpp"
 #include "io/mapped_file.hpp"
-#include "io/pending_file.hpp"
+#include "io/pending_folder.hpp"
 #include "io/safetensors_stream.hpp"
 #include "io/stored_type.hpp"
 
@@ -27,52 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t piece_elements = std::int64_t{1} << 20;
-
-/// A hidden folder in which files are made that must appear together.
-class StagingFolder {
- public:
-  /// Beside `target`, or within it when it exists.
-  explicit StagingFolder(fs::path target) : target_(std::move(target)) {
-    std::error_code error;
-    is_within_ = fs::is_directory(target_, error);
-    const fs::path parent = is_within_ ? target_ : target_.parent_path();
-    for (int attempt = 0;; ++attempt) {
-      path_ = parent / fmt::format(".{}.{}-{}.partial", target_.filename().string(), getpid(), attempt);
-      if (fs::create_directory(path_, error)) return;
-      if (error) throw Error(fmt::format("{} cannot be written: {}", target_.string(), error.message()));
-    }
-  }
-  StagingFolder(const StagingFolder&) = delete;
-  StagingFolder& operator=(const StagingFolder&) = delete;
-  ~StagingFolder() {
-    std::error_code unused;
-    fs::remove_all(path_, unused);
-    for (const auto& path : moved_) fs::remove(path, unused);
-  }
-
-  const fs::path& path() const { return path_; }
-  /// Gives the target the files, which are all there are, in this order: a new folder appears with all of
-  /// them, one that exists gets them one after another, the index last. Throws Error, and then takes them back.
-  void publish(const std::vector<std::string>& names) {
-    std::error_code error;
-    if (is_within_) {
-      for (const auto& name : names) {
-        fs::rename(path_ / name, target_ / name, error);
-        if (error) break;
-        moved_.push_back(target_ / name);
-      }
-    } else {
-      fs::rename(path_, target_, error);
-    }
-    if (error) throw Error(fmt::format("{} cannot be written: {}", target_.string(), error.message()));
-    moved_.clear();
-  }
-
- private:
-  fs::path target_, path_;
-  bool is_within_ = false;
-  std::vector<fs::path> moved_;
-};
 
 template <class To>
 void cast(const ConvertedTensor& tensor, std::span<const std::byte> from, std::int64_t first,
@@ -138,11 +90,7 @@ void write_index(const ConvertPlan& plan, const fs::path& folder) {
   for (const auto& file : plan.files)
     for (const auto& tensor : file.tensors) places[tensor.name] = file.name;
   const io::Json index{{"metadata", {{"total_size", plan.bytes}}}, {"weight_map", std::move(places)}};
-  io::PendingFile file(folder / *plan.index);
-  std::ofstream stream(file.temporary(), std::ios::binary);
-  stream << index.dump(2, ' ', false, io::Json::error_handler_t::replace) << '\n' << std::flush;
-  if (!stream) throw Error(file.target().string() + " cannot be written");
-  file.publish();
+  io::write_file(folder / *plan.index, index.dump(2, ' ', false, io::Json::error_handler_t::replace) + '\n');
 }
 
 /// Writes everything but the last touch: the stream's finish() puts the file in place.
@@ -164,6 +112,21 @@ int count_steps(const ConvertPlan& plan) {
   return static_cast<int>(std::min<std::int64_t>(pieces, std::numeric_limits<int>::max()));
 }
 
+/// Moves the files, which are all there are, into the folder that exists, the index last. Throws Error, and
+/// then takes them back.
+void move_into_folder(const ConvertPlan& plan, const fs::path& staging) {
+  std::vector<std::string> names;
+  for (const auto& file : plan.files) names.push_back(file.name);
+  if (plan.index) names.push_back(*plan.index);
+  std::error_code error, unused;
+  for (std::size_t moved = 0; moved < names.size(); ++moved) {
+    fs::rename(staging / names[moved], plan.folder / names[moved], error);
+    if (!error) continue;
+    while (moved-- > 0) fs::remove(plan.folder / names[moved], unused);
+    throw Error(fmt::format("{} cannot be written: {}", plan.folder.string(), error.message()));
+  }
+}
+
 }  // namespace
 
 // A stage that was interrupted says that nothing was written: outputs appear after it.
@@ -175,15 +138,17 @@ void write_conversion(const ConvertPlan& plan, Progress& progress) {
     });
     return stream->finish();
   }
-  StagingFolder staging(plan.folder);
+  io::PendingFolder staging(staging_target(plan.folder));
   progress.stage("convert", steps, [&](Stage& stage) {
-    for (const auto& file : plan.files) write_file(file, staging.path() / file.name, plan, stage)->finish();
-    if (plan.index) write_index(plan, staging.path());
+    for (const auto& file : plan.files)
+      write_file(file, staging.temporary() / file.name, plan, stage)->finish();
+    if (plan.index) write_index(plan, staging.temporary());
   });
-  std::vector<std::string> names;
-  for (const auto& file : plan.files) names.push_back(file.name);
-  if (plan.index) names.push_back(*plan.index);
-  staging.publish(names);
+  std::error_code unused;
+  if (fs::is_directory(plan.folder, unused))
+    move_into_folder(plan, staging.temporary());
+  else
+    staging.publish();
 }
 
 }  // namespace stepvideo::commands

@@ -7,7 +7,6 @@
 
 #include "commands/options.hpp"
 #include "io/json.hpp"
-#include "io/pending_file.hpp"
 #include "pipeline/step_file.hpp"
 
 namespace stepvideo::commands {
@@ -34,7 +33,6 @@ struct KeepFlags {
   /// run would write over it.
   bool finds_work(const std::filesystem::path& output) const {
     const auto file = pipeline::step_file_of(output);
-    io::remove_abandoned(file);
     std::error_code unused;
     if (!std::filesystem::exists(file, unused)) return false;
     require(resumes, [&] {

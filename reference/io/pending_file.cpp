@@ -27,25 +27,30 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-PendingFile::PendingFile(fs::path target) : target_(std::move(target)) {
-  for (int attempt = 0;; ++attempt) {
-    temporary_ = folder_of(target_) /
-                 fmt::format(".{}.{}-{}{}", target_.filename().string(), getpid(), attempt, partial_ending);
-    const int file = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (file >= 0) {
-      flock(file, LOCK_EX | LOCK_NB);  // where locks are not known, abandoned files stay
-      lock_ = file;
-      return;
-    }
-    if (errno != EEXIST)
-      throw Error(fmt::format("{} cannot be written: {}", target_.string(), std::strerror(errno)));
-  }
+fs::path Pending::hidden_name(const fs::path& target, int attempt) {
+  return folder_of(target) /
+         fmt::format(".{}.{}-{}{}", target.filename().string(), getpid(), attempt, partial_ending);
 }
 
-PendingFile::~PendingFile() {
-  if (!temporary_.empty()) unlink(temporary_.c_str());
-  if (lock_ >= 0) close(lock_);
+Pending::Pending(fs::path target, int (*create)(const char* path)) : target_(std::move(target)) {
+  for (int attempt = 0; lock_ < 0; ++attempt) {
+    temporary_ = hidden_name(target_, attempt);
+    lock_ = create(temporary_.c_str());
+    if (lock_ < 0 && errno != EEXIST)
+      throw Error(fmt::format("{} cannot be written: {}", target_.string(), std::strerror(errno)));
+  }
+  flock(lock_, LOCK_EX | LOCK_NB);  // where locks are not known, what is abandoned stays
 }
+
+Pending::~Pending() {
+  std::error_code unused;
+  if (!temporary_.empty()) fs::remove_all(temporary_, unused);
+  close(lock_);
+}
+
+PendingFile::PendingFile(fs::path target)
+    : Pending(std::move(target),
+              [](const char* path) { return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }) {}
 
 void PendingFile::publish() {
   const auto fail = [&](int reason) {
@@ -110,14 +115,25 @@ void remove_abandoned(const fs::path& target) noexcept {
   try {
     const bool is_folder = !target.has_filename() || fs::is_directory(target);
     const fs::path whole = is_folder ? whole_folder(target) : target;
-    const std::string beginning = fmt::format(".{}.", whole.filename().string());
+    const std::string ours = whole.filename().string();
+    remove_abandoned_in(folder_of(whole), [&](const std::string& name) {
+      return name.starts_with(ours) && (name.size() == ours.size() || name[ours.size()] == '.');
+    });
+  } catch (const std::exception&) {  // what cannot be looked at stays
+  }
+}
+
+void remove_abandoned_in(const fs::path& folder,
+                         const std::function<bool(const std::string& name)>& is_ours) noexcept {
+  try {
     std::error_code unused;
-    for (const auto& entry : fs::directory_iterator(folder_of(whole))) {
-      const std::string name = entry.path().filename().string();
-      if (!name.starts_with(beginning) || !name.ends_with(partial_ending)) continue;
-      const auto number =
-          name.substr(beginning.size(), name.size() - beginning.size() - partial_ending.size());
-      if (number.find_first_not_of("0123456789-") != number.npos) continue;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      const std::string hidden = entry.path().filename().string();
+      if (!hidden.starts_with('.') || !hidden.ends_with(partial_ending)) continue;
+      const std::string named = hidden.substr(1, hidden.size() - 1 - partial_ending.size());
+      const auto dot = named.rfind('.');  // NAME.PROCESS-ATTEMPT
+      if (dot == named.npos || named.find_first_not_of("0123456789-", dot + 1) != named.npos) continue;
+      if (!is_ours(named.substr(0, dot))) continue;
       const int file = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
       if (file < 0) continue;
       if (flock(file, LOCK_EX | LOCK_NB) == 0) fs::remove_all(entry.path(), unused);

@@ -1,6 +1,7 @@
 // Output files: checked before the work begins, and visible under their name only when they are whole.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,24 +11,34 @@ namespace stepvideo::io {
 /// The folder that a file of that path lies in; "." for a bare name.
 std::filesystem::path folder_of(const std::filesystem::path& path);
 
-/// A file that is being written under a hidden temporary name in the folder of its target. publish() renames
-/// it into place; without it the destructor removes it, so nothing half-written bears the target's name.
-class PendingFile {
+/// A file or folder that is being written under a hidden temporary name beside its target. Unless it is
+/// published, the destructor removes it, so nothing half-written bears the target's name.
+class Pending {
  public:
-  /// Creates the temporary file, empty. Throws Error when the folder refuses.
-  explicit PendingFile(std::filesystem::path target);
-  PendingFile(const PendingFile&) = delete;
-  PendingFile& operator=(const PendingFile&) = delete;
-  ~PendingFile();
+  Pending(const Pending&) = delete;
+  Pending& operator=(const Pending&) = delete;
 
   const std::filesystem::path& target() const { return target_; }
   const std::filesystem::path& temporary() const { return temporary_; }
+
+ protected:
+  /// `create` makes what is not there yet and opens it, or returns -1 and sets errno. Throws Error when the
+  /// folder above refuses.
+  Pending(std::filesystem::path target, int (*create)(const char* path));
+  ~Pending();
+
+  static std::filesystem::path hidden_name(const std::filesystem::path& target, int attempt);
+
+  std::filesystem::path target_, temporary_;
+  int lock_ = -1;  // on what is temporary, while this process lives
+};
+
+class PendingFile : public Pending {
+ public:
+  /// Creates the temporary file, empty. Throws Error when the folder refuses.
+  explicit PendingFile(std::filesystem::path target);
   /// Flushes to the disk and renames over the target. Throws Error when the disk refuses.
   void publish();
-
- private:
-  std::filesystem::path target_, temporary_;
-  int lock_ = -1;  // held on the temporary file while this process lives
 };
 
 /// Writes the whole file. Throws Error when the disk refuses, and then nothing has changed.
@@ -42,8 +53,13 @@ void require_writable_output(const std::string& flag, const std::filesystem::pat
 /// Throws RequestError naming `flag` unless the disk that `path` will lie on has `bytes` free.
 void require_free_space(const std::string& flag, const std::filesystem::path& path, double bytes);
 
-/// Removes what processes that died left of `target`, a file or a folder, under temporary names. What
-/// somebody still writes stays.
+/// Removes what processes that died left, under temporary names, of `target`, a file or a folder, and of what
+/// lies beside it under names that go on from its own (NAME.json, NAME.steps.safetensors). What somebody
+/// still writes stays.
 void remove_abandoned(const std::filesystem::path& target) noexcept;
+
+/// The same of every target in `folder` whose name `is_ours`.
+void remove_abandoned_in(const std::filesystem::path& folder,
+                         const std::function<bool(const std::string& name)>& is_ours) noexcept;
 
 }  // namespace stepvideo::io

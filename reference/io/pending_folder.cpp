@@ -5,12 +5,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <stepvideo/core/error.hpp>
-
-#include "io/pending_file.hpp"
 
 namespace stepvideo::io {
 namespace {
@@ -19,12 +17,6 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const fs::path& target, const std::error_code& error) {
   throw Error(fmt::format("{} cannot be written: {}", target.string(), error.message()));
-}
-
-/// A name beside the target that nothing bears.
-fs::path name_beside(const fs::path& target, int attempt) {
-  return target.parent_path() /
-         fmt::format(".{}.{}-{}.partial", target.filename().string(), getpid(), attempt);
 }
 
 }  // namespace
@@ -36,22 +28,10 @@ fs::path whole_folder(const fs::path& path) {
   return whole.has_filename() ? whole : whole.parent_path();
 }
 
-PendingFolder::PendingFolder(fs::path target) : target_(whole_folder(target)) {
-  for (int attempt = 0;; ++attempt) {
-    std::error_code error;
-    temporary_ = name_beside(target_, attempt);
-    if (fs::create_directory(temporary_, error)) break;
-    if (error) fail(target_, error);
-  }
-  lock_ = open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ >= 0) flock(lock_, LOCK_EX | LOCK_NB);  // where locks are not known, abandoned folders stay
-}
-
-PendingFolder::~PendingFolder() {
-  std::error_code unused;
-  if (!temporary_.empty()) fs::remove_all(temporary_, unused);
-  if (lock_ >= 0) close(lock_);
-}
+PendingFolder::PendingFolder(const fs::path& target)
+    : Pending(whole_folder(target), [](const char* path) {
+        return mkdir(path, 0777) == 0 ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+      }) {}
 
 void PendingFolder::publish() {
   std::error_code error;
@@ -65,7 +45,7 @@ void PendingFolder::publish() {
   if (error == std::errc::directory_not_empty || error == std::errc::file_exists) {
     fs::path old;
     for (int attempt = 0; old.empty() || fs::exists(old, error); ++attempt)
-      old = name_beside(target_, attempt);
+      old = hidden_name(target_, attempt);
     fs::rename(target_, old, error);
     if (error) fail(target_, error);
     fs::rename(temporary_, target_, error);

@@ -4,31 +4,22 @@
 #include <functional>
 #include <string>
 
+#include "io/pending_file.hpp"
+
 namespace stepvideo::io {
 
 /// The folder that a path names: absolute, links followed, no slash at its end. It need not be there.
 std::filesystem::path whole_folder(const std::filesystem::path& path);
 
-/// A folder that is filled under a hidden temporary name beside its target. publish() puts it in the place of
-/// the target, as a whole; without it the destructor removes it.
-class PendingFolder {
+/// A folder that is filled under a hidden temporary name beside its target.
+class PendingFolder : public Pending {
  public:
   /// Creates the temporary folder, empty. A slash at the target's end is ignored, a link to a folder is
   /// followed. Throws Error when the folder above refuses.
-  explicit PendingFolder(std::filesystem::path target);
-  PendingFolder(const PendingFolder&) = delete;
-  PendingFolder& operator=(const PendingFolder&) = delete;
-  ~PendingFolder();
-
-  const std::filesystem::path& target() const { return target_; }
-  const std::filesystem::path& temporary() const { return temporary_; }
+  explicit PendingFolder(const std::filesystem::path& target);
   /// Takes the target's place in one step, where the disk can exchange two names; what was there is removed.
   /// Throws Error when the disk refuses, and then the target is what it was.
   void publish();
-
- private:
-  std::filesystem::path target_, temporary_;
-  int lock_ = -1;  // held on the temporary folder while this process lives
 };
 
 /// Throws RequestError naming `flag` unless a folder can be published as `path` later: the folder above it

@@ -46,6 +46,22 @@ bool is_pattern(const fs::path& path) {
   return path.filename().string().find('%') != std::string::npos;
 }
 
+/// The path as a pattern, where it is a folder, too.
+fs::path pattern_of(const fs::path& path) {
+  return is_pattern(path) ? path : path / "step_%05d.png";
+}
+
+/// What processes that died while they wrote a preview of any step left.
+void remove_abandoned_previews(const fs::path& path) {
+  const std::string name = pattern_of(path).filename().string();
+  const Pattern pattern = pattern_in(name).value();
+  const std::string before = name.substr(0, pattern.begin),
+                    after = name.substr(pattern.begin + pattern.length);
+  io::remove_abandoned_in(io::folder_of(pattern_of(path)), [&](const std::string& file) {
+    return file.starts_with(before) && file.ends_with(after);
+  });
+}
+
 std::pair<int, int> terminal_size() {
   winsize size{};
   if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0) return {80, 24};
@@ -112,14 +128,15 @@ void PreviewOptions::check() const {
         "--preview-path", fs::is_directory(folder, unused) ? file(1) : fs::path(folder) += ".png", {".png"});
   }
   io::detail::require_encoder("--preview-path", io::VideoKind::png_folder);
+  remove_abandoned_previews(path);
 }
 
 fs::path PreviewOptions::file(int step) const {
-  if (!is_pattern(path)) return path / fmt::format("step_{:05}.png", step);
-  std::string name = path.filename().string();
+  const fs::path all = pattern_of(path);
+  std::string name = all.filename().string();
   const Pattern pattern = pattern_in(name).value();
   name.replace(pattern.begin, pattern.length, fmt::format("{:0{}}", step, pattern.digits));
-  return path.parent_path() / name;
+  return all.parent_path() / name;
 }
 
 Preview::Preview(PreviewOptions options, FrameDecoder decode, Progress& progress)

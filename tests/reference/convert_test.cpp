@@ -460,6 +460,20 @@ BOOST_AUTO_TEST_CASE(a_conversion_that_is_stopped_leaves_all_or_nothing) {
       }
 }
 
+BOOST_AUTO_TEST_CASE(what_a_killed_conversion_left_goes_with_the_next_one) {
+  const auto in = write("in.safetensors", {{"a", random(100)}, {"b", random(100)}});
+  folder.write("there/config.json", "{}");
+  for (const char* const left :
+       {".new.4194303-0.partial/a.safetensors", "there/.model.safetensors.4194303-0.partial/a.safetensors"})
+    folder.write(left, "half");
+  for (const char* const output : {"new", "there"})
+    convert_quietly({.inputs = {in}, .output = folder / output, .max_shard_bytes = 400});
+  BOOST_CHECK_EQUAL(folder.names().size(), 3u);
+  BOOST_CHECK_EQUAL(std::distance(fs::directory_iterator(folder / "new"), {}), 3);
+  BOOST_CHECK_EQUAL(std::distance(fs::directory_iterator(folder / "there"), {}), 4);
+  check_same_tensors(Checkpoint::open(in), Checkpoint::open(folder / "there"));
+}
+
 BOOST_AUTO_TEST_CASE(a_clip_folder_with_a_pytorch_file_runs_and_can_be_converted_in_place) {
   fs::copy(golden / "clip_tiny/config.json", folder / "config.json");
   folder.write("pytorch_model.bin",

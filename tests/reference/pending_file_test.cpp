@@ -101,6 +101,19 @@ BOOST_AUTO_TEST_CASE(what_a_killed_process_left_goes_when_the_output_is_checked_
   check_folder(folder / "frames/");
   BOOST_CHECK(folder.names() == std::vector{alive.temporary().filename().string()});
 }
+BOOST_AUTO_TEST_CASE(what_a_killed_process_left_of_the_files_beside_an_output_goes_with_it) {
+  const ScratchFolder folder;
+  for (const char* const name : {"v.y4m.json", "v.y4m.steps.safetensors", "v.y4m.latents.safetensors"})
+    die_while_writing<PendingFile>(folder / name);
+  die_while_writing<PendingFile>(folder / "v.mp4");
+  die_while_writing<PendingFile>(folder / "w.y4m.json");
+  const PendingFile alive(folder / "v.y4m.json");
+  require_writable_output("--output", folder / "v.y4m", {".y4m"});
+  BOOST_CHECK_EQUAL(folder.names().size(), 3u);
+  BOOST_CHECK(std::filesystem::exists(alive.temporary()));
+  for (const auto& name : folder.names())
+    BOOST_CHECK_MESSAGE(!name.starts_with(".v.y4m.") || name == alive.temporary().filename(), name);
+}
 BOOST_AUTO_TEST_CASE(a_folder_is_replaced_without_a_moment_in_which_there_is_none) {
   const ScratchFolder folder;
   std::atomic<bool> is_done = false;

@@ -108,6 +108,17 @@ BOOST_AUTO_TEST_CASE(paths_that_cannot_work_are_refused) {
   check("%05d.png");
   BOOST_CHECK_EQUAL(folder.names().size(), 1u);
 }
+BOOST_AUTO_TEST_CASE(what_a_killed_run_left_of_a_preview_goes_with_the_next_one) {
+  const ScratchFolder folder;
+  for (const char* const name : {".step_00003.png.4194303-0.partial", ".a07.png.4194303-0.partial",
+                                 ".photo.png.4194303-0.partial", ".a07.png"})
+    folder.write(name, "half");
+  PreviewOptions{.every = 2, .path = folder.path()}.check();
+  PreviewOptions{.every = 2, .path = folder / "a%02d.png"}.check();
+  BOOST_CHECK_EQUAL(folder.names().size(), 2u);
+  BOOST_CHECK(std::filesystem::exists(folder / ".photo.png.4194303-0.partial"));
+  BOOST_CHECK(std::filesystem::exists(folder / ".a07.png"));
+}
 BOOST_AUTO_TEST_CASE(files_appear_every_so_many_steps_and_at_the_last) {
   const ScratchFolder folder;
   std::ostringstream text;
