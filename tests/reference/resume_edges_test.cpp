@@ -79,7 +79,8 @@ BOOST_AUTO_TEST_CASE(latents_that_cannot_be_kept_are_an_error_and_stay_in_the_st
   BOOST_CHECK(!fs::exists(step_file_of(output)));
 }
 
-BOOST_AUTO_TEST_CASE(a_bf16_run_goes_on_in_bf16_and_with_another_number_of_threads_gives_the_same_bytes) {
+BOOST_AUTO_TEST_CASE(
+    a_bf16_run_goes_on_in_bf16_from_a_file_of_another_device_and_with_other_threads_to_the_same_bytes) {
   const ScratchFolder whole, folder;
   const Arguments in_bf16{"--precision", "bf16", "--steps", "200", "--checkpoint-every", "1", "--quiet"};
   auto logged = in_bf16;
@@ -98,6 +99,10 @@ BOOST_AUTO_TEST_CASE(a_bf16_run_goes_on_in_bf16_and_with_another_number_of_threa
     testing::kill_after(arguments, std::chrono::milliseconds(25 * attempt));
     if (fs::exists(output)) fs::remove(output);
   }
+  io::Json elsewhere = io::read_manifest(step_file_of(output)).value();
+  BOOST_REQUIRE_EQUAL(elsewhere.at("device"), "cpu");
+  elsewhere["device"] = "cuda";
+  replace_manifest(step_file_of(output), elsewhere);
   const auto result =
       testing::run_program({"generate", "--resume", "--model", demo, "--reproducible", "--quiet", "--output",
                             output.string(), "--log-file", (folder / "log.ndjson").string()},
