@@ -11,26 +11,17 @@
 #include <unistd.h>
 
 #include "interrupt.hpp"
+#include "trace/units.hpp"
 
 namespace stepvideo {
 namespace {
+
+using trace::bytes_text, trace::seconds_text;
 
 constexpr const char* erase_line = "\r\x1b[K";
 
 double seconds_since(EventLog::Clock::time_point begin) {
   return std::chrono::duration<double>(EventLog::Clock::now() - begin).count();
-}
-
-double mebibytes(std::uint64_t bytes) {
-  return static_cast<double>(bytes) / (1 << 20);
-}
-
-/// "7.3 s", "4 min 05 s", "2 h 07 min".
-std::string duration_text(double seconds) {
-  if (seconds < 60) return fmt::format("{:.1f} s", seconds);
-  const auto whole = static_cast<long long>(seconds);
-  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
-  return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);
 }
 
 /// What explains a run's speed later: how many threads on how many cores, how they wait, the memory.
@@ -126,10 +117,10 @@ void Progress::show_step(Stage& stage) {
   const double elapsed = seconds_since(stage.begin_);
   std::string text = fmt::format("{}: step {}", stage.name_, stage.steps_done_);
   if (stage.steps_ > 0) text += fmt::format(" of {}", stage.steps_);
-  text += ", " + duration_text(elapsed);
+  text += ", " + seconds_text(elapsed);
   if (const int left = stage.steps_ - stage.steps_done_; left > 0)
     text += fmt::format(", about {} left",
-                        duration_text(elapsed / (stage.steps_done_ - stage.steps_skipped_) * left));
+                        seconds_text(elapsed / (stage.steps_done_ - stage.steps_skipped_) * left));
   show_line(text);
 }
 
@@ -147,7 +138,7 @@ void Progress::end(const Stage& stage) {
        .involuntary_switches = used.involuntary_switches - stage.processor_begin_.involuntary_switches,
        .bytes = stage.bytes_ > 0 ? std::optional(stage.bytes_) : std::nullopt,
        .peak_bytes = row.peak_bytes});
-  print_line(fmt::format("{}: done in {}", row.name, duration_text(row.seconds)));
+  print_line(fmt::format("{}: done in {}", row.name, seconds_text(row.seconds)));
 }
 
 void Progress::fail(const Stage& stage, const std::string& message) {
@@ -196,16 +187,17 @@ void Progress::print_summary() const {
   for (const StageCost& row : rows) width = std::max(width, row.name.size());
   double total = 0;
   std::uint64_t peak = 0;
-  print_line(fmt::format("{:<{}}  {:>9}  {:>9}", "stage", width, "seconds", "peak MiB"));
+  print_line(fmt::format("{:<{}}  {:>9}  {:>9}", "stage", width, "seconds", "peak"));
   for (const StageCost& row : rows) {
-    print_line(
-        fmt::format("{:<{}}  {:>9.2f}  {:>9.0f}", row.name, width, row.seconds, mebibytes(row.peak_bytes)));
+    print_line(fmt::format("{:<{}}  {:>9.2f}  {:>9}", row.name, width, row.seconds,
+                           bytes_text(static_cast<double>(row.peak_bytes))));
     total += row.seconds;
     peak = std::max(peak, row.peak_bytes);
   }
-  print_line(fmt::format("{:<{}}  {:>9.2f}  {:>9.0f}", "total", width, total, mebibytes(peak)));
+  print_line(
+      fmt::format("{:<{}}  {:>9.2f}  {:>9}", "total", width, total, bytes_text(static_cast<double>(peak))));
   if (!peak_is_per_stage_)
-    print_line("peak MiB is the process maximum so far: this system cannot reset it per stage");
+    print_line("the peak is the process maximum so far: this system cannot reset it per stage");
 }
 
 }  // namespace stepvideo

@@ -114,8 +114,7 @@ class Progress {
   const std::vector<StageCost>& stages() const { return stages_; }
   /// A line for the reader, between stages.
   void tell(const std::string& text) const { print_line(text); }
-  /// The table of all stages: seconds, peak memory in MiB; stages of one name, as a batch has them, in one
-  /// row.
+  /// The table of all stages: seconds, peak memory; stages of one name, as a batch has them, in one row.
   void print_summary() const;
 
  private:

@@ -151,7 +151,7 @@ BOOST_FIXTURE_TEST_CASE(the_summary_lists_every_stage_with_seconds_and_peak, Wat
   progress.stage("decode", 0, [](Stage&) {});
   text.str("");
   progress.print_summary();
-  for (const char* word : {"stage", "seconds", "peak MiB", "\nload ", "\ndecode ", "\ntotal "})
+  for (const char* word : {"stage", "seconds", "peak", " MB\n", "\nload ", "\ndecode ", "\ntotal "})
     BOOST_CHECK_MESSAGE(has(text.str(), word), "lacks " << word << ":\n" << text.str());
 }
 BOOST_AUTO_TEST_CASE(the_peak_is_of_the_stage_where_the_system_can_reset_it) {
