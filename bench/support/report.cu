@@ -42,14 +42,24 @@ class CacheFlush {
   Buffer<unsigned, Device> sink_;
 };
 
-/// Bytes read and written a second by the runtime's own copy of 1 GiB.
-double copy_bytes_per_second() {
-  constexpr index_t bytes = index_t{1} << 30;
+/// Milliseconds of the runtime's own copy of so many bytes.
+template <class Before>
+double copy_milliseconds(index_t bytes, Before&& before) {
   const RandomSets<float> from(bytes / sizeof(float));
   const Buffer<float, Device> to(bytes / sizeof(float));
-  const auto times = steady_times([] {}, [&](int run) { copy(from.at(run), to, device); }, 0.1);
-  return 2e3 * bytes / median(times);
+  return median(steady_times(
+      before, [&](int run) { copy(from.at(run), to, device); }, 0.1));
 }
+
+/// Bytes read and written a second by a copy that is long enough.
+double copy_bytes_per_second() {
+  constexpr index_t bytes = index_t{1} << 30;
+  return 2e3 * bytes / copy_milliseconds(bytes, [] {});
+}
+
+/// Rows that move less are also set against a copy of their own size, which starting and ending cost as much
+/// as them.
+constexpr double short_copy_bytes = 1e9;
 
 std::string text(const char* format, std::optional<double> value, double unit = 1) {
   if (!value) return "-";
@@ -128,6 +138,10 @@ void Report::measure(const Row& row, const std::function<void(int)>& call, doubl
     result.floor_share = 1e3 * *floor / result.milliseconds;
   if (const auto found = baselines_.find(row.name); found != baselines_.end())
     result.baseline = found->second;
+  else if (row.flops == 0 && row.bytes > 0 && row.bytes < short_copy_bytes)
+    result.baseline = Baseline{
+        "device copy",
+        copy_milliseconds(static_cast<index_t>(row.bytes / 2) / sizeof(float) * sizeof(float), before)};
 
   const auto optional_rate = [](double work, double rate) {
     return work > 0 ? std::optional(rate) : std::nullopt;

@@ -68,9 +68,11 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   auto& shared = *reinterpret_cast<Shared*>(memory);
   constexpr int tile_keys = Policy::tile_keys;
 
-  const AttentionWork work = AttentionShare::interleaved(params.work, static_cast<int>(blockIdx.x), 1).work();
+  const AttentionWork work =
+      AttentionShare::interleaved(params.work, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x))
+          .work();
   const int query_count = static_cast<int>(params.queries.view.tokens);
-  const index_t key_count = params.keys.view.tokens;
+  const int key_count = static_cast<int>(params.keys.view.tokens);
   const int last_query = std::min(work.first_query + Policy::tile_queries, query_count) - 1;
   // Every query of the tile sees the keys before `open`, none sees those from `end` on.
   const auto visible_keys = [&](int query) {

@@ -11,6 +11,7 @@
 #include <stepvideo/kernels/tile/exp.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/pair_words.cuh>
+#include <stepvideo/kernels/tile/row_reduce.cuh>
 
 namespace stepvideo {
 
@@ -37,19 +38,18 @@ struct PartMomentsParams {
 /// Each thread follows its channels down the part with Welford's update, whose digits do not depend on where
 /// the values lie; a block's rows and a group's channels are joined in order.
 template <class Policy>
-__global__ void __launch_bounds__(GroupNormTiling::threads)
+__global__ void __launch_bounds__(GroupNormTiling::threads, GroupNormTiling::moments_blocks)
     part_moments_kernel(PartMomentsParams<typename Policy::In> params) {
   using In = typename Policy::In;
-  constexpr int vector = Policy::vector, in_flight = GroupNormTiling::moments_in_flight;
+  constexpr int vector = Policy::vector;
   __shared__ float shared_means[GroupNormTiling::threads * vector],
       shared_deviations[GroupNormTiling::threads * vector];
   const GroupNormTiling& tiling = params.tiling;
   const auto at = GroupNormPlace::of(tiling, blockIdx.x, vector);
-  const bool has_channels = at.channel < tiling.channels;
   const In* frame = params.in + at.frame * tiling.pixels * tiling.channels + at.channel;
 
   float means[vector] = {}, deviations[vector] = {}, count = 0;
-  const auto add = [&](const Pack<In, vector>& pack) {
+  const auto add = [&](const Pack<In, vector>& pack, index_t) {
     float values[vector];
     widen_words(pack, values);
     count += 1;
@@ -61,19 +61,9 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
       deviations[i] += from_old * (values[i] - means[i]);
     }
   };
-  if (has_channels) {
-    index_t pixel = at.first_pixel + at.row;
-    const index_t stride = tiling.rows, ahead = (in_flight - 1) * stride;
-    for (; pixel + ahead < at.end_pixel; pixel += in_flight * stride) {
-      Pack<In, vector> packs[in_flight];
-#pragma unroll
-      for (int i = 0; i < in_flight; ++i)
-        packs[i] = load_pack<vector>(frame + (pixel + i * stride) * tiling.channels);
-#pragma unroll
-      for (const auto& pack : packs) add(pack);
-    }
-    for (; pixel < at.end_pixel; pixel += stride) add(load_pack<vector>(frame + pixel * tiling.channels));
-  }
+  if (at.has_work(tiling))
+    at.for_each_pixel<GroupNormTiling::moments_in_flight>(
+        tiling, [&](index_t pixel) { return load_pack<vector>(frame + pixel * tiling.channels); }, add);
 #pragma unroll
   for (int i = 0; i < vector; ++i) {
     shared_means[threadIdx.x * vector + i] = means[i];
@@ -110,24 +100,25 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
       (at.channel - static_cast<int>(threadIdx.x) % tiling.vectors * vector) / unit_channels;
   PartMoments* result = params.moments + (at.frame * tiling.parts + at.part) * params.units + first_unit;
   const int units = min(block_channels / unit_channels, params.units - first_unit);
-  for (int unit = threadIdx.x; unit < units; unit += blockDim.x) {
-    const auto each_channel = [&](auto&& visit) {
-      for (int c = 0; c < unit_channels; ++c) {
-        // Threads begin at different channels, in different banks.
-        const int turned = c + unit % unit_channels;
-        visit(unit * unit_channels + (turned < unit_channels ? turned : turned - unit_channels));
-      }
-    };
-    const float pixels = static_cast<float>(part_pixels), of_unit = static_cast<float>(unit_channels);
-    const float origin = shared_means[unit * unit_channels];
+  constexpr int lanes = 8;  // that join the channels of a unit
+  using Lanes = LanesAllReduce<lanes>;
+  __shared__ typename Lanes::Storage storage[GroupNormTiling::threads / lanes];
+  const int lane = threadIdx.x % lanes, team = threadIdx.x / lanes, teams = blockDim.x / lanes;
+  const float pixels = static_cast<float>(part_pixels), of_unit = static_cast<float>(unit_channels);
+  for (int first = 0; first < units; first += teams) {
+    const int unit = min(first + team, units - 1);
+    const float* unit_means = shared_means + unit * unit_channels;
+    const float* unit_deviations = shared_deviations + unit * unit_channels;
+    const float origin = unit_means[0];
     float offset = 0, sum = 0;
-    each_channel([&](int c) { offset += shared_means[c] - origin; });
-    offset /= of_unit;
-    each_channel([&](int c) {
-      const float difference = shared_means[c] - origin - offset;
-      sum += shared_deviations[c] + pixels * difference * difference;
-    });
-    result[unit] = {pixels * of_unit, origin + offset, sum};
+    for (int c = lane; c < unit_channels; c += lanes) offset += unit_means[c] - origin;
+    offset = Lanes::reduce(storage[team], offset, cuda::std::plus<>{}) / of_unit;
+    for (int c = lane; c < unit_channels; c += lanes) {
+      const float difference = unit_means[c] - origin - offset;
+      sum += unit_deviations[c] + pixels * difference * difference;
+    }
+    sum = Lanes::reduce(storage[team], sum, cuda::std::plus<>{});
+    if (lane == 0 && first + team < units) result[unit] = {pixels * of_unit, origin + offset, sum};
   }
 }
 
@@ -217,11 +208,11 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
     scale_pixels_kernel(ScalePixelsParams<Policy> params) {
   using In = typename Policy::In;
   using Out = typename Policy::Out;
-  constexpr int vector = Policy::vector, in_flight = GroupNormTiling::scaling_in_flight;
+  constexpr int vector = Policy::vector;
   const GroupNormTiling& tiling = params.tiling;
-  // Backwards: the moments' last reads are still in the cache.
-  const auto at = GroupNormPlace::of(tiling, gridDim.x - 1 - blockIdx.x, vector);
-  if (at.channel >= tiling.channels) return;
+  const auto at =
+      GroupNormPlace::of_section(tiling, blockIdx.x, gridDim.x / GroupNormTiling::sections, vector);
+  if (!at.has_work(tiling)) return;
 
   float means[vector], scales[vector], shifts[vector];
   const auto of_channels = load_pack<vector>(params.scales + at.frame * tiling.channels + at.channel);
@@ -242,16 +233,7 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
   const auto load = [&](index_t pixel) {
     return load_pack_once<vector>(params.in + (frame_at + pixel) * tiling.channels + at.channel);
   };
-  index_t pixel = at.first_pixel + at.row;
-  const index_t stride = tiling.rows, ahead = (in_flight - 1) * stride;
-  for (; pixel + ahead < at.end_pixel; pixel += in_flight * stride) {
-    Pack<In, vector> packs[in_flight];
-#pragma unroll
-    for (int i = 0; i < in_flight; ++i) packs[i] = load(pixel + i * stride);
-#pragma unroll
-    for (int i = 0; i < in_flight; ++i) scale(packs[i], pixel + i * stride);
-  }
-  for (; pixel < at.end_pixel; pixel += stride) scale(load(pixel), pixel);
+  at.for_each_pixel<GroupNormTiling::scaling_in_flight>(tiling, load, scale);
 }
 
 /// Bytes of workspace that group_norm asks for on the GPU: moments of every part, and the scales.
@@ -277,9 +259,9 @@ void group_norm(Device device, VideoView<In> in, VectorView<Weight> weight, Vect
     const index_t units = tiling.units(groups);
     auto* moments = workspace.template take<PartMoments>(in.frames * tiling.parts * units);
     auto* scales = workspace.template take<ChannelScale>(in.frames * in.channels);
-    const Launch over_pixels{
-        .grid = tiling.grid(in.frames), .block = tiling.block_threads(), .stream = device.stream};
-    launch(over_pixels, part_moments_kernel<PartMomentsPolicy<Input, vector>>,
+    const unsigned blocks = tiling.blocks(in.frames);
+    launch({.grid = blocks, .block = tiling.block_threads(), .stream = device.stream},
+           part_moments_kernel<PartMomentsPolicy<Input, vector>>,
            PartMomentsParams<Input>{in.data, tiling, static_cast<int>(units), moments});
     launch({.grid = static_cast<unsigned>(in.frames * groups),
             .block = GroupScalesPolicy<Weights>::threads,
@@ -288,7 +270,10 @@ void group_norm(Device device, VideoView<In> in, VectorView<Weight> weight, Vect
            GroupScalesParams<Weights>{moments, weight, static_cast<int>(tiling.parts),
                                       static_cast<int>(groups), static_cast<int>(units), epsilon, scales});
     using Apply = ScalePixelsPolicy<Input, Weights, Out, E, vector>;
-    launch(over_pixels, scale_pixels_kernel<Apply>,
+    launch({.grid = blocks * GroupNormTiling::sections,
+            .block = tiling.block_threads(),
+            .stream = device.stream},
+           scale_pixels_kernel<Apply>,
            ScalePixelsParams<Apply>{in.data, scales, bias, out.data, tiling, epilogue});
   };
   constexpr int widest = 8;

@@ -52,12 +52,12 @@ struct QkRow {
 
   /// RMSNorm with the host's roundings; every lane of the warp takes part.
   __device__ void normalize(const T* weight, float epsilon, int lane) {
-    float values[vector], squares = 0;
+    float values[Policy::vectors][vector], squares = 0;
 #pragma unroll
-    for (const Elements& elements : vectors) {
-      widen_words(elements, values);
+    for (int v = 0; v < Policy::vectors; ++v) {
+      widen_words(vectors[v], values[v]);
 #pragma unroll
-      for (const float value : values) squares += value * value;
+      for (const float value : values[v]) squares += value * value;
     }
     // Two exchanges: CUB's reduction and the broadcast of its result take five times the instructions, and
     // these kernels are short of them (bf16 went from 88 to 91 % of the copy's bandwidth without).
@@ -67,10 +67,9 @@ struct QkRow {
     const float scale = rsqrtf(squares / Policy::dim + epsilon);
 #pragma unroll
     for (int v = 0; v < Policy::vectors; ++v) {
-      widen_words(vectors[v], values);
 #pragma unroll
-      for (float& value : values) value *= scale;
-      vectors[v] = multiply_packs(round_words<T>(values), load_pack<vector>(weight + channel(lane, v)));
+      for (float& value : values[v]) value *= scale;
+      vectors[v] = multiply_packs(round_words<T>(values[v]), load_pack<vector>(weight + channel(lane, v)));
     }
   }
 };

@@ -152,6 +152,8 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   constexpr int rows_apart = Policy::tokens / Policy::rows;
   int token = first_block * Policy::tokens + static_cast<int>(threadIdx.x) / Policy::lanes;
   const T* source = packed.row(batch, token, head) + (is_query ? 0 : Policy::dim);
+  // Stands in for what lies behind the last token.
+  const T* const first_source = packed.row(batch, 0, head) + (is_query ? 0 : Policy::dim);
   const T* weight = (is_query ? norm.query_weight : norm.key_weight).data;
   const QuantizedHeads<fp8_e4m3>& to = is_query ? out.queries : out.keys;
   fp8_e4m3* target = to.values.row(batch, token, head);
@@ -164,8 +166,10 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   Largest largest(storage);
   const auto fetch = [&] {
 #pragma unroll
-    for (int r = 0; r < Policy::rows; ++r)
-      if (token + r * rows_apart < tokens) next.fetch(r, source + r * rows_apart * packed.token_stride, lane);
+    for (int r = 0; r < Policy::rows; ++r) {
+      const bool is_token = token + r * rows_apart < tokens;
+      next.fetch(r, is_token ? source + r * rows_apart * packed.token_stride : first_source, lane);
+    }
     __pipeline_commit();
   };
   fetch();
@@ -174,7 +178,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
     QkRow<Policy> heads[Policy::rows];
 #pragma unroll
     for (int r = 0; r < Policy::rows; ++r) {
-      if (first + r * rows_apart < tokens) next.load(r, heads[r]);
+      next.load(r, heads[r]);
       heads[r].normalize(weight, norm.epsilon, lane);
     }
     token += Policy::tokens, source += Policy::tokens * packed.token_stride;
@@ -194,11 +198,14 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
     }
     if (out.rotation == HeadRotation::hadamard) factor = rotate_rows<Policy>(values);
 #pragma unroll
-    for (const auto& row : values)
+    for (int r = 0; r < Policy::rows; ++r) {
+      float of_row = 0;
 #pragma unroll
-      for (const auto& vector : row)
+      for (const auto& vector : values[r])
 #pragma unroll
-        for (const float value : vector) magnitude = fmaxf(magnitude, fabsf(value));
+        for (const float value : vector) of_row = fmaxf(of_row, fabsf(value));
+      if (first + r * rows_apart < tokens) magnitude = fmaxf(magnitude, of_row);
+    }
     magnitude = largest(magnitude) * factor;
     if (threadIdx.x == 0) to.scale(batch, first_block + i, head) = BlockScale::of(magnitude).scale;
     const float inverse = BlockScale::of(magnitude).inverse * factor;
