@@ -4,7 +4,6 @@
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/attention.cuh>
-#include <stepvideo/kernels/attention/attention_work.hpp>
 #include <stepvideo/kernels/attention/fp8_attention.cuh>
 #include <stepvideo/kernels/attention/fp8_channel_scales.cuh>
 #include <stepvideo/kernels/attention/fp8_epilogue.cuh>
@@ -13,12 +12,13 @@
 #include <stepvideo/kernels/attention/fp8_softmax.cuh>
 #include <stepvideo/kernels/attention/merge.cuh>
 #include <stepvideo/kernels/attention/quantize_attention.cuh>
+#include <stepvideo/kernels/attention/query_mask.cuh>
 #include <stepvideo/kernels/attention/row_softmax.cuh>
 #include <stepvideo/kernels/attention/warp_attention.cuh>
 #include <stepvideo/kernels/attention/warp_mainloop.cuh>
-#include <stepvideo/kernels/attention/warp_softmax.cuh>
 #include <stepvideo/kernels/attention/warp_tile.cuh>
 #include <stepvideo/kernels/attention/warpgroup_attention.cuh>
+#include <stepvideo/kernels/attention/warpgroup_epilogue.cuh>
 #include <stepvideo/kernels/attention/warpgroup_mainloop.cuh>
 #include <stepvideo/kernels/attention/warpgroup_pipeline.cuh>
 #include <stepvideo/kernels/elementwise/latents.cuh>

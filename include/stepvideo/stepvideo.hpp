@@ -16,6 +16,7 @@
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/core/workspace.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
+#include <stepvideo/kernels/attention/attention_work.hpp>
 #include <stepvideo/kernels/attention/fp8_attention.hpp>
 #include <stepvideo/kernels/attention/host_attention.hpp>
 #include <stepvideo/kernels/attention/host_tile.hpp>

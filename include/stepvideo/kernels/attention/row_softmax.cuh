@@ -62,17 +62,23 @@ class RowSoftmax {
     return __all_sync(0xFFFFFFFFu, room > 0 && square * (scale_log2 * scale_log2) <= room * room);
   }
 
-  /// scores -> weights. `fits`: what either said. True where a row's reference changed in this warp: then
-  /// results so far must be rescaled.
+  /// Before scores are weighed; `fits`: what either said. True where a row's reference changed in this warp:
+  /// then results so far must be rescaled.
   template <int size>
-  __device__ bool weigh(float (&scores)[size], float scale_log2, bool fits) {
-    const bool changed = !fits && refer(scores, scale_log2);
+  __device__ bool make_room(const float (&scores)[size], float scale_log2, bool fits) {
+    return !fits && refer(scores, scale_log2);
+  }
+  /// The weight of a score of row `row`.
+  __device__ float weigh(float score, float scale_log2, int row) {
+    const float weight = exp2_approximately(fmaf(score, scale_log2, -reference_[row]));
+    sum_[row] += weight;
+    return weight;
+  }
+  /// scores -> weights
+  template <int size>
+  __device__ void weigh(float (&scores)[size], float scale_log2) {
 #pragma unroll
-    for (int i = 0; i < size; ++i) {
-      scores[i] = exp2_approximately(fmaf(scores[i], scale_log2, -reference_[row_of(i)]));
-      sum_[row_of(i)] += scores[i];
-    }
-    return changed;
+    for (int i = 0; i < size; ++i) scores[i] = weigh(scores[i], scale_log2, row_of(i));
   }
 
   /// Carries a result over to the references of the last weigh().

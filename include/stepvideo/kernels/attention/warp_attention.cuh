@@ -110,8 +110,10 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
     commit_copies();
 
     queries.score(shared_address(now.keys));
-    if constexpr (is_masked) queries.mask(mask, first);
-    queries.raise();
+    if constexpr (is_masked)
+      queries.make_room(mask, first);
+    else
+      queries.make_room();
     queries.accumulate(shared_address(now.values));
     first += tile_keys;
   };

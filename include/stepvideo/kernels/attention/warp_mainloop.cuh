@@ -6,7 +6,7 @@
 #include <numbers>
 
 #include <stepvideo/kernels/attention/query_mask.cuh>
-#include <stepvideo/kernels/attention/warp_softmax.cuh>
+#include <stepvideo/kernels/attention/row_softmax.cuh>
 #include <stepvideo/kernels/tile/async_copy.cuh>
 #include <stepvideo/kernels/tile/mma_sync.cuh>
 #include <stepvideo/kernels/tile/swizzle.hpp>
@@ -64,41 +64,25 @@ class WarpQueries {
     }
   }
 
-  /// Adds the mask's bias, and hides what is hidden, in the tile of keys from `first_key` on. A biased score
-  /// is also scaled, to log2 units.
-  __device__ void mask(const QueryMask<typename Policy::Mask>& mask, int first_key) {
+  /// Makes room in the softmax for the scores, all of which are seen.
+  __device__ void make_room() {
 #pragma unroll
     for (int tile = 0; tile < tiles; ++tile)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int query = row_of(tile, half);
-        const int visible = mask.visible_keys(query) - first_key;
-#pragma unroll
-        for (int column = 0; column < columns; ++column)
-#pragma unroll
-          for (int i = 0; i < 2; ++i) {
-            float& score = scores_[tile][column][2 * half + i];
-            const int key = 8 * column + 2 * static_cast<int>(lane_ % 4) + i;
-            if (key >= visible) {
-              score = -std::numeric_limits<float>::infinity();
-            } else if constexpr (is_biased) {
-              score = fmaf(score, scale_log2_,
-                           mask.mask.bias(mask.head, mask.query_at(query), first_key + key) *
-                               std::numbers::log2e_v<float>);
-            }
-          }
-      }
+      make_room(tile, softmax_[tile].fits(scores_of(tile), scores_scale()));
   }
-
-  /// Makes room in the softmax for the scores.
-  __device__ void raise() {
-    if (!softmax_.raise_to(scores_, scores_scale())) return;
+  /// The same where the mask hides some keys of the tile from `first_key` on, or adds a bias; a biased score
+  /// is also scaled, to log2 units.
+  __device__ void make_room(const QueryMask<typename Policy::Mask>& mask, int first_key) {
 #pragma unroll
-    for (int tile = 0; tile < tiles; ++tile)
-#pragma unroll
-      for (int column = 0; column < Policy::dim / 8; ++column)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) results_[tile][column][i] *= softmax_.factor(tile, i / 2);
+    for (int tile = 0; tile < tiles; ++tile) {
+      const ScoreRows rows{.row = 16 * tile + static_cast<int>(lane_ / 4),
+                           .first_key = first_key + static_cast<int>(lane_ % 4) * 2};
+      const VisibleKeys visible = rows.visible(mask);
+      if constexpr (is_biased) rows.add_bias(scores_of(tile), scale_log2_, mask, visible);
+      const bool fits = softmax_[tile].fits_without_any(scores_of(tile), scores_scale());
+      rows.hide(scores_of(tile), visible);
+      make_room(tile, fits);
+    }
   }
 
   /// results += weights(scores) values. The weights of 16 keys are made while those of the 16 before meet
@@ -136,12 +120,12 @@ class WarpQueries {
   /// Divides by the sums and leaves the results, rounded to T, where the queries were.
   __device__ void finish(std::byte* out) {
     __syncwarp();  // other lanes' rows were read from there
-    softmax_.finish();
 #pragma unroll
-    for (int tile = 0; tile < tiles; ++tile)
+    for (int tile = 0; tile < tiles; ++tile) {
+      softmax_[tile].finish();
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const float factor = softmax_.normaliser(tile, half);
+        const float factor = softmax_[tile].normaliser(half);
         const int row = row_of(tile, half);
 #pragma unroll
         for (int column = 0; column < Policy::dim / 8; ++column) {
@@ -150,6 +134,7 @@ class WarpQueries {
               round_pair<T>(result[0] * factor, result[1] * factor);
         }
       }
+    }
   }
 
   /// `store(query, value)` for each of the warp's queries, by one lane; after finish().
@@ -159,7 +144,7 @@ class WarpQueries {
 #pragma unroll
     for (int tile = 0; tile < tiles; ++tile)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) store(row_of(tile, half), softmax_.log_sum_exp(tile, half));
+      for (int half = 0; half < 2; ++half) store(row_of(tile, half), softmax_[tile].log_sum_exp(half));
   }
 
  private:
@@ -186,12 +171,20 @@ class WarpQueries {
     return is_biased ? 1.0f : scale_log2_;
   }
 
+  __device__ void make_room(int tile, bool fits) {
+    if (softmax_[tile].make_room(scores_of(tile), scores_scale(), fits))
+      softmax_[tile].rescale(reinterpret_cast<float(&)[Policy::dim / 2]>(results_[tile]));
+  }
+  __device__ float (&scores_of(int tile))[columns * 4] {
+    return reinterpret_cast<float(&)[columns * 4]>(scores_[tile]);
+  }
+
   /// Register `word` of the weights' fragments for the 16 keys of `step`: scores of two neighbouring keys.
   __device__ std::uint32_t weigh(int step, int word) {
     const int tile = word / 4, half = word % 2, column = 2 * step + word % 4 / 2;
     const float* scores = scores_[tile][column] + 2 * half;
-    return round_pair<T>(softmax_.weigh(scores[0], scores_scale(), tile, half),
-                         softmax_.weigh(scores[1], scores_scale(), tile, half));
+    return round_pair<T>(softmax_[tile].weigh(scores[0], scores_scale(), half),
+                         softmax_[tile].weigh(scores[1], scores_scale(), half));
   }
 
   unsigned lane_;
@@ -199,7 +192,7 @@ class WarpQueries {
   std::uint32_t queries_address_;
   float scores_[tiles][columns][4];
   float results_[tiles][Policy::dim / 8][4];
-  WarpSoftmax<tiles> softmax_;
+  RowSoftmax<T> softmax_[tiles];
 };
 
 }  // namespace stepvideo

@@ -250,7 +250,9 @@ class AttentionConsumer {
     } else {
       fits = softmax_.fits(scores.at, scale_log2);
     }
-    return softmax_.weigh(scores.at, scale_log2, fits);
+    const bool changed = softmax_.make_room(scores.at, scale_log2, fits);
+    softmax_.weigh(scores.at, scale_log2);
+    return changed;
   }
 
   /// Rounds the weights to T, as the left operand of the next product: accumulators have its layout already.
