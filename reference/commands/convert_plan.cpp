@@ -154,6 +154,11 @@ fs::path nearest_folder(const fs::path& folder) {
   return io::folder_of(folder);
 }
 
+fs::path staging_target(const fs::path& folder) {
+  std::error_code unused;
+  return fs::is_directory(folder, unused) ? folder / "model.safetensors" : folder;
+}
+
 void require_output_folder(const fs::path& folder) {
   constexpr std::array<std::string_view, 4> others{".bin", ".pt", ".pth", ".ckpt"};
   require(std::ranges::find(others, folder.extension().string()) == others.end(), [&] {
@@ -218,11 +223,6 @@ std::string base_name(const io::StoredTensors& input) {
 
 }  // namespace
 
-fs::path staging_target(const fs::path& folder) {
-  std::error_code unused;
-  return fs::is_directory(folder, unused) ? folder / "model.safetensors" : folder;
-}
-
 ConvertPlan plan_conversion(const ConvertRequest& request) {
   const bool is_file = is_single_file(request.output);
   require(!is_file || !request.max_shard_bytes, [&] {
@@ -248,6 +248,7 @@ ConvertPlan plan_conversion(const ConvertRequest& request) {
     });
   }
   plan.folder = is_file ? io::folder_of(request.output) : request.output;
+  plan.staged_beside = staging_target(plan.folder);
   require_space(nearest_folder(plan.folder), plan.bytes);
 
   if (is_file) {

@@ -45,6 +45,9 @@ struct ConvertedFile {
 struct ConvertPlan {
   /// Where the files go; it may have to be made when there is more than the one file that was asked for.
   std::filesystem::path folder;
+  /// Beside what several files are gathered until all are whole: beside the folder itself, or, where that is
+  /// there and keeps what it holds, within it.
+  std::filesystem::path staged_beside;
   bool is_single_file = false;
   std::vector<ConvertedFile> files;
   /// The name of the index; files that stand alone need none.
@@ -60,10 +63,6 @@ struct ConvertPlan {
 /// StoredTensors::open refuses, a regular expression that is none or matches nothing, names that are the same
 /// after renaming, an output that is not writable or already holds tensors, a disk with too little space.
 ConvertPlan plan_conversion(const ConvertRequest& request);
-
-/// Beside what the files of the output `folder` are gathered until all are whole: beside the folder itself,
-/// or, where that is there and keeps what it holds, within it.
-std::filesystem::path staging_target(const std::filesystem::path& folder);
 
 /// "5GB", "500MB", "1.5GiB", "1048576": a number of bytes above 0, decimal or binary unit. Throws
 /// RequestError naming --max-shard-size.

@@ -138,17 +138,17 @@ void write_conversion(const ConvertPlan& plan, Progress& progress) {
     });
     return stream->finish();
   }
-  io::PendingFolder staging(staging_target(plan.folder));
+  io::PendingFolder staging(plan.staged_beside);
   progress.stage("convert", steps, [&](Stage& stage) {
     for (const auto& file : plan.files)
       write_file(file, staging.temporary() / file.name, plan, stage)->finish();
     if (plan.index) write_index(plan, staging.temporary());
   });
+  if (plan.staged_beside != plan.folder) return move_into_folder(plan, staging.temporary());
   std::error_code unused;
-  if (fs::is_directory(plan.folder, unused))
-    move_into_folder(plan, staging.temporary());
-  else
-    staging.publish();
+  if (fs::exists(plan.folder, unused))  // another conversion's: to publish would replace it
+    throw Error(plan.folder.string() + " has come to be meanwhile and is not replaced; another name works");
+  staging.publish();
 }
 
 }  // namespace stepvideo::commands

@@ -460,6 +460,17 @@ BOOST_AUTO_TEST_CASE(a_conversion_that_is_stopped_leaves_all_or_nothing) {
       }
 }
 
+BOOST_AUTO_TEST_CASE(a_folder_that_comes_to_be_during_the_conversion_is_not_replaced) {
+  const auto in = write("in.safetensors", {{"a", random(100)}, {"b", random(100)}});
+  const ConvertPlan plan =
+      plan_conversion({.inputs = {in}, .output = folder / "out", .max_shard_bytes = 400});
+  Progress progress({.is_quiet = true});
+  folder.write("out/theirs.safetensors", "theirs");
+  BOOST_CHECK_THROW(write_conversion(plan, progress), Error);
+  BOOST_CHECK_EQUAL(read_text(folder / "out/theirs.safetensors"), "theirs");
+  BOOST_CHECK_EQUAL(folder.names().size(), 2u);
+}
+
 BOOST_AUTO_TEST_CASE(what_a_killed_conversion_left_goes_with_the_next_one) {
   const auto in = write("in.safetensors", {{"a", random(100)}, {"b", random(100)}});
   folder.write("there/config.json", "{}");
