@@ -139,9 +139,7 @@ void Report::measure(const Row& row, const std::function<void(int)>& call, doubl
   if (const auto found = baselines_.find(row.name); found != baselines_.end())
     result.baseline = found->second;
   else if (row.flops == 0 && row.bytes > 0 && row.bytes < short_copy_bytes)
-    result.baseline = Baseline{
-        "device copy",
-        copy_milliseconds(static_cast<index_t>(row.bytes / 2) / sizeof(float) * sizeof(float), before)};
+    result.baseline = Baseline{"device copy", copy_milliseconds(static_cast<index_t>(row.bytes / 2), before)};
 
   const auto optional_rate = [](double work, double rate) {
     return work > 0 ? std::optional(rate) : std::nullopt;

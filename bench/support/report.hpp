@@ -39,7 +39,8 @@ struct Ceilings {
   std::optional<double> floor_seconds(const Row& row) const;
 };
 
-/// The same work in another library, timed by the caller in the same run.
+/// The same work in another library, timed by the caller in the same run; or, for a short row that only moves
+/// bytes, a device copy of as many.
 struct Baseline {
   std::string library;
   double milliseconds = 0;
@@ -70,7 +71,7 @@ class Report {
   /// inputs `run` modulo the number of sets. After two runs that count for nothing, as many as fill
   /// `least_seconds` (at least 5, at most 200), each between two events, the median being the result; short
   /// ones in bursts, as timing.cuh says. A row that moves less than four times the L2 has it emptied before
-  /// each run.
+  /// each run; so has the device copy that short rows without a baseline are set against.
   void measure(const Row& row, const std::function<void(int run)>& call, double least_seconds = 0.3);
 
   const std::string& device_name() const { return device_name_; }

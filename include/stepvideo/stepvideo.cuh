@@ -37,6 +37,7 @@
 #include <stepvideo/kernels/rope/rope.cuh>
 #include <stepvideo/kernels/sampler/guided_step.cuh>
 #include <stepvideo/kernels/sampler/noise.cuh>
+#include <stepvideo/kernels/tile/accumulator_rows.cuh>
 #include <stepvideo/kernels/tile/async_copy.cuh>
 #include <stepvideo/kernels/tile/barrier.cuh>
 #include <stepvideo/kernels/tile/convert_fp8.cuh>

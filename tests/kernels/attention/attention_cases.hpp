@@ -1,6 +1,7 @@
 // The cases of attention, for any execution: `attend(problem, mask, options)` works on a problem's host
 // buffers, in whatever memory it likes, with options.log_sum_exp in the problem's.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -98,6 +99,17 @@ void a_bias_on_both_sides_agrees(Attend&& attend, const AttentionLimits& limits)
   });
 }
 
+/// Makes what lies behind each batch element's keys NaN.
+template <class T>
+void poison_padding(const AttentionProblem<T>& problem, const Buffer<index_t>& lengths) {
+  const auto& e = problem.extents;
+  for (index_t b = 0; b < e.batch; ++b)
+    for (index_t key = lengths[b]; key < e.keys; ++key)
+      for (index_t group = 0; group < e.groups; ++group)
+        for (index_t i = 0; i < e.dim; ++i)
+          problem.keys.view.row(b, key, group)[i] = problem.values.view.row(b, key, group)[i] = T(NAN);
+}
+
 /// Lengths from zero to beyond the keys; padding is NaN, which shows whether it is touched.
 template <class T, class Attend>
 void padded_keys_receive_no_weight(Attend&& attend, const AttentionLimits& limits) {
@@ -105,11 +117,7 @@ void padded_keys_receive_no_weight(Attend&& attend, const AttentionLimits& limit
     const auto& e = problem.extents;
     Buffer<index_t> lengths(e.batch);
     for (index_t& length : lengths) length = random_int(engine, 0, static_cast<int>(e.keys) + 3);
-    for (index_t b = 0; b < e.batch; ++b)
-      for (index_t key = lengths[b]; key < e.keys; ++key)
-        for (index_t group = 0; group < e.groups; ++group)
-          for (index_t i = 0; i < e.dim; ++i)
-            problem.keys.view.row(b, key, group)[i] = problem.values.view.row(b, key, group)[i] = T(NAN);
+    poison_padding(problem, lengths);
     attend(problem, KeyPrefixMask{lengths.vector()});
     budget.judge(
         problem, [&](index_t batch, index_t, index_t key) { return key < lengths[batch]; }, no_bias);
@@ -117,7 +125,7 @@ void padded_keys_receive_no_weight(Attend&& attend, const AttentionLimits& limit
 }
 
 /// More tiles of queries than a GPU has multiprocessors: blocks go from tile to tile, head to head and prompt
-/// to prompt. Lengths lie around one and two tiles of keys; what is hidden is NaN.
+/// to prompt. What is hidden is NaN.
 template <class T, class Attend>
 void blocks_work_through_prompts_of_any_length(Attend&& attend) {
   std::mt19937 engine(37);
@@ -126,13 +134,8 @@ void blocks_work_through_prompts_of_any_length(Attend&& attend) {
     extents.batch = static_cast<index_t>(prompts.size());
     const AttentionProblem<T> problem(engine, extents);
     Buffer<index_t> lengths(extents.batch);
-    for (index_t b = 0; b < extents.batch; ++b) {
-      lengths[b] = prompts[static_cast<std::size_t>(b)];
-      for (index_t key = lengths[b]; key < extents.keys; ++key)
-        for (index_t group = 0; group < extents.groups; ++group)
-          for (index_t i = 0; i < extents.dim; ++i)
-            problem.keys.view.row(b, key, group)[i] = problem.values.view.row(b, key, group)[i] = T(NAN);
-    }
+    std::ranges::copy(prompts, lengths.begin());
+    poison_padding(problem, lengths);
     attend(problem, KeyPrefixMask{lengths.vector()});
     budget.judge(
         problem, [&](index_t batch, index_t, index_t key) { return key < lengths[batch]; }, no_bias);
@@ -143,6 +146,10 @@ void blocks_work_through_prompts_of_any_length(Attend&& attend) {
   std::vector<index_t> prompts(90);
   for (index_t& length : prompts) length = std::uniform_int_distribution<index_t>(0, 260)(engine);
   attend_to_prompts(prompts, {.queries = 20, .keys = 250, .heads = 6, .groups = 3, .dim = 128});
+  // So many keys that blocks take tiles in turn.
+  std::vector<index_t> long_prompts(48);
+  for (index_t& length : long_prompts) length = std::uniform_int_distribution<index_t>(0, 4200)(engine);
+  attend_to_prompts(long_prompts, {.queries = 3, .keys = 4200, .heads = 4, .groups = 1, .dim = 128});
 
   const AttentionProblem<T> whole(
       engine, {.batch = 3, .queries = 65, .keys = 230, .heads = 80, .groups = 40, .dim = 128});

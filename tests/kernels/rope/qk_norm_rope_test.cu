@@ -80,6 +80,9 @@ BOOST_AUTO_TEST_CASE(quantized_float_agrees_with_the_oracle) {
 BOOST_AUTO_TEST_CASE(quantized_bf16_agrees_with_the_oracle) {
   testing::quantized_qk_agrees_with_its_oracle<bf16>(quantized_on_device, 1e-2, 60);
 }
+BOOST_AUTO_TEST_CASE(runs_of_blocks_do_not_mix) {
+  testing::runs_of_blocks_do_not_mix(quantized_on_device);
+}
 BOOST_AUTO_TEST_CASE(blocks_of_zeros) {
   testing::a_block_of_zeros_has_scale_one(quantized_on_device);
 }

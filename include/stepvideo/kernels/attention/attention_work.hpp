@@ -28,7 +28,7 @@ struct AttentionWork {
 struct AttentionWorkList {
   int query_tiles, heads_per_group, key_heads, batch, tile_queries;
 
-  /// Views of (batch, tokens, heads, dim).
+  /// The tiles of `queries` (batch, tokens, heads, dim), or of any view of that shape.
   template <class T>
   static AttentionWorkList of(const HeadsView<T>& queries, index_t key_heads, int tile_queries) {
     return {.query_tiles = static_cast<int>((queries.tokens + tile_queries - 1) / tile_queries),
@@ -40,7 +40,7 @@ struct AttentionWorkList {
   constexpr int count() const { return query_tiles * heads_per_group * key_heads * batch; }
 };
 
-/// The tiles first, first + step, ... of a work list: one block's share. Moving on takes additions alone:
+/// One block's share of a work list: every so many tiles, or neighbours. Moving on takes additions alone:
 /// divisions would take as long as the softmax of a tile, with nothing beside them.
 class AttentionShare {
  public:

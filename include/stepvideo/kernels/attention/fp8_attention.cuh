@@ -58,6 +58,7 @@ void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
              " must be aligned to 16 bytes, and its strides multiples of 16 bytes";
     });
   if (out.batch * out.tokens * out.heads == 0) return;
+  require_countable_tokens(out.tokens, values.tokens);
 
   using KernelMask = std::remove_cvref_t<decltype(kernel_mask(mask))>;
   using Policy = Fp8AttentionPolicy<T, KernelMask>;

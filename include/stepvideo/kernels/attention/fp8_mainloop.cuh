@@ -54,7 +54,7 @@ class Fp8Consumer {
     if (threadIdx.x % Policy::warpgroup == 0) shared_.queries_free[consumer_].arrive();
     query_parity_ ^= 1;
     AttentionWork of_thread = at_;
-    of_thread.first_query += row();
+    of_thread.first_query += AccumulatorRows::first_row(thread());
     store_fp8_results<Policy>(params_, of_thread, softmax_, sum_.at, row_sums_);
   }
 
@@ -64,11 +64,7 @@ class Fp8Consumer {
   using Sum = Accumulator<Policy::dim + Policy::ones>;  // the last columns all hold the sum of the weights
   static constexpr int depth_steps = Policy::dim / 32, key_steps = Policy::keys / 32;
 
-  __device__ int lane() const { return static_cast<int>(threadIdx.x) % 32; }
-  /// The first of this thread's two queries, relative to the warpgroup's; the other is 8 further on.
-  __device__ int row() const {
-    return static_cast<int>(threadIdx.x) % Policy::warpgroup / 32 * 16 + lane() / 4;
-  }
+  __device__ int thread() const { return static_cast<int>(threadIdx.x) % Policy::warpgroup; }
 
   // The warpgroups' exponentials take turns, so that one's run beside the other's products and maxima: both
   // at once would take twice as long. Named barrier 1 + c lets warpgroup c go.
@@ -212,7 +208,7 @@ class Fp8Consumer {
     // The next tile's, long before it is needed.
     key_scales_ -= params_.key_scales.token_stride;
     if (tile > 0) key_scale_ = *key_scales_;
-    const ScoreRows rows{.row = row(), .first_key = first_key + lane() % 4 * 2};
+    const ScoreRows rows = ScoreRows::of(thread(), first_key);
     const auto visible = [&] { return rows.visible(mask()); };
     if constexpr (AttentionBias<typename Policy::Mask>) {
       rows.add_bias(scores_.at, scale_log2, mask(), visible());
@@ -228,8 +224,12 @@ class Fp8Consumer {
   }
 
   __device__ QueryMask<typename Policy::Mask> mask() const {
-    return {params_.mask,      at_.batch, at_.head, at_.first_query, static_cast<int>(params_.out.tokens) - 1,
-            params_.key_tokens};
+    return {.mask = params_.mask,
+            .batch = at_.batch,
+            .head = at_.head,
+            .first_query = at_.first_query,
+            .last_query = static_cast<int>(params_.out.tokens) - 1,
+            .keys = params_.key_tokens};
   }
 
   /// Rounds the weights to fp8, as the left operand of the next product: with q the thread's place in its

@@ -6,6 +6,7 @@
 
 #include <stepvideo/kernels/attention/fp8_attention.hpp>
 #include <stepvideo/kernels/attention/row_softmax.cuh>
+#include <stepvideo/kernels/tile/accumulator_rows.cuh>
 
 namespace stepvideo {
 
@@ -28,7 +29,7 @@ class Fp8RowSoftmax {
       most[row] = std::numeric_limits<int>::min(), least[row] = std::numeric_limits<int>::max();
 #pragma unroll
     for (int i = 0; i < size; i += 2) {
-      int& of_row = most[row_of(i)];
+      int& of_row = most[AccumulatorRows::row_of(i)];
       of_row = __vimax3_s32(of_row, __float_as_int(scores[i]), __float_as_int(scores[i + 1]));
     }
     bool rises = false;
@@ -39,7 +40,7 @@ class Fp8RowSoftmax {
 
 #pragma unroll
     for (int i = 0; i < size; i += 2) {
-      int& of_row = least[row_of(i)];
+      int& of_row = least[AccumulatorRows::row_of(i)];
       of_row = __vimin3_s32(of_row, __float_as_int(scores[i]), __float_as_int(scores[i + 1]));
     }
 #pragma unroll
@@ -58,10 +59,10 @@ class Fp8RowSoftmax {
     const float shift[rows] = {offset_log2 - finite(reference_[0]), offset_log2 - finite(reference_[1])};
 #pragma unroll
     for (int i = 0; i < size; ++i)
-      scores[i] = exp2_approximately(fmaf(scores[i], scale_log2, shift[row_of(i)]));
+      scores[i] = exp2_approximately(fmaf(scores[i], scale_log2, shift[AccumulatorRows::row_of(i)]));
   }
 
-  /// What results so far are multiplied with where the last weigh() was true.
+  /// What results so far are multiplied with where the last make_room() was true.
   __device__ float factor(int row) const {
     return factor_[row];
   }
@@ -77,9 +78,6 @@ class Fp8RowSoftmax {
   }
 
  private:
-  static constexpr int row_of(int i) {
-    return i / 2 % 2;
-  }
   static __device__ float finite(float reference) {
     return reference == -INFINITY ? 0.0f : reference;
   }

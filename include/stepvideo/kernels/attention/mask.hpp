@@ -26,7 +26,8 @@ concept AttentionBias = AttentionMask<M> && requires(const M& mask, index_t at) 
   { mask.bias(at, at, at) } -> std::convertible_to<float>;
 };
 
-/// A mask whose visible_keys() is the same for every query of a batch element says so by this member.
+/// A mask whose visible_keys() is the same for every query of a batch element says so by a constant,
+/// same_keys_for_all_queries: kernels then ask once for all of them.
 template <class M>
 concept SameKeysForAllQueries = AttentionMask<M> && M::same_keys_for_all_queries;
 
@@ -38,12 +39,15 @@ void require_mask_fits(const Mask& mask, index_t batch, index_t heads) {
 
 /// Every query sees every key.
 struct FullMask {
+  static constexpr bool same_keys_for_all_queries = true;
+
   constexpr index_t visible_keys(index_t, index_t, index_t keys) const { return keys; }
 };
 
 /// Each batch element has its own number of keys; what follows is padding. The lengths lie in the memory of
 /// the execution that attends.
 struct KeyPrefixMask {
+  static constexpr bool same_keys_for_all_queries = true;
   VectorView<const index_t> lengths;
 
   constexpr index_t visible_keys(index_t batch, index_t, index_t keys) const {
@@ -86,12 +90,15 @@ struct SqrtAlibiMask {
 /// FullMask, or KeyPrefixMask, told apart at run time: one kernel serves both.
 struct MaybePrefixMask {
   static constexpr bool same_keys_for_all_queries = true;
+
   const index_t* lengths = nullptr;  ///< None: every key.
 
   constexpr index_t visible_keys(index_t batch, index_t, index_t keys) const {
     return lengths == nullptr ? keys : std::min(lengths[batch], keys);
   }
 };
+
+static_assert(SameKeysForAllQueries<KeyPrefixMask> && !SameKeysForAllQueries<CausalMask>);
 
 /// The mask that a kernel is compiled for, of the one that attention was called with.
 template <AttentionMask Mask>

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include <stepvideo/kernels/attention/mask.hpp>
+#include <stepvideo/kernels/tile/accumulator_rows.cuh>
 
 namespace stepvideo {
 
@@ -24,10 +25,15 @@ struct QueryMask {
 /// How many keys the queries of a thread's two rows see.
 using VisibleKeys = std::array<int, 2>;
 
-/// A thread's part of a tile of scores in wgmma's accumulator layout (see Accumulator): the queries `row` and
-/// row + 8, keys from `first_key` on.
+/// A thread's part of a tile of scores, laid out as AccumulatorRows says: the queries `row` and row + 8, keys
+/// from `first_key` on.
 struct ScoreRows {
   int row, first_key;
+
+  /// Of the tile of keys from `first_key` on.
+  static __device__ ScoreRows of(int thread, int first_key) {
+    return {AccumulatorRows::first_row(thread), first_key + AccumulatorRows::first_column(thread)};
+  }
 
   template <class Mask>
   __device__ VisibleKeys visible(const QueryMask<Mask>& mask) const {
@@ -40,7 +46,7 @@ struct ScoreRows {
     const int seen[2] = {visible[0] - first_key, visible[1] - first_key};
 #pragma unroll
     for (int i = 0; i < size; ++i)
-      if (key_of(i) >= seen[row_of(i)]) scores[i] = -INFINITY;
+      if (Layout::column_of(i) >= seen[Layout::row_of(i)]) scores[i] = -INFINITY;
   }
 
   /// Scales the scores, to log2 units, and adds the mask's bias where the key is visible.
@@ -50,19 +56,14 @@ struct ScoreRows {
     const int query[2] = {mask.query_at(row), mask.query_at(row + 8)};
 #pragma unroll
     for (int i = 0; i < size; ++i) {
-      const int key = first_key + key_of(i);
-      const float bias = key < visible[row_of(i)] ? mask.mask.bias(mask.head, query[row_of(i)], key) : 0.0f;
+      const int key = first_key + Layout::column_of(i), half = Layout::row_of(i);
+      const float bias = key < visible[half] ? mask.mask.bias(mask.head, query[half], key) : 0.0f;
       scores[i] = fmaf(scores[i], scale_log2, bias * std::numbers::log2e_v<float>);
     }
   }
 
  private:
-  static constexpr int row_of(int i) {
-    return i / 2 % 2;
-  }
-  static constexpr int key_of(int i) {
-    return i / 4 * 8 + i % 2;
-  }
+  using Layout = AccumulatorRows;
 };
 
 }  // namespace stepvideo

@@ -8,6 +8,7 @@
 #include <cuda_runtime_api.h>
 
 #include <stepvideo/core/element.hpp>
+#include <stepvideo/kernels/tile/accumulator_rows.cuh>
 #include <stepvideo/kernels/tile/exp2.cuh>
 #include <stepvideo/kernels/tile/quad_reduce.cuh>
 
@@ -20,7 +21,7 @@ inline constexpr float weight_headroom_log2 = 64;
 template <>
 inline constexpr float weight_headroom_log2<fp16> = 10;
 
-/// A tile's values are in mma.sync's accumulator layout: element 4 i + 2 r + c belongs to row r. Weights, to
+/// A thread's values are laid out as AccumulatorRows says. Weights, to
 /// be rounded to T, are 2^(scale_log2 score - reference). The reference is zero as long as scores are near
 /// it, which spares their maxima, and then trails the row's maximum: it rises, and results made so far are
 /// rescaled, only where the headroom would not do; the end divides it out.
@@ -78,14 +79,14 @@ class RowSoftmax {
   template <int size>
   __device__ void weigh(float (&scores)[size], float scale_log2) {
 #pragma unroll
-    for (int i = 0; i < size; ++i) scores[i] = weigh(scores[i], scale_log2, row_of(i));
+    for (int i = 0; i < size; ++i) scores[i] = weigh(scores[i], scale_log2, AccumulatorRows::row_of(i));
   }
 
-  /// Carries a result over to the references of the last weigh().
+  /// Carries a result over to the references of the last make_room().
   template <int size>
   __device__ void rescale(float (&results)[size]) const {
 #pragma unroll
-    for (int i = 0; i < size; ++i) results[i] *= factor_[row_of(i)];
+    for (int i = 0; i < size; ++i) results[i] *= factor_[AccumulatorRows::row_of(i)];
   }
 
   /// Adds up what the quad's threads summed; once, after the last tile.
@@ -102,15 +103,13 @@ class RowSoftmax {
   }
 
  private:
-  static constexpr int row_of(int i) {
-    return i / 2 % 2;
-  }
   /// Refers the weights to the largest scores; false where there was no need in any row of the warp.
   template <int size>
   __device__ bool refer(const float (&scores)[size], float scale_log2) {
     float largest[rows] = {-INFINITY, -INFINITY}, current[rows];
 #pragma unroll
-    for (int i = 0; i < size; ++i) largest[row_of(i)] = fmaxf(largest[row_of(i)], scores[i]);
+    for (int i = 0; i < size; ++i)
+      largest[AccumulatorRows::row_of(i)] = fmaxf(largest[AccumulatorRows::row_of(i)], scores[i]);
     bool rises = false;
 #pragma unroll
     for (int row = 0; row < rows; ++row) {

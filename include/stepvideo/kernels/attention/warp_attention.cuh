@@ -13,6 +13,7 @@
 #include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/attention/attention_work.hpp>
 #include <stepvideo/kernels/attention/mask.hpp>
+#include <stepvideo/kernels/attention/query_mask.cuh>
 #include <stepvideo/kernels/attention/warp_mainloop.cuh>
 #include <stepvideo/kernels/attention/warp_tile.cuh>
 
@@ -82,8 +83,12 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
 
   const int first_row = static_cast<int>(threadIdx.x) / 32 * Policy::warp_queries;
   std::byte* const warp_rows = shared.queries + first_row * Shared::row_bytes;
-  const QueryMask<typename Policy::Mask> mask{
-      params.mask, work.batch, work.head, work.first_query + first_row, query_count - 1, key_count};
+  const QueryMask<typename Policy::Mask> mask{.mask = params.mask,
+                                              .batch = work.batch,
+                                              .head = work.head,
+                                              .first_query = work.first_query + first_row,
+                                              .last_query = query_count - 1,
+                                              .keys = key_count};
 
   TileStream<T, Policy::tile_queries, Policy::dim, Policy::threads> query_stream(
       params.queries.rows(work.batch, work.head), work.first_query, query_count);
@@ -110,10 +115,11 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
     commit_copies();
 
     queries.score(shared_address(now.keys));
-    if constexpr (is_masked)
+    if constexpr (is_masked) {
       queries.make_room(mask, first);
-    else
+    } else {
       queries.make_room();
+    }
     queries.accumulate(shared_address(now.values));
     first += tile_keys;
   };

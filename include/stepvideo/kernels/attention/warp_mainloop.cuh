@@ -2,7 +2,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <numbers>
 
 #include <stepvideo/kernels/attention/query_mask.cuh>
@@ -68,20 +67,19 @@ class WarpQueries {
   __device__ void make_room() {
 #pragma unroll
     for (int tile = 0; tile < tiles; ++tile)
-      make_room(tile, softmax_[tile].fits(scores_of(tile), scores_scale()));
+      refer_weights(tile, softmax_[tile].fits(scores_of(tile), scores_scale()));
   }
   /// The same where the mask hides some keys of the tile from `first_key` on, or adds a bias; a biased score
   /// is also scaled, to log2 units.
   __device__ void make_room(const QueryMask<typename Policy::Mask>& mask, int first_key) {
+    ScoreRows rows = ScoreRows::of(static_cast<int>(lane_), first_key);
 #pragma unroll
-    for (int tile = 0; tile < tiles; ++tile) {
-      const ScoreRows rows{.row = 16 * tile + static_cast<int>(lane_ / 4),
-                           .first_key = first_key + static_cast<int>(lane_ % 4) * 2};
+    for (int tile = 0; tile < tiles; ++tile, rows.row += 16) {
       const VisibleKeys visible = rows.visible(mask);
       if constexpr (is_biased) rows.add_bias(scores_of(tile), scale_log2_, mask, visible);
       const bool fits = softmax_[tile].fits_without_any(scores_of(tile), scores_scale());
       rows.hide(scores_of(tile), visible);
-      make_room(tile, fits);
+      refer_weights(tile, fits);
     }
   }
 
@@ -150,7 +148,7 @@ class WarpQueries {
  private:
   /// The warp's query that a lane holds in half `half` of a tile's accumulators.
   __device__ int row_of(int tile, int half) const {
-    return 16 * tile + 8 * half + static_cast<int>(lane_ / 4);
+    return 16 * tile + 8 * half + AccumulatorRows::first_row(static_cast<int>(lane_));
   }
   /// The row that a lane addresses when a fragment's second matrix lies eight rows below the first (left
   /// operands, and transposed right ones), or eight elements beside it (right operands).
@@ -171,7 +169,7 @@ class WarpQueries {
     return is_biased ? 1.0f : scale_log2_;
   }
 
-  __device__ void make_room(int tile, bool fits) {
+  __device__ void refer_weights(int tile, bool fits) {
     if (softmax_[tile].make_room(scores_of(tile), scores_scale(), fits))
       softmax_[tile].rescale(reinterpret_cast<float(&)[Policy::dim / 2]>(results_[tile]));
   }

@@ -4,6 +4,7 @@
 
 #include <stepvideo/kernels/attention/row_softmax.cuh>
 #include <stepvideo/kernels/attention/warpgroup_pipeline.cuh>
+#include <stepvideo/kernels/tile/accumulator_rows.cuh>
 #include <stepvideo/kernels/tile/async_copy.cuh>
 #include <stepvideo/kernels/tile/mma_sync.cuh>
 #include <stepvideo/kernels/tile/schedule.cuh>
@@ -74,7 +75,7 @@ class WarpgroupEpilogue {
   __device__ void store_log_sum_exp(const AttentionWork& at, const RowSoftmax<T>& softmax) {
     if (params_.log_sum_exp.data == nullptr || lane() % 4 != 0) return;
     for (int i = 0; i < 2; ++i) {
-      const int query = at.first_query + thread() / 32 * 16 + lane() / 4 + 8 * i;
+      const int query = at.first_query + AccumulatorRows::first_row(thread()) + 8 * i;
       if (query < params_.query_tokens)
         *params_.log_sum_exp.row(at.batch, query, at.head) = softmax.log_sum_exp(i);
     }

@@ -1,6 +1,5 @@
 // The computing warpgroups of warpgroup_attention.
 #pragma once
-#include <cstdint>
 #include <numbers>
 
 #include <stepvideo/kernels/attention/query_mask.cuh>
@@ -65,14 +64,18 @@ class AttentionConsumer {
     Task task{.at = at, .key_tiles = params_.template key_tiles<Policy>(at)};
     task.at.first_query += consumer_ * Policy::consumer_queries;
     task.seen_by_all = mask(task).visible_keys(0);
-    if constexpr (!same_keys_for_all) task.visible = ScoreRows{.row = row()}.visible(mask(task));
-    task.has_short_rest =
-        task.key_tiles > 1 && task.seen_by_all - (task.key_tiles - 1) * Policy::keys <= Policy::short_rest;
+    if constexpr (!same_keys_for_all) task.visible = ScoreRows::of(thread(), 0).visible(mask(task));
+    task.has_short_rest = Policy::has_short_rests && task.key_tiles > 1 &&
+                          task.seen_by_all - (task.key_tiles - 1) * Policy::keys <= Policy::short_rest;
     return task;
   }
   __device__ QueryMask<typename Policy::Mask> mask(const Task& task) const {
-    return {params_.mask,      task.at.batch, task.at.head, task.at.first_query, params_.query_tokens - 1,
-            params_.key_tokens};
+    return {.mask = params_.mask,
+            .batch = task.at.batch,
+            .head = task.at.head,
+            .first_query = task.at.first_query,
+            .last_query = params_.query_tokens - 1,
+            .keys = params_.key_tokens};
   }
   __device__ VisibleKeys visible(const Task& task) const {
     if constexpr (same_keys_for_all) return {task.seen_by_all, task.seen_by_all};
@@ -90,35 +93,35 @@ class AttentionConsumer {
     return task_of(at);
   }
 
-  /// Works through tiles of queries until one whose last key tile is of the other kind. The next queries'
-  /// first scores start before the last results are stored.
-  template <int columns>
+  /// Works through tiles of queries whose last tile of keys is `last_columns` wide, until one whose is not.
+  /// The next queries' first scores start before the last results are stored.
+  template <int last_columns>
   __device__ void run_alike(AttentionShare& share) {
     Task task = task_of(share.work());
     await_queries();
     await_keys(ring_);
-    start_scores<columns>(ring_);
+    start_scores<last_columns>(ring_);
     keys_stayed_ = false;
     for (bool is_last = false; !is_last;) {
       share.advance();
       const Task next = share.is_done() ? task : task_after(task, share.work());
-      is_last = share.is_done() || (Policy::has_short_rests && next.has_short_rest != is_short<columns>);
+      is_last = share.is_done() || next.has_short_rest != is_short<last_columns>;
       const bool keys_stay =
           !is_last && params_.template keys_stay<Policy>(task.at, task.key_tiles, next.at, next.key_tiles);
       releases_ = thread() == 0 && !keys_stay;
-      attend<columns>(task);
+      attend<last_columns>(task);
       if (!keys_stay) ring_ = current_.next();
       keys_stayed_ = keys_stay;
 
-      // After the last task this one's scores start once more, for nobody: a branch around the product would
-      // make the assembler wait for it at once.
+      // After the last task this one's scores start once more, for nobody, while its keys may be refilled and
+      // its queries overwritten: a branch around the product would make the assembler wait for it at once.
       const int query_stage = query_ring_.stage;
       if (!is_last) {
         query_ring_.advance();
         await_queries();
         await_keys(ring_);
       }
-      start_scores<columns>(is_last ? current_ : ring_);
+      start_scores<last_columns>(is_last ? current_ : ring_);
       finish_results<1>();
       release(shared_.values_free[current_.stage]);
       softmax_.finish();
@@ -136,19 +139,20 @@ class AttentionConsumer {
 
   __device__ void await_keys(Stage stage) { shared_.keys_full[stage.stage].wait(stage.parity); }
 
-  /// From the first scores to the start of the last results. The last key tile comes first.
-  template <int columns>
+  /// From the first scores to the start of the last results. The last key tile comes first; it is
+  /// `last_columns` wide.
+  template <int last_columns>
   __device__ void attend(const Task& task) {
     softmax_ = {};
     has_results_ = false;
     current_ = ring_;
-    finish_scores<0, columns>(current_);
-    weigh<columns>(task, task.key_tiles - 1);
-    take_weights<columns>();
+    finish_scores<0, last_columns>(current_);
+    weigh<last_columns>(task, task.key_tiles - 1);
+    take_weights<last_columns>();
     epilogue_.free_stored_queries();
     if (!keys_stayed_) clear_hidden_values(task);
     int tile = task.key_tiles - 2;
-    if constexpr (is_short<columns>) weigh_next<columns>(task, tile--);
+    if constexpr (is_short<last_columns>) weigh_next<last_columns>(task, tile--);
     for (; tile >= 0; --tile) weigh_next<Policy::keys>(task, tile);
     start_results<Policy::keys>(current_);
   }
@@ -175,16 +179,13 @@ class AttentionConsumer {
   }
 
   __device__ int thread() const { return static_cast<int>(threadIdx.x) % Policy::warpgroup; }
-  __device__ int lane() const { return static_cast<int>(threadIdx.x) % 32; }
-  /// The first of this thread's two queries, relative to the warpgroup's; the other is 8 further.
-  __device__ int row() const { return thread() / 32 * 16 + lane() / 4; }
 
   /// Tells the fetching warpgroup that this one has read a stage.
   __device__ void release(SharedBarrier& free) {
     if (releases_) free.arrive();
   }
 
-  /// scores = queries keys^T, of the first `columns` keys of a stage that is there.
+  /// scores = queries keys^T, of the first `columns` keys of a stage.
   template <int columns>
   __device__ void start_scores(Stage stage) {
     auto& scores = scores_.template first_columns<columns>();
@@ -237,7 +238,7 @@ class AttentionConsumer {
   __device__ bool weigh(const Task& task, int tile) {
     auto& scores = scores_.template first_columns<columns>();
     const int first_key = tile * Policy::keys;
-    const ScoreRows rows{.row = row(), .first_key = first_key + lane() % 4 * 2};
+    const ScoreRows rows = ScoreRows::of(thread(), first_key);
     float scale_log2 = scale_log2_;
     if constexpr (AttentionBias<typename Policy::Mask>) {
       rows.add_bias(scores.at, scale_log2, mask(task), visible(task));

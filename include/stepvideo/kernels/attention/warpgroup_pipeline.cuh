@@ -22,7 +22,7 @@ struct WarpgroupAttentionPolicy {
   static constexpr int consumers = 3, stages = 3, query_stages = 2;
   static constexpr int keys = dim == 128 ? 80 : 128;
   // Where all queries see the same keys, a last tile of which at most so many are seen is computed as narrow
-  // as this.
+  // as this: 200 keys take 0.66 instead of 0.70 ms of 75,888 queries of 48 heads.
   static constexpr bool has_short_rests = dim == 128 && SameKeysForAllQueries<Mask>;
   static constexpr int short_rest = has_short_rests ? 48 : 0;
 
@@ -98,6 +98,8 @@ struct WarpgroupAttentionShared {
     publish_barriers();
   }
 };
+
+static_assert(sizeof(WarpgroupAttentionShared<WarpgroupAttentionPolicy<bf16, 128, FullMask>>) == 217 * 1024);
 
 /// One thread that fetches what the block works on: queries, then tiles of keys and values from the last
 /// visible one down to the first.

@@ -1,7 +1,6 @@
 // GroupNorm of a channels-last video on the GPU, behind the same call as on the CPU: one pass for the
 // moments, one to apply them.
 #pragma once
-#include <cstdint>
 
 #include <cub/block/block_reduce.cuh>
 

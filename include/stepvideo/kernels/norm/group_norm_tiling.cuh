@@ -14,9 +14,9 @@ struct GroupNormTiling {
   static constexpr int moments_in_flight = 4, scaling_in_flight = 6;
   /// Blocks of the moments that share a multiprocessor, which bounds the registers.
   static constexpr int moments_blocks = 5;
-  /// A block's elements in the moments' pass: few enough for one wave of an H200's blocks where they can be,
-  /// enough for some microseconds.
-  static constexpr index_t most_elements = 1 << 17, least_elements = 1 << 14, wave = 660;
+  /// What an H200 works on at once: one wave does the moments where a block's elements then lie in these
+  /// bounds.
+  static constexpr index_t wave = 132 * moments_blocks, least_elements = 1 << 14, most_elements = 1 << 17;
   /// Blocks of the scaling to a part: small ones end together.
   static constexpr unsigned sections = 5;
 
@@ -30,8 +30,10 @@ struct GroupNormTiling {
   static GroupNormTiling of(const VideoView<T>& in, int vector) {
     GroupNormTiling tiling{};
     tiling.pixels = in.height * in.width, tiling.channels = in.channels;
-    const index_t elements = std::clamp(divide_up(in.size(), wave), least_elements, most_elements);
-    tiling.part_pixels = divide_up(elements, in.channels);
+    const index_t parts_of_wave = std::max<index_t>(1, wave / in.frames);
+    tiling.part_pixels =
+        std::clamp(divide_up(tiling.pixels, parts_of_wave), divide_up(least_elements, in.channels),
+                   divide_up(most_elements, in.channels));
     tiling.parts = divide_up(tiling.pixels, tiling.part_pixels);
     const auto all_vectors = static_cast<int>(divide_up(in.channels, vector));
     tiling.vectors = std::min(all_vectors, threads);

@@ -2,7 +2,6 @@
 #pragma once
 #include <algorithm>
 #include <bit>
-#include <concepts>
 #include <cstdint>
 
 #include <cuda_pipeline_primitives.h>
@@ -127,7 +126,7 @@ class BlockLargest {
   int turn_ = 0;
 };
 
-/// Moves on by `step`, which is less than the video.
+/// Moves on by `step`. Behind the video the place is any.
 __device__ inline RopePosition advance(RopePosition at, const RopePosition& step, const LatentShape& shape) {
   at.column += step.column, at.row += step.row, at.frame += step.frame;
   if (at.column >= shape.width) at.column -= shape.width, ++at.row;
@@ -152,7 +151,8 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   constexpr int rows_apart = Policy::tokens / Policy::rows;
   int token = first_block * Policy::tokens + static_cast<int>(threadIdx.x) / Policy::lanes;
   const T* source = packed.row(batch, token, head) + (is_query ? 0 : Policy::dim);
-  // Stands in for what lies behind the last token.
+  // Stands in for what lies behind the last token: under a condition the compiler would split what it loads
+  // into halves of words, an instruction each.
   const T* const first_source = packed.row(batch, 0, head) + (is_query ? 0 : Policy::dim);
   const T* weight = (is_query ? norm.query_weight : norm.key_weight).data;
   const QuantizedHeads<fp8_e4m3>& to = is_query ? out.queries : out.keys;
@@ -182,7 +182,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
       heads[r].normalize(weight, norm.epsilon, lane);
     }
     token += Policy::tokens, source += Policy::tokens * packed.token_stride;
-    if (i + 1 < params.run) fetch();
+    if (i + 1 < params.run && (first_block + i + 1) * Policy::tokens < tokens) fetch();
 
     float values[Policy::rows][Policy::vectors][Policy::vector], factor = 1, magnitude = 0;
 #pragma unroll
