@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <future>
 #include <iostream>
 #include <map>
 
@@ -235,11 +234,6 @@ void generate(const Arguments& arguments) {
   std::vector<std::string> names;
   auto jobs = read_jobs(flags, base_request, names);
 
-  // The digests of the model's files take as long as opening them: 3 ms of a demo's second.
-  auto manifest_begun = std::async(std::launch::async, [&] {
-    return start_manifest("generate", flags.common.model, jobs.front().request.precision, components,
-                          flags.provenance);
-  });
   const pipeline::Generator generator(flags.common.model);
   pipeline::RunOptions options{.keep_every = flags.keep.every,
                                .keeps_latents = flags.keeps_latents,
@@ -247,7 +241,8 @@ void generate(const Arguments& arguments) {
   if (base) flags.video.take_missing(*base);
   options.video = flags.video.options();
   const pipeline::PreviewOptions preview = flags.previews.options(flags.common);
-  Json manifest = manifest_begun.get();
+  Json manifest = start_manifest("generate", flags.common.model, jobs.front().request.precision, components,
+                                 flags.provenance);
   flags.video.put(manifest);
   if (flags.like) compare_models(flags, has_model, manifest, *base);
   prepare(jobs, names, flags, generator, manifest, options);
