@@ -138,8 +138,8 @@ struct QuantizedRoom {
   }
 };
 
-/// Each value is fp8's nearest to the expected one, give or take `slack` of either for the rounding before
-/// it.
+/// Each value from block `first_block` of tokens on is fp8's nearest to the expected one, give or take
+/// `slack` of either for the rounding before it.
 inline void check_quantized(const QuantizedHeads<fp8_e4m3>& actual, const std::vector<double>& expected,
                             double slack) {
   const auto& v = actual.values;
@@ -190,37 +190,27 @@ void quantized_qk_agrees_with_its_oracle(Run&& run, double slack, int trials) {
   }
 }
 
-/// So many heads that a block of threads makes several blocks of tokens, the last of them not full: what is
-/// no number in the first of them reaches no other.
+/// So many heads that a block of threads makes several blocks of tokens, the last of them not full. The first
+/// token has all of its norm in one channel, which is larger than whatever comes after it: no other block's
+/// scale may know of it.
 template <class Run>
 void runs_of_blocks_do_not_mix(Run&& run) {
   std::mt19937 engine(64);
   auto c = random_qk_case<bf16>(engine, 64, QkLayout::head_major, false, 130, 1100);
-  for (index_t b = 0; b < c.batch; ++b)
-    for (index_t h = 0; h < c.heads; ++h)
-      for (index_t i = 0; i < 2 * c.dim(); ++i)
-        c.storage[&c.packed.row(b, 0, h)[i] - c.storage.data()] = bf16(NAN);
-  QuantizedRoom queries(c, QkLayout::head_major), keys(c, QkLayout::head_major);
-  run(c, queries, keys, HeadRotation::none);
   for (const int part : {0, 1}) {
-    const auto& view = (part == 0 ? queries : keys).view;
-    const auto expected = c.expected(part);
-    const auto exact = HeadsView<const double>::dense(expected.data(), c.batch, c.tokens, c.heads, c.dim());
+    const auto& weight = part == 0 ? c.query_weight : c.key_weight;
+    const auto largest = std::ranges::max_element(weight, {}, [](bf16 w) { return std::abs(float(w)); });
+    const auto heads = rope_detail::packed_part(c.packed, part);
     for (index_t b = 0; b < c.batch; ++b)
       for (index_t h = 0; h < c.heads; ++h) {
-        double largest = 0, worst = 0;
-        const double scale = double(view.scale(b, 1, h));
-        for (index_t t = quantization_block_tokens; t < c.tokens; ++t)
-          for (index_t i = 0; i < c.dim(); ++i) {
-            const double x = exact.row(b, t, h)[i], y = scale * double(float(view.values.row(b, t, h)[i]));
-            largest = std::max(largest, std::abs(x));
-            const double error = std::abs(x - y) / (std::abs(x) / 16 + scale / 64 + 1e-2 * std::abs(x));
-            worst = error <= worst ? worst : error;
-          }
-        BOOST_REQUIRE_LE(std::abs(scale * 448 - largest), 4e-2 * largest);
-        BOOST_REQUIRE_LE(worst, 1);
+        bf16* row = c.storage.data() + (heads.row(b, 0, h) - c.storage.data());
+        std::fill_n(row, c.dim(), bf16(0.0f));
+        row[largest - weight.begin()] = bf16(1.0f);
       }
   }
+  QuantizedRoom queries(c, QkLayout::head_major), keys(c, QkLayout::head_major);
+  run(c, queries, keys, HeadRotation::none);
+  for (const int part : {0, 1}) check_quantized((part == 0 ? queries : keys).view, c.expected(part), 1e-2);
 }
 
 /// A head of zeros must come out as zeros with scale 1, not as 0/0.
