@@ -105,24 +105,20 @@ BOOST_AUTO_TEST_CASE(the_parts_give_what_generate_gives) {
 
 BOOST_AUTO_TEST_CASE(an_interrupt_stops_between_steps_and_keeps_the_latents_beside_the_output) {
   const ScratchFolder folder;
-  const std::string output = (folder / "a.mp4").string(), log = (folder / "err").string();
-  // 5000 steps take minutes; the interrupt comes after two seconds, once: without --foreground it would go to
-  // the process group as well, and a second one ends the program at once.
-  const std::string line =
-      "timeout --foreground --preserve-status --signal=INT 2 '" STEPVIDEO_PROGRAM "' generate --model '" +
-      demo + "' --prompt 'a red circle' --steps 5000 --output '" + output + "' 2>'" + log + "'";
-  const int status = std::system(line.c_str());
-  BOOST_CHECK(WIFEXITED(status));
-  BOOST_CHECK_EQUAL(WEXITSTATUS(status), 1);
-  const std::string errors = testing::read_text(log);
-  for (const std::string phrase :
-       {"interrupted after step ", "of 5000", "a.mp4.steps.safetensors holds the work", "--resume"})
-    BOOST_CHECK_MESSAGE(errors.find(phrase) != std::string::npos, errors);
+  const std::string output = (folder / "a.mp4").string(), log = (folder / "events").string();
+  // 5000 steps take minutes.
+  const auto result = testing::interrupt_at({"generate", "--model", demo, "--prompt", "a red circle",
+                                             "--steps", "5000", "--output", output, "--log-file", log},
+                                            log, "\"step\"");
+  testing::check_says(
+      result, 1,
+      {"interrupted after step ", "of 5000", "a.mp4.steps.safetensors holds the work", "--resume"});
   BOOST_CHECK_EQUAL(folder.names().size(), 2u);  // the log and the work
   const int step =
       io::read_manifest(output + ".steps.safetensors").value_or(io::Json::object()).value("step", 0);
   BOOST_CHECK_MESSAGE(
-      errors.find("interrupted after step " + std::to_string(step) + " of") != std::string::npos, errors);
+      result.errors.find("interrupted after step " + std::to_string(step) + " of") != std::string::npos,
+      result.errors);
 }
 
 BOOST_AUTO_TEST_CASE(like_repeats_a_run_bit_for_bit_and_flags_override_it) {
@@ -130,8 +126,7 @@ BOOST_AUTO_TEST_CASE(like_repeats_a_run_bit_for_bit_and_flags_override_it) {
   const std::vector<std::string> asked = {"--prompt",     "一个\"红色\"的圆",
                                           "--negative",   "blue",
                                           "--seed",       "18446744073709551615",
-                                          "--height",
-                                          "32",
+                                          "--height",     "32",
                                           "--width",      "48",
                                           "--cfg-scale",  "3.3",
                                           "--time-shift", "1.7"};

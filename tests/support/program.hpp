@@ -3,14 +3,17 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
+#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "support/scratch_folder.hpp"
 
@@ -50,15 +53,31 @@ inline std::string files_of_at_most(int kibibytes) {
   return "trap '' XFSZ; ulimit -f " + std::to_string(2 * kibibytes) + ";";
 }
 
-/// Starts the program and kills it after `delay`. Returns whether it was still running; one that ended by
-/// itself must have succeeded.
-inline bool kill_after(const std::vector<std::string>& arguments, std::chrono::microseconds delay) {
+namespace detail {
+
+/// Starts the program; standard error goes to the file `errors` where one is named.
+inline pid_t start_program(const std::vector<std::string>& arguments, const std::string& errors = "") {
   std::vector<char*> words{const_cast<char*>(STEPVIDEO_PROGRAM)};
   for (const auto& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
   words.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  if (!errors.empty())
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                     0600);
   pid_t process = 0;
-  if (posix_spawn(&process, STEPVIDEO_PROGRAM, nullptr, nullptr, words.data(), environ) != 0)
-    throw std::runtime_error(STEPVIDEO_PROGRAM " cannot be started");
+  const int refused = posix_spawn(&process, STEPVIDEO_PROGRAM, &actions, nullptr, words.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (refused != 0) throw std::runtime_error(STEPVIDEO_PROGRAM " cannot be started");
+  return process;
+}
+
+}  // namespace detail
+
+/// Starts the program and kills it after `delay`. Returns whether it was still running; one that ended by
+/// itself must have succeeded.
+inline bool kill_after(const std::vector<std::string>& arguments, std::chrono::microseconds delay) {
+  const pid_t process = detail::start_program(arguments);
   std::this_thread::sleep_for(delay);
   kill(process, SIGKILL);
   int status = 0;
@@ -66,6 +85,24 @@ inline bool kill_after(const std::vector<std::string>& arguments, std::chrono::m
   if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
     throw std::runtime_error("the program failed before it was killed");
   return WIFSIGNALED(status);
+}
+
+/// Starts the program, presses Ctrl-C once the file `log` holds `phrase`, and waits for the end. A program
+/// that ends by itself before is not interrupted.
+inline ProgramResult interrupt_at(const std::vector<std::string>& arguments, const std::filesystem::path& log,
+                                  const std::string& phrase) {
+  const ScratchFolder scratch;
+  const std::string errors = (scratch / "err").string();
+  const pid_t process = detail::start_program(arguments, errors);
+  int status = 0;
+  std::error_code none_yet;
+  for (bool interrupted = false; waitpid(process, &status, interrupted ? 0 : WNOHANG) == 0;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (!std::filesystem::exists(log, none_yet) || read_text(log).find(phrase) == std::string::npos) continue;
+    kill(process, SIGINT);
+    interrupted = true;
+  }
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), "", read_text(errors)};
 }
 
 }  // namespace stepvideo::testing
