@@ -4,6 +4,7 @@
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/quantize_attention.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
+#include <stepvideo/kernels/tile/pair_words.cuh>
 
 namespace stepvideo {
 
@@ -17,7 +18,7 @@ struct QuantizePolicy {
   static constexpr int chunk_tokens = 512, extent_lanes = dim / 8, extent_rows = threads / extent_lanes;
   /// Queries and keys: a row lies in the registers of `row_lanes` lanes, a block of tokens in a block's.
   static constexpr int row_lanes = 8, row_values = dim / row_lanes;
-  static constexpr int block_rows = threads / row_lanes;
+  static constexpr int row_threads = 512, block_rows = row_threads / row_lanes;
   static constexpr int row_rounds = static_cast<int>(quantization_block_tokens) / block_rows;
   static_assert(row_values % 8 == 0 && sizeof(T) == 2);
 };
@@ -29,9 +30,10 @@ template <class Policy, class T>
 __device__ void load_channels(const T* source, float* values) {
 #pragma unroll
   for (int i = 0; i < 8; i += Policy::vector) {
-    const auto pack = load_pack_once<Policy::vector>(source + i);
+    float of_pack[Policy::vector];
+    widen_words(load_pack_once<Policy::vector>(source + i), of_pack);
 #pragma unroll
-    for (int e = 0; e < Policy::vector; ++e) values[i + e] = float(pack.elements[e]);
+    for (int e = 0; e < Policy::vector; ++e) values[i + e] = of_pack[e];
   }
 }
 

@@ -9,6 +9,7 @@
 #include <stepvideo/kernels/attention/quantize_attention.hpp>
 #include <stepvideo/kernels/tile/hadamard.cuh>
 #include <stepvideo/kernels/tile/pack.cuh>
+#include <stepvideo/kernels/tile/pair_words.cuh>
 
 namespace stepvideo {
 
@@ -23,9 +24,9 @@ struct QuantizeHeadsParams {
 /// One block for each head of each batch element (x) of each block of 128 tokens (y): neighbouring blocks
 /// read neighbouring memory. The rows stay in registers until their largest magnitude is known.
 template <class Policy>
-__global__ void __launch_bounds__(Policy::threads)
+__global__ void __launch_bounds__(Policy::row_threads, 2)
     quantize_heads_kernel(QuantizeHeadsParams<typename Policy::Element> params) {
-  using Reduce = cub::BlockReduce<float, Policy::threads>;
+  using Reduce = cub::BlockReduce<float, Policy::row_threads>;
   __shared__ typename Reduce::TempStorage storage;
   __shared__ float shared_largest;
   const auto& in = params.in;
@@ -124,7 +125,7 @@ __global__ void __launch_bounds__(Policy::threads)
       const float inverse = 1.0f / scales[octet * 8 + c];
       const float of_channel[4] = {values[0][c] * inverse, values[1][c] * inverse, values[2][c] * inverse,
                                    values[3][c] * inverse};
-      turned[octet * 8 + c][word] = std::bit_cast<unsigned>(round_pack<fp8_e4m3>(of_channel));
+      turned[octet * 8 + c][word] = std::bit_cast<unsigned>(round_words<fp8_e4m3>(of_channel));
     }
   }
   __syncthreads();
@@ -149,7 +150,7 @@ void quantize_heads(Device device, std::type_identity_t<HeadsView<const T>> in, 
     using Policy = decltype(policy);
     launch({.grid = dim3(static_cast<unsigned>(in.batch * in.heads),
                          static_cast<unsigned>(quantization_blocks(in.tokens))),
-            .block = Policy::threads,
+            .block = Policy::row_threads,
             .stream = device.stream},
            quantize_heads_kernel<Policy>, QuantizeHeadsParams<T>{in, means, options, out});
   });
