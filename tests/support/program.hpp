@@ -53,8 +53,6 @@ inline std::string files_of_at_most(int kibibytes) {
   return "trap '' XFSZ; ulimit -f " + std::to_string(2 * kibibytes) + ";";
 }
 
-namespace detail {
-
 /// Starts the program; standard error goes to the file `errors` where one is named.
 inline pid_t start_program(const std::vector<std::string>& arguments, const std::string& errors = "") {
   std::vector<char*> words{const_cast<char*>(STEPVIDEO_PROGRAM)};
@@ -72,12 +70,10 @@ inline pid_t start_program(const std::vector<std::string>& arguments, const std:
   return process;
 }
 
-}  // namespace detail
-
 /// Starts the program and kills it after `delay`. Returns whether it was still running; one that ended by
 /// itself must have succeeded.
 inline bool kill_after(const std::vector<std::string>& arguments, std::chrono::microseconds delay) {
-  const pid_t process = detail::start_program(arguments);
+  const pid_t process = start_program(arguments);
   std::this_thread::sleep_for(delay);
   kill(process, SIGKILL);
   int status = 0;
@@ -93,7 +89,7 @@ inline ProgramResult interrupt_at(const std::vector<std::string>& arguments, con
                                   const std::string& phrase) {
   const ScratchFolder scratch;
   const std::string errors = (scratch / "err").string();
-  const pid_t process = detail::start_program(arguments, errors);
+  const pid_t process = start_program(arguments, errors);
   int status = 0;
   std::error_code none_yet;
   for (bool interrupted = false; waitpid(process, &status, interrupted ? 0 : WNOHANG) == 0;) {
