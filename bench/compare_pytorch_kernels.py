@@ -102,6 +102,11 @@ def gated_layer_norm(dtype: torch.dtype) -> Call:
     return call
 
 
+def gated_residual() -> Call:
+    stream, delta, gate = normal(TOKENS, WIDTH, dtype=torch.float32), normal(TOKENS, WIDTH), normal(WIDTH)
+    return lambda run: stream(run).add_(gate(0) * delta(run)).bfloat16()
+
+
 def guided_step(width: int) -> Call:
     prompted, negative, latents = (normal(TOKENS, width, dtype=torch.float32) for _ in range(3))
     return lambda run: latents(run).add_((negative(run) + 9.0 * (prompted(run) - negative(run))) * 0.03)
@@ -118,6 +123,7 @@ EAGER: dict[str, dict[str, Callable[[], Call]]] = {
         "gated_residual_layer_norm, float stream, bf16 out, 75888 x 6144": lambda: gated_layer_norm(torch.float32),
         "gated_residual_layer_norm, bf16 stream, bf16 out, 75888 x 6144": lambda: gated_layer_norm(torch.bfloat16),
     },
+    "gated_residual": {"gated_residual, float stream, bf16 out, 75888 x 6144": gated_residual},
     "guided_step": {
         "guided_step, 75888 x 64": lambda: guided_step(64),
         "guided_step, 75888 x 6144": lambda: guided_step(WIDTH),

@@ -25,6 +25,7 @@
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
 #include <stepvideo/kernels/elementwise/timestep.cuh>
 #include <stepvideo/kernels/norm/gated_layer_norm.cuh>
+#include <stepvideo/kernels/norm/gated_residual.cuh>
 #include <stepvideo/kernels/norm/group_norm.cuh>
 #include <stepvideo/kernels/norm/group_norm_tiling.cuh>
 #include <stepvideo/kernels/norm/layer_norm.cuh>

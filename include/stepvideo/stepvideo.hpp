@@ -38,6 +38,7 @@
 #include <stepvideo/kernels/elementwise/timestep.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>
 #include <stepvideo/kernels/norm/gated_layer_norm.hpp>
+#include <stepvideo/kernels/norm/gated_residual.hpp>
 #include <stepvideo/kernels/norm/group_norm.hpp>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
 #include <stepvideo/kernels/norm/rms_norm.hpp>
@@ -51,6 +52,7 @@
 #include <stepvideo/kernels/tile/conv_tile.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/exp.hpp>
+#include <stepvideo/kernels/tile/grid_runs.hpp>
 #include <stepvideo/kernels/tile/hadamard.hpp>
 #include <stepvideo/kernels/tile/moments.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>

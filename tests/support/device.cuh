@@ -21,17 +21,17 @@ struct NeedsDevice {
 };
 
 template <class T>
-Buffer<T, Device> to_device(const Buffer<T>& values) {
-  Buffer<T, Device> result(device, values.size());
-  copy(values, result, device);
+Buffer<T, Device> to_device(const Buffer<T>& values, Device on = device) {
+  Buffer<T, Device> result(on, values.size());
+  copy(values, result, on);
   return result;
 }
 
 template <class T>
-Buffer<T> to_host(const Buffer<T, Device>& values) {
+Buffer<T> to_host(const Buffer<T, Device>& values, Device on = device) {
   Buffer<T> result(values.size());
-  copy(values, result, device);
-  synchronize(device);
+  copy(values, result, on);
+  synchronize(on);
   return result;
 }
 

@@ -6,45 +6,10 @@
 #include "support/compare.hpp"
 #include "support/place.hpp"
 #include "support/random_input.hpp"
+#include "support/refused.hpp"
+#include "support/tokens_layout.hpp"
 
 namespace stepvideo::testing {
-
-/// Tokens somewhere in a larger buffer: packed or padded, on or off the grid of wide accesses.
-struct TokensLayout {
-  index_t batch, tokens, width, offset, padding, batch_padding;
-
-  static TokensLayout random(std::mt19937& engine) {
-    const int widths[] = {1, 7, 64, 129, 256, 1000, 1024, 6144, 6148, 8200};
-    TokensLayout layout{};
-    layout.width = widths[random_int(engine, 0, 9)];
-    layout.batch = random_int(engine, 1, 3);
-    layout.tokens = random_int(engine, 1, layout.width > 2000 ? 4 : 20);
-    return layout.moved(engine);
-  }
-  /// The same shape elsewhere; every second one keeps to multiples of eight elements.
-  TokensLayout moved(std::mt19937& engine) const {
-    const index_t step = random_int(engine, 0, 1) == 0 ? 8 : 1;
-    TokensLayout layout = *this;
-    layout.offset = step * random_int(engine, 0, 3);
-    layout.padding = step * random_int(engine, 0, 2) + (step == 8 ? (8 - width % 8) % 8 : 0);
-    layout.batch_padding = step * random_int(engine, 0, 2);
-    return layout;
-  }
-  index_t size() const { return offset + batch * (tokens * (width + padding) + batch_padding); }
-  template <class T>
-  TokensView<T> view(T* data) const {
-    return {data + offset, batch, tokens, width, tokens * (width + padding) + batch_padding, width + padding};
-  }
-  template <class T>
-  std::vector<double> dense(const T* data) const {
-    std::vector<double> values;
-    const auto all = view(data);
-    for (index_t b = 0; b < batch; ++b)
-      for (index_t t = 0; t < tokens; ++t)
-        for (index_t i = 0; i < width; ++i) values.push_back(double(float(all.row(b, t)[i])));
-    return values;
-  }
-};
 
 /// Terms of a random kind, in the memory of an execution, and what they do in double.
 template <class T, Execution E>
@@ -189,14 +154,6 @@ void layer_norm_in_place(E execution) {
     layer_norm(execution, view, {}, 1e-6f, view);
     STEPVIDEO_CHECK_CLOSE(fetch(execution, placed), expected, 2e-6);
   }
-}
-
-/// `call()` must be refused with a message that holds `text`.
-template <class Call>
-void check_refused(Call&& call, const char* text) {
-  BOOST_CHECK_EXCEPTION(call(), RequestError, [&](const RequestError& error) {
-    return std::string(error.what()).find(text) != std::string::npos;
-  });
 }
 
 /// The views are never followed, so host memory serves every execution.

@@ -1,14 +1,11 @@
 // The gated residual of one layer and the LayerNorm of the next, in one pass over the residual stream.
 #pragma once
-#include <string>
 #include <type_traits>
 
 #include <stepvideo/core/element.hpp>
-#include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
-#include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
-#include <stepvideo/core/view_text.hpp>
+#include <stepvideo/kernels/norm/gated_residual.hpp>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
 
 namespace stepvideo {
@@ -19,14 +16,7 @@ template <class Delta, class Stream, class T, class Out>
 void require_gated_layer_norm_shapes(TokensView<Delta> delta, MatrixView<const float> gate,
                                      TokensView<Stream> stream, const LayerNormTerms<T>& terms, Out out) {
   constexpr const char* name = "gated_residual_layer_norm";
-  require(delta.batch == stream.batch && delta.tokens == stream.tokens && delta.width == stream.width, [&] {
-    return std::string(name) + ": delta is " + shape_text(delta) + " and the stream " + shape_text(stream) +
-           "; they must have the same shape";
-  });
-  require(gate.data == nullptr || (gate.rows == stream.batch && gate.columns == stream.width), [&] {
-    return std::string(name) + ": the gate is " + shape_text(gate) + "; it must be " +
-           extents_text({stream.batch, stream.width});
-  });
+  require_gated_residual_inputs(name, delta, gate, stream);
   require_norm_result_fits(name, stream, out);
   require_layer_norm_terms(name, stream.batch, stream.width, terms);
 }
@@ -39,19 +29,15 @@ void gated_layer_norm_rows(TokensView<Delta> delta, MatrixView<const float> gate
 #pragma omp parallel for collapse(2) schedule(static)
   for (index_t batch = 0; batch < stream.batch; ++batch)
     for (index_t token = 0; token < stream.tokens; ++token) {
-      const Delta* added = delta.row(batch, token);
-      const float* gates = gate.data == nullptr ? nullptr : gate.row(batch);
       Stream* row = stream.row(batch, token);
-#pragma omp simd
-      for (index_t i = 0; i < stream.width; ++i)
-        round_into(row[i], float(row[i]) + (gates == nullptr ? 1.0f : gates[i]) * float(added[i]));
+      add_gated(delta.row(batch, token), gate.data == nullptr ? nullptr : gate.row(batch), row, stream.width);
       store_row(out, batch, token, NormalisedRow(row, stream.width, batch, terms, epsilon));
     }
 }
 
 }  // namespace detail
 
-/// stream += gate * delta, then out = layer_norm(stream): what a GatedResidual and a layer_norm do, with the
+/// stream += gate * delta, then out = layer_norm(stream): what gated_residual and layer_norm do, with the
 /// stream read and written once. delta, stream and out are (batch, tokens, width), any strides; the gate
 /// (batch, width), without data a plain residual. In float32; the stream is rounded to its own element, and
 /// the norm reads what was stored. Nothing may overlap. Throws RequestError where shapes disagree.

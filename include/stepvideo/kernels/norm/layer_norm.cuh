@@ -11,20 +11,6 @@
 
 namespace stepvideo {
 
-/// A block takes a row and keeps it in registers, `packs` packs of `vector` elements a thread; `blocks` of
-/// them share a multiprocessor, which bounds the registers. On an H200 at 75,888 x 6144 with all terms, in
-/// shares of the device copy's 4228 GB/s: float to bf16 102 %, to fp8 90 %, bf16 to bf16 88 %; behind a gated
-/// residual on a float stream 96 and 94 %, on a bf16 stream 94 %. What decides is how many rows a
-/// multiprocessor has in hand and how few instructions a row costs: with 256 threads bf16 to bf16 reaches 57
-/// % in three blocks and 85 % in four.
-template <int vector_elements>
-struct LayerNormTuning {
-  static constexpr int vector = vector_elements;
-  static constexpr int threads = vector == 8 ? 128 : 256, blocks = vector == 8 ? 6 : 4;
-  static constexpr int packs = 6144 / threads / vector;  // the model's width
-  static constexpr index_t widest = index_t{threads} * packs * vector;
-};
-
 /// The parts a LayerNorm is put together from. Source says where a row's values come from and what becomes of
 /// them, Out where the results go.
 template <class SourceRows, class Term, class OutView, int vector_elements, class RowWidth>
@@ -169,15 +155,6 @@ bool terms_fit(const LayerNormTerms<T>& terms) {
          packs_fit<count>(terms.scale.data, terms.scale.row_stride) &&
          packs_fit<count>(terms.shift.data, terms.shift.row_stride);
 }
-template <int count, class Out>
-bool result_fits(TokensView<Out> out) {
-  return packs_fit<count>(out.data, out.batch_stride, out.token_stride);
-}
-template <int count>
-bool result_fits(ScaledTokensView out) {
-  return result_fits<count>(out.values);
-}
-
 template <class Source, class T, class Out>
 void launch_layer_norm(Device device, const Source& source, const LayerNormTerms<T>& terms, float epsilon,
                        index_t batch, index_t tokens, index_t width, Out out) {

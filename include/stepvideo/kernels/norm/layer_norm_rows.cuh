@@ -8,6 +8,20 @@
 
 namespace stepvideo {
 
+/// A block takes a row and keeps it in registers, `packs` packs of `vector` elements a thread; `blocks` of
+/// them share a multiprocessor, which bounds the registers. On an H200 at 75,888 x 6144 with all terms, in
+/// shares of the device copy's 4228 GB/s: float to bf16 102 %, to fp8 90 %, bf16 to bf16 88 %; behind a gated
+/// residual on a float stream 96 and 94 %, on a bf16 stream 94 %. What decides is how many rows a
+/// multiprocessor has in hand and how few instructions a row costs: with 256 threads bf16 to bf16 reaches 57
+/// % in three blocks and 85 % in four.
+template <int vector_elements>
+struct LayerNormTuning {
+  static constexpr int vector = vector_elements;
+  static constexpr int threads = vector == 8 ? 128 : 256, blocks = vector == 8 ? 6 : 4;
+  static constexpr int packs = 6144 / threads / vector;  // the model's width
+  static constexpr index_t widest = index_t{threads} * packs * vector;
+};
+
 /// Which packs of a row exist: all of them where a row is as wide as the registers, which costs no question.
 struct WidestRows {
   static __device__ bool have(PackColumn, int) { return true; }
@@ -105,6 +119,15 @@ __device__ float sum_of_squares(const float (&values)[count]) {
 #pragma unroll
   for (int e = 1; e < count; ++e) sum += values[e] * values[e];
   return sum;
+}
+
+template <int count, class Out>
+bool result_fits(TokensView<Out> out) {
+  return packs_fit<count>(out.data, out.batch_stride, out.token_stride);
+}
+template <int count>
+bool result_fits(ScaledTokensView out) {
+  return result_fits<count>(out.values);
 }
 
 template <class Out>

@@ -1,0 +1,134 @@
+// The gated residual on the GPU, behind the same call as on the CPU.
+#pragma once
+#include <type_traits>
+
+#include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/norm/gated_residual.hpp>
+#include <stepvideo/kernels/norm/layer_norm_rows.cuh>
+#include <stepvideo/kernels/tile/grid_runs.hpp>
+#include <stepvideo/kernels/tile/pack.cuh>
+
+namespace stepvideo {
+
+/// The rows of a residual stream, to which gate * delta is added before they are normalised.
+template <class Delta, class Stream>
+struct GatedRows {
+  static constexpr int widest_element = sizeof(Delta) > sizeof(Stream) ? sizeof(Delta) : sizeof(Stream);
+  TokensView<const Delta> delta;
+  MatrixView<const float> gate;
+  TokensView<Stream> stream;
+
+  template <int count>
+  struct Loaded {
+    Pack<Stream, count> stream;
+    Pack<Delta, count> delta;
+  };
+
+  template <int count>
+  __device__ Loaded<count> load(index_t batch, index_t token, PackColumn column) const {
+    return {load_pack_once<count>(column.of(stream.row(batch, token))),
+            load_pack_once<count>(column.of(delta.row(batch, token)))};
+  }
+  /// As the stream will hold them.
+  template <int count>
+  __device__ void evaluate(const Loaded<count>& loaded, index_t batch, PackColumn column,
+                           float (&values)[count]) const {
+    float gates[count];
+#pragma unroll
+    for (int e = 0; e < count; ++e) gates[e] = 1;
+    if (gate.data != nullptr) widen_pack(load_constant_pack<count>(column.of(gate.row(batch))), gates);
+#pragma unroll
+    for (int e = 0; e < count; ++e)
+      values[e] = float(loaded.stream.elements[e]) + gates[e] * float(loaded.delta.elements[e]);
+    widen_pack(round_pack<Stream>(values), values);
+  }
+  template <int count>
+  __device__ void keep(index_t batch, index_t token, PackColumn column, const float (&values)[count]) const {
+    store_pack_once(column.of(stream.row(batch, token)), round_pack<Stream>(values));
+  }
+  __device__ float again(index_t batch, index_t token, PackColumn column) const {
+    return float(*column.of(stream.row(batch, token)));
+  }
+
+  template <int count>
+  bool fits() const {
+    return packs_fit<count>(stream.data, stream.width, stream.batch_stride, stream.token_stride) &&
+           packs_fit<count>(delta.data, delta.batch_stride, delta.token_stride) &&
+           packs_fit<count>(gate.data, gate.row_stride);
+  }
+};
+
+/// A block takes a row, `chunk` channels at a time: the model's width is one chunk, whose loads are all on
+/// their way before the first is used. Threads and blocks as in LayerNorm's kernel, which with the same bytes
+/// and two reductions more reaches 96 % of the device copy on an H200.
+template <class Delta, class Stream, class OutElement, int vector_elements>
+struct GatedResidualPolicy {
+  using Source = GatedRows<Delta, Stream>;
+  using Out = OutElement;
+  static constexpr int vector = vector_elements, packs = 6;
+  static constexpr int threads = LayerNormTuning<vector>::threads, blocks = LayerNormTuning<vector>::blocks;
+  static constexpr int chunk = threads * packs * vector;
+};
+
+template <class Policy>
+struct GatedResidualParams {
+  typename Policy::Source source;
+  TokensView<typename Policy::Out> out;
+  index_t first_batch;
+  int width;
+};
+
+template <class Policy>
+__global__ void __launch_bounds__(Policy::threads, Policy::blocks)
+    gated_residual_kernel(GatedResidualParams<Policy> params) {
+  constexpr int vector = Policy::vector, packs = Policy::packs;
+  const auto& source = params.source;
+  const index_t batch = params.first_batch + blockIdx.y, token = blockIdx.x;
+  for (int first = 0; first < params.width; first += Policy::chunk) {
+    const auto for_each_pack = [&](auto&& body) {
+#pragma unroll
+      for (int p = 0; p < packs; ++p) {
+        const PackColumn column{first + static_cast<int>(threadIdx.x) * vector, p * Policy::threads * vector};
+        if (column.is_within(params.width)) body(p, column);
+      }
+    };
+    typename Policy::Source::template Loaded<vector> loaded[packs];
+    for_each_pack(
+        [&](int p, PackColumn column) { loaded[p] = source.template load<vector>(batch, token, column); });
+    for_each_pack([&](int p, PackColumn column) {
+      float values[vector];
+      source.template evaluate<vector>(loaded[p], batch, column, values);
+      source.template keep<vector>(batch, token, column, values);
+      if (params.out.data != nullptr) detail::store_rounded(params.out, batch, token, column, values);
+    });
+  }
+}
+
+/// See the host's gated_residual: same shapes, same errors, the same bits. Runs on device.stream.
+template <class Delta, Element Stream, Element T>
+requires Element<std::remove_const_t<Delta>>
+void gated_residual(Device device, TokensView<Delta> delta, MatrixView<const float> gate,
+                    TokensView<Stream> stream, TokensView<T> out) {
+  require_gated_residual_shapes(delta, gate, stream, out);
+  if (stream.tokens == 0 || stream.width == 0) return;
+  using Source = GatedRows<std::remove_const_t<Delta>, Stream>;
+  const Source source{delta, gate, stream};
+  const auto launch_with = [&](auto policy) {
+    using Policy = decltype(policy);
+    for_each_grid_run(stream.batch, [&](index_t first, unsigned count) {
+      launch({.grid = dim3(static_cast<unsigned>(stream.tokens), count),
+              .block = Policy::threads,
+              .stream = device.stream},
+             gated_residual_kernel<Policy>,
+             GatedResidualParams<Policy>{source, out, first, static_cast<int>(stream.width)});
+    });
+  };
+  constexpr int vector = widest_access_bytes / Source::widest_element;
+  if (source.template fits<vector>() && detail::result_fits<vector>(out)) {
+    launch_with(GatedResidualPolicy<std::remove_const_t<Delta>, Stream, T, vector>{});
+  } else {
+    launch_with(GatedResidualPolicy<std::remove_const_t<Delta>, Stream, T, 1>{});
+  }
+}
+
+}  // namespace stepvideo

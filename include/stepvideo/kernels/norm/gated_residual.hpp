@@ -1,0 +1,78 @@
+// The gated residual: what a layer gives back to the stream that it read.
+#pragma once
+#include <string>
+#include <type_traits>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/error.hpp>
+#include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/round_into.hpp>
+#include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
+
+namespace stepvideo {
+
+/// What a gated residual requires of its inputs, on any execution. Throws RequestError naming the view that
+/// disagrees.
+template <class Delta, class Stream>
+void require_gated_residual_inputs(const char* kernel, TokensView<Delta> delta, MatrixView<const float> gate,
+                                   TokensView<Stream> stream) {
+  require(delta.batch == stream.batch && delta.tokens == stream.tokens && delta.width == stream.width, [&] {
+    return std::string(kernel) + ": delta is " + shape_text(delta) + " and the stream " + shape_text(stream) +
+           "; they must have the same shape";
+  });
+  require(gate.data == nullptr || (gate.rows == stream.batch && gate.columns == stream.width), [&] {
+    return std::string(kernel) + ": the gate is " + shape_text(gate) + "; it must be " +
+           extents_text({stream.batch, stream.width});
+  });
+}
+
+/// What gated_residual requires, on any execution.
+template <class Delta, class Stream, class T>
+void require_gated_residual_shapes(TokensView<Delta> delta, MatrixView<const float> gate,
+                                   TokensView<Stream> stream, TokensView<T> out) {
+  require_gated_residual_inputs("gated_residual", delta, gate, stream);
+  require(out.data == nullptr ||
+              (out.batch == stream.batch && out.tokens == stream.tokens && out.width == stream.width),
+          [&] {
+            return "gated_residual: the stream is " + shape_text(stream) + " and out " + shape_text(out) +
+                   "; they must have the same shape";
+          });
+}
+
+namespace detail {
+
+/// A row of the stream, with gate * delta added; without gates, delta.
+template <class Delta, class Stream>
+void add_gated(const Delta* delta, const float* gates, Stream* row, index_t width) {
+#pragma omp simd
+  for (index_t i = 0; i < width; ++i)
+    round_into(row[i], float(row[i]) + (gates == nullptr ? 1.0f : gates[i]) * float(delta[i]));
+}
+
+}  // namespace detail
+
+/// stream += gate * delta, out = T(stream): a residual whose next reader takes rows of T, a matrix product
+/// say, and not a norm's. delta, stream and out are (batch, tokens, width), any strides; the gate is (batch,
+/// width), without data a plain residual; without data, out is left out. In float32; the stream is rounded to
+/// its own element, and out from what was stored. Nothing may overlap, but out may be a float stream itself.
+/// Throws RequestError where shapes disagree.
+template <class Delta, Element Stream, Element T>
+requires Element<std::remove_const_t<Delta>>
+void gated_residual(Host, TokensView<Delta> delta, MatrixView<const float> gate, TokensView<Stream> stream,
+                    TokensView<T> out) {
+  require_gated_residual_shapes(delta, gate, stream, out);
+#pragma omp parallel for collapse(2) schedule(static)
+  for (index_t batch = 0; batch < stream.batch; ++batch)
+    for (index_t token = 0; token < stream.tokens; ++token) {
+      const Stream* row = stream.row(batch, token);
+      detail::add_gated(delta.row(batch, token), gate.data == nullptr ? nullptr : gate.row(batch),
+                        stream.row(batch, token), stream.width);
+      if (out.data == nullptr) continue;
+      T* target = out.row(batch, token);
+#pragma omp simd
+      for (index_t i = 0; i < stream.width; ++i) round_into(target[i], float(row[i]));
+    }
+}
+
+}  // namespace stepvideo

@@ -1,0 +1,123 @@
+// The cases of gated_residual, for any place.
+#pragma once
+#include <cmath>
+#include <vector>
+
+#include <stepvideo/kernels/norm/gated_residual.hpp>
+
+#include "support/compare.hpp"
+#include "support/place.hpp"
+#include "support/random_input.hpp"
+#include "support/refused.hpp"
+#include "support/tokens_layout.hpp"
+
+namespace stepvideo::testing {
+
+/// stream + gate * delta in double, and the absolute values of the two.
+struct GatedSums {
+  std::vector<double> values, summed;
+
+  template <class Delta, class Stream>
+  GatedSums(TokensView<const Delta> delta, MatrixView<const float> gate, TokensView<const Stream> stream) {
+    for (index_t b = 0; b < stream.batch; ++b)
+      for (index_t t = 0; t < stream.tokens; ++t)
+        for (index_t i = 0; i < stream.width; ++i) {
+          const double x = stream.row(b, t)[i],
+                       change = (gate.data == nullptr ? 1.0 : double{gate.row(b)[i]}) * delta.row(b, t)[i];
+          values.push_back(x + change), summed.push_back(std::abs(x) + std::abs(change));
+        }
+  }
+};
+
+template <class Delta, class Stream, class T, class Place>
+void gated_residual_agrees_with_its_formula(const Place& on) {
+  std::mt19937 engine(53);
+  for (int trial = 0; trial < 60; ++trial) {
+    const auto layout = TokensLayout::random(engine), delta_layout = layout.moved(engine),
+               out_layout = layout.moved(engine);
+    const auto stream = random_normal<Stream>(layout.size(), engine, 3.0f);
+    const auto delta = random_normal<Delta>(delta_layout.size(), engine);
+    const auto gate = random_normal<float>(layout.batch * layout.width, engine);
+    const auto nothing = poisoned<T>(out_layout.size());
+    const bool is_gated = trial % 3 != 0, has_out = trial % 4 != 0;
+    const GatedSums expected(delta_layout.view<const Delta>(delta.data()),
+                             is_gated ? MatrixView<const float>(gate.matrix(layout.batch, layout.width))
+                                      : MatrixView<const float>{},
+                             layout.view<const Stream>(stream.data()));
+
+    const auto placed_delta = place(on, delta);
+    const auto placed_gate = place(on, gate);
+    const auto placed_stream = place(on, stream);
+    const auto placed_out = place(on, nothing);
+    const auto gates = is_gated ? MatrixView<const float>(placed_gate.matrix(layout.batch, layout.width))
+                                : MatrixView<const float>{};
+    run(on, [&](auto execution) {
+      gated_residual(execution, delta_layout.view(placed_delta.data()), gates,
+                     layout.view(placed_stream.data()),
+                     has_out ? out_layout.view(placed_out.data()) : TokensView<T>{});
+    });
+    const auto updated = fetch(on, placed_stream);
+    const auto out = fetch(on, placed_out);
+    check_each<Stream>(layout.dense(updated.data()), expected.values, expected.summed,
+                       {.float_roundings = 1});
+    BOOST_CHECK(layout.leaves_the_rest(stream, updated));
+    BOOST_CHECK(out_layout.leaves_the_rest(nothing, out));
+    if (!has_out) {
+      BOOST_CHECK(same_bits(out, nothing));
+      continue;
+    }
+    std::vector<double> rounded;  // from the stream as it is stored
+    for (const double value : layout.dense(updated.data())) rounded.push_back(float(T(float(value))));
+    BOOST_CHECK(out_layout.dense(out.data()) == rounded);
+  }
+}
+
+/// A float stream may be its own result.
+template <class Place>
+void gated_residual_in_place(const Place& on) {
+  std::mt19937 engine(54);
+  const index_t batch = 2, tokens = 5, width = 260;
+  const auto stream = random_normal<float>(batch * tokens * width, engine);
+  const auto delta = random_normal<bf16>(stream.size(), engine);
+  const auto gate = random_normal<float>(batch * width, engine);
+  const auto view = [&](auto* data) {
+    return TokensView<std::remove_pointer_t<decltype(data)>>::dense(data, batch, tokens, width);
+  };
+  const GatedSums expected(TokensView<const bf16>(view(delta.data())), gate.matrix(batch, width),
+                           TokensView<const float>(view(stream.data())));
+  const auto placed_stream = place(on, stream);
+  const auto placed_delta = place(on, delta);
+  const auto placed_gate = place(on, gate);
+  run(on, [&](auto execution) {
+    gated_residual(execution, view(placed_delta.data()), placed_gate.matrix(batch, width),
+                   view(placed_stream.data()), view(placed_stream.data()));
+  });
+  check_each<float>(fetch(on, placed_stream), expected.values, expected.summed, {.float_roundings = 1});
+}
+
+/// Nothing is read or written: the views may have no data.
+template <Execution E>
+void nothing_is_added_to_an_empty_stream(E execution) {
+  const auto empty = [](index_t batch, index_t tokens, index_t width) {
+    return TokensView<float>::dense(nullptr, batch, tokens, width);
+  };
+  for (const auto& view : {empty(0, 3, 8), empty(2, 0, 8), empty(2, 3, 0)})
+    gated_residual(execution, view, MatrixView<const float>{}, view, view);
+}
+
+/// The views are never followed, so host memory serves every execution.
+template <Execution E>
+void gated_residual_refuses_shapes_by_name(E execution) {
+  const Buffer<float> values(64);
+  const auto view = TokensView<float>::dense(values.data(), 2, 3, 8);
+  const auto smaller = TokensView<float>::dense(values.data(), 2, 2, 8);
+  const MatrixView<const float> gate = values.matrix(2, 8);
+  check_refused([&] { gated_residual(execution, smaller, gate, view, view); },
+                "gated_residual: delta is (2, 2, 8)");
+  check_refused([&] { gated_residual(execution, view, values.matrix(3, 8), view, view); },
+                "gated_residual: the gate is (3, 8); it must be (2, 8)");
+  check_refused([&] { gated_residual(execution, view, gate, view, smaller); },
+                "gated_residual: the stream is (2, 3, 8) and out (2, 2, 8)");
+}
+
+}  // namespace stepvideo::testing
