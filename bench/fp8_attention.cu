@@ -143,7 +143,7 @@ void measure(index_t tokens, index_t heads, bool judge) {
                           options, {.rotate = rotate}, Workspace(memory));
       Buffer<bf16> results(size);
       Buffer<double> reference(expected.size());
-      copy(out, results, device), copy(expected, reference, device);
+      copy(device, out, results), copy(device, expected, reference);
       synchronize(device);
       double squares = 0, norm = 0, mean = 0;
       for (index_t head = 0; head < judged; ++head)

@@ -37,7 +37,7 @@ int main() {
   sv::attention(device, part(0), part(1), part(2), sv::FullMask{}, out, {.scale = 0.125f});
 
   const sv::Buffer<sv::bf16> host_result(result.size());
-  sv::copy(result, host_result, device);
+  sv::copy(device, result, host_result);
   sv::synchronize(device);
   const auto row = &host_result[(tokens * heads - 1) * dim];
   std::printf("last token, last head: %.6f %.6f %.6f %.6f\n", float(row[0]), float(row[1]), float(row[2]),

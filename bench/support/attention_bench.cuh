@@ -28,7 +28,7 @@ inline void measure_attention(Report& report, const AttentionCase& shape,
   const Buffer<index_t> length(1);
   const Buffer<index_t, Device> key_length(1);
   length[0] = shape.visible;
-  copy(length, key_length, device);
+  copy(device, length, key_length);
   const auto heads = [&](bf16* data, index_t tokens) {
     return HeadsView<bf16>::dense(data, 1, tokens, shape.heads, attention_dim);
   };

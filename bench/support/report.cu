@@ -48,7 +48,7 @@ double copy_milliseconds(index_t bytes, Before&& before) {
   const RandomSets<float> from(bytes / sizeof(float));
   const Buffer<float, Device> to(bytes / sizeof(float));
   return median(steady_times(
-      before, [&](int run) { copy(from.at(run), to, device); }, 0.1));
+      before, [&](int run) { copy(device, from.at(run), to); }, 0.1));
 }
 
 /// Bytes read and written a second by a copy that is long enough.

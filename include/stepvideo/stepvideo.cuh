@@ -2,6 +2,7 @@
 #pragma once
 #include <stepvideo/core/check.cuh>
 #include <stepvideo/core/device.cuh>
+#include <stepvideo/core/gpu.cuh>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/attention.cuh>
 #include <stepvideo/kernels/attention/fp8_attention.cuh>

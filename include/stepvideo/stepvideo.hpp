@@ -56,7 +56,6 @@
 #include <stepvideo/kernels/tile/hadamard.hpp>
 #include <stepvideo/kernels/tile/moments.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
-#include <stepvideo/kernels/tile/row_scale.hpp>
 #include <stepvideo/kernels/tile/rms_row.hpp>
 #include <stepvideo/kernels/tile/sgemm.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>

@@ -23,14 +23,14 @@ struct NeedsDevice {
 template <class T>
 Buffer<T, Device> to_device(const Buffer<T>& values, Device on = device) {
   Buffer<T, Device> result(on, values.size());
-  copy(values, result, on);
+  copy(on, values, result);
   return result;
 }
 
 template <class T>
 Buffer<T> to_host(const Buffer<T, Device>& values, Device on = device) {
   Buffer<T> result(values.size());
-  copy(values, result, on);
+  copy(on, values, result);
   synchronize(on);
   return result;
 }

@@ -1,6 +1,8 @@
 // Owning storage for elements, in the memory of an execution.
 #pragma once
+#include <concepts>
 #include <cstddef>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <string>
@@ -28,7 +30,8 @@ inline void release_bytes(Host, void* memory) noexcept {
 }
 
 /// `size` elements of T in the memory of `E`; uninitialised; movable, not copyable. The device's
-/// allocate_bytes and release_bytes are in core/device.cuh.
+/// allocate_bytes and release_bytes are in core/device.cuh; a buffer on a stream must end before the stream does
+/// (core/gpu.cuh has an owner of streams that sees to it).
 template <class T, Execution E = Host>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -55,9 +58,10 @@ class Buffer {
   index_t size() const { return size_; }
   std::size_t size_bytes() const { return static_cast<std::size_t>(size_) * sizeof(T); }
   E execution() const { return execution_; }
-  T* begin() const { return data_; }
-  T* end() const { return data_ + size_; }
-  T& operator[](index_t i) const { return data_[i]; }
+  // Only the host reads its memory element by element.
+  T* begin() const requires std::same_as<E, Host> { return data_; }
+  T* end() const requires std::same_as<E, Host> { return data_ + size_; }
+  T& operator[](index_t i) const requires std::same_as<E, Host> { return data_[i]; }
 
   VectorView<T> vector() const { return {data_, size_}; }
   MatrixView<T> matrix(index_t rows, index_t columns) const {
@@ -75,5 +79,22 @@ class Buffer {
   T* data_ = nullptr;
   index_t size_ = 0;
 };
+
+/// Throws RequestError unless a copy of `from` elements fills a buffer of `to`.
+inline void require_copy_fits(index_t from, index_t to) {
+  require(from == to, [&] {
+    return "a copy of " + std::to_string(from) + " elements does not fit a buffer of " + std::to_string(to);
+  });
+}
+
+/// Copies between equal sizes; the device's is in core/device.cuh. Throws RequestError where they differ.
+template <class T>
+void copy(Host, const Buffer<T>& from, const Buffer<T>& to) {
+  require_copy_fits(from.size(), to.size());
+  if (from.size() > 0) std::memcpy(to.data(), from.data(), from.size_bytes());
+}
+
+/// The host's kernels are done when they return: nothing to wait for.
+inline void synchronize(Host) {}
 
 }  // namespace stepvideo

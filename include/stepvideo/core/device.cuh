@@ -7,23 +7,29 @@
 
 namespace stepvideo {
 
-/// Uninitialised memory of the current device, allocated in stream order. Throws Error when there is none.
+/// Uninitialised memory of the stream's device, allocated in stream order. Throws Error when there is none.
 inline void* allocate_bytes(Device device, std::size_t bytes) {
   void* memory = nullptr;
   check(cudaMallocAsync(&memory, bytes, device.stream));
   return memory;
 }
+
+/// In stream order, on the device that owns the memory, whichever is current.
 inline void release_bytes(Device device, void* memory) noexcept {
+  int current = 0;
+  cudaPointerAttributes owner{};
+  // A stream knows its device; only the null stream is whichever device's is current.
+  const bool is_elsewhere = device.stream == nullptr && cudaGetDevice(&current) == cudaSuccess &&
+                            cudaPointerGetAttributes(&owner, memory) == cudaSuccess && owner.device != current;
+  if (is_elsewhere) cudaSetDevice(owner.device);
   cudaFreeAsync(memory, device.stream);
+  if (is_elsewhere) cudaSetDevice(current);
 }
 
 /// Copies between equal sizes, in stream order. Host memory that is not pinned makes the copy synchronous.
 template <class T, Execution From, Execution To>
-void copy(const Buffer<T, From>& from, const Buffer<T, To>& to, Device device) {
-  require(from.size() == to.size(), [&] {
-    return "a copy of " + std::to_string(from.size()) + " elements does not fit a buffer of " +
-           std::to_string(to.size());
-  });
+void copy(Device device, const Buffer<T, From>& from, const Buffer<T, To>& to) {
+  require_copy_fits(from.size(), to.size());
   check(cudaMemcpyAsync(to.data(), from.data(), from.size_bytes(), cudaMemcpyDefault, device.stream));
 }
 

@@ -7,12 +7,16 @@ struct CUstream_st;  // what cudaStream_t points to; declared here so that this 
 
 namespace stepvideo {
 
+class MatmulPlans;  // kernels/linear/matmul_plans.cuh
+
 /// The CPU, with as many OpenMP threads as OpenMP is set to. Results do not depend on their number.
 struct Host {};
 
-/// One GPU: the current CUDA device. Every launch goes to `stream`; nothing synchronises it.
+/// One GPU: the one of `stream`, or the current CUDA device where that is null. Every launch goes to `stream`;
+/// nothing synchronises it. Only a linear needs `matmuls`.
 struct Device {
   CUstream_st* stream = nullptr;
+  MatmulPlans* matmuls = nullptr;
 };
 
 inline constexpr Host host{};

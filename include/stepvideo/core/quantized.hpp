@@ -1,6 +1,7 @@
-// Queries and keys in fp8 with their scales: what a producer writes and fp8 attention reads.
+// fp8 with its scales: rows for matrix products, blocks of tokens of a head for attention.
 #pragma once
 #include <concepts>
+#include <limits>
 #include <string>
 #include <type_traits>
 
@@ -60,17 +61,51 @@ void require_scales_fit(const char* name, const QuantizedHeads<T>& heads) {
           });
 }
 
-/// How a block is stored: fp8_e4m3(value * inverse), read as scale * fp8.
-struct BlockScale {
+/// How values that share a scale are stored: fp8_e4m3(value * inverse), read as scale * fp8. The largest magnitude
+/// becomes fp8's largest, 448; the scale is never below the smallest normal float, so that zeros have a finite
+/// inverse and stay zeros. NaN stays NaN and leaves the others alone; an infinity makes the scale infinite, so that
+/// every value is NaN once scaled back.
+struct Fp8Scale {
+  static constexpr float largest_element = 448.0f;
   float scale = 1, inverse = 1;
 
-  /// For a block whose largest magnitude is `largest`: scale = largest / 448, so that it becomes fp8's
-  /// largest number. 1 for a block of zeros, and for one so near to it (1e-30) that the inverse would
-  /// overflow.
-  static constexpr BlockScale of(float largest) {
-    if (!(largest >= 1e-30f)) return {};
-    return {largest / 448.0f, 448.0f / largest};
+  static constexpr Fp8Scale of(float largest) {
+    const float fitted = largest / largest_element, least = std::numeric_limits<float>::min();
+    const float scale = fitted < least ? least : fitted;
+    return {scale, 1.0f / scale};
+  }
+  constexpr float operator()(float value) const { return value * inverse; }
+};
+
+/// The larger magnitude; NaN is never larger.
+struct LargerMagnitude {
+  constexpr float operator()(float largest, float value) const {
+    const float magnitude = value < 0 ? -value : value;
+    return magnitude > largest ? magnitude : largest;
   }
 };
+
+/// Rows of fp8 that carry a scale each, what an fp8 matrix product reads:
+/// value (b, t, i) = values (b, t, i) * scales[b * tokens + t].
+struct ScaledTokensView {
+  TokensView<fp8_e4m3> values;
+  VectorView<float> scales;  ///< (batch x tokens)
+
+  constexpr float& scale(index_t batch, index_t token) const { return scales[batch * values.tokens + token]; }
+};
+
+/// Throws RequestError unless `out` has the shape of `in` and a scale for each of its rows.
+template <class In>
+void require_scaled_tokens_fit(const char* kernel, TokensView<In> in, ScaledTokensView out) {
+  const auto& values = out.values;
+  require(in.batch == values.batch && in.tokens == values.tokens && in.width == values.width, [&] {
+    return std::string(kernel) + ": in is " + shape_text(in) + " and out " + shape_text(values) +
+           "; they must have the same shape";
+  });
+  require(out.scales.size == in.batch * in.tokens, [&] {
+    return std::string(kernel) + ": there are " + std::to_string(out.scales.size) + " scales for " +
+           std::to_string(in.batch * in.tokens) + " rows; each row needs one";
+  });
+}
 
 }  // namespace stepvideo

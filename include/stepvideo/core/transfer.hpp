@@ -1,4 +1,4 @@
-// From the host's memory to an execution's.
+// Between buffers, and from the host's memory to an execution's.
 #pragma once
 #include <concepts>
 #include <utility>
@@ -15,7 +15,7 @@ Buffer<T, E> transfer(E execution, Buffer<T, Host>&& values) {
     return std::move(values);
   } else {
     Buffer<T, E> result(execution, values.size());
-    copy(values, result, execution);
+    copy(execution, values, result);
     synchronize(execution);
     return result;
   }

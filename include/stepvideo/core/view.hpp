@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <type_traits>
 
+#include <stepvideo/core/shape.hpp>
+
 namespace stepvideo {
 
 using index_t = std::ptrdiff_t;
@@ -107,6 +109,20 @@ struct VideoView {
   template <AddsConst<T> U>
   constexpr operator VideoView<U>() const {
     return {data, frames, height, width, channels};
+  }
+};
+
+/// (batch, frames, channels, height, width), dense: latents as the sampler keeps them.
+template <class T>
+struct LatentsView {
+  T* data = nullptr;
+  index_t batch = 0, channels = 0;
+  LatentShape shape{};
+
+  constexpr index_t size() const { return batch * channels * shape.tokens(); }
+  template <AddsConst<T> U>
+  constexpr operator LatentsView<U>() const {
+    return {data, batch, channels, shape};
   }
 };
 

@@ -31,4 +31,9 @@ std::string shape_text(const HeadsView<T>& view) {
   return extents_text({view.batch, view.tokens, view.heads, view.dim});
 }
 
+template <class T>
+std::string shape_text(const VideoView<T>& view) {
+  return extents_text({view.frames, view.height, view.width, view.channels});
+}
+
 }  // namespace stepvideo

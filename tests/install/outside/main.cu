@@ -21,7 +21,7 @@ int main() {
   const auto in = sv::transfer(device, std::move(row)), weight = sv::transfer(device, std::move(ones));
   sv::rms_norm<float>(device, in.matrix(1, 4), weight.vector(), 0.0f, in.matrix(1, 4));
   const sv::Buffer<float> result(4);
-  sv::copy(in, result, device);
+  sv::copy(device, in, result);
   sv::synchronize(device);
   std::printf("%g %g %g %g\n", double(result[0]), double(result[1]), double(result[2]), double(result[3]));
 }

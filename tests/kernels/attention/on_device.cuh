@@ -21,7 +21,7 @@ struct CarriedHeads {
     view.data = storage.data() + (heads.view.data - heads.storage.data());
   }
   void bring_back(const StoredHeads<T>& heads) const {
-    copy(storage, heads.storage, device);
+    copy(device, storage, heads.storage);
     synchronize(device);
   }
 };
@@ -118,7 +118,7 @@ void a_graph_captures_the_call() {
   check(cudaGraphInstantiate(&executable, graph, 0));
   for (int replay = 0; replay < 2; ++replay) {
     for_each_element(problem.queries.view, [&](index_t, T& value) { value = T(float(value) * 0.9f); });
-    copy(problem.queries.storage, queries.storage, Device{stream});
+    copy(Device{stream}, problem.queries.storage, queries.storage);
     check(cudaGraphLaunch(executable, stream));
     synchronize(Device{stream});
     out.bring_back(problem.out);

@@ -41,7 +41,7 @@ BOOST_AUTO_TEST_CASE(fifty_runs_give_the_same_bits) {
   Buffer<float> first_stream;
   Buffer<bf16> first;
   for (int run = 0; run < 50; ++run) {
-    copy(stream, placed, device);
+    copy(device, stream, placed);
     gated_residual_layer_norm(device, TokensView<const bf16>::dense(delta.data(), 1, tokens, width),
                               gate.matrix(1, width), rows, {}, 1e-5f,
                               TokensView<bf16>::dense(out.data(), 1, tokens, width));

@@ -21,7 +21,7 @@ struct OnDevice {
     in.data = device_in.data() + (in.data - storage.data());
     out.data = device_out.data() + (out.data - result.data());
     rms_norm(device, in, device_weight.vector(), 1e-6f, out);
-    copy(device_out, result, device);
+    copy(device, device_out, result);
     synchronize(device);
   }
 };

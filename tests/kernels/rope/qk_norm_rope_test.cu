@@ -44,7 +44,7 @@ const auto on_device = []<class T>(testing::QkCase<T>& c) {
   const auto move = [&](HeadsView<T> view) { return moved(view, c.storage, at.storage); };
   qk_norm_rope(device, at.packed, at.norm(), at.turns(c.first_token),
                QkvOutput<T>{move(c.out.queries), move(c.out.keys), move(c.out.values)});
-  copy(at.storage, c.storage, device);
+  copy(device, at.storage, c.storage);
   synchronize(device);
 };
 
@@ -61,8 +61,8 @@ const auto quantized_on_device = []<class T>(testing::QkCase<T>& c, testing::Qua
   };
   qk_norm_rope(device, at.packed, at.norm(), at.turns(c.first_token),
                QuantizedQkOutput{move(queries, 0), move(keys, 1), rotation});
-  copy(values[0], queries.values, device), copy(values[1], keys.values, device);
-  copy(scales[0], queries.scales, device), copy(scales[1], keys.scales, device);
+  copy(device, values[0], queries.values), copy(device, values[1], keys.values);
+  copy(device, scales[0], queries.scales), copy(device, scales[1], keys.scales);
   synchronize(device);
 };
 

@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(Policy::dim) channel_scales_kernel(ChannelScal
   const float mean = params.options.center ? extent.center(visible) : 0.0f;
   params.means.row(batch, 0, head)[threadIdx.x] = mean;
   if (params.scales.data != nullptr)
-    params.scales.row(batch, 0, head)[threadIdx.x] = BlockScale::of(extent.radius(mean)).scale;
+    params.scales.row(batch, 0, head)[threadIdx.x] = Fp8Scale::of(extent.radius(mean)).scale;
 }
 
 namespace quantize_detail {

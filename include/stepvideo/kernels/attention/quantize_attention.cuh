@@ -63,10 +63,10 @@ __global__ void __launch_bounds__(Policy::row_threads, 2)
   const float of_block = Reduce(storage).Reduce(largest, cuda::maximum<float>{});
   if (threadIdx.x == 0) {
     shared_largest = of_block;
-    params.out.scale(batch, block, head) = BlockScale::of(of_block).scale;
+    params.out.scale(batch, block, head) = Fp8Scale::of(of_block).scale;
   }
   __syncthreads();
-  const float inverse = BlockScale::of(shared_largest).inverse;
+  const float inverse = Fp8Scale::of(shared_largest).inverse;
 #pragma unroll
   for (int round = 0; round < Policy::row_rounds; ++round) {
     const index_t token = first + round * Policy::block_rows;

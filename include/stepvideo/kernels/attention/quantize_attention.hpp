@@ -220,7 +220,7 @@ void quantize_heads(Host, std::type_identity_t<HeadsView<const T>> in, HeadsView
           if (options.rotate) hadamard(row, in.dim);
           for (index_t i = 0; i < in.dim; ++i) largest = std::max(largest, std::abs(row[i]));
         }
-        const BlockScale scale = BlockScale::of(largest);
+        const Fp8Scale scale = Fp8Scale::of(largest);
         out.scale(batch, block, head) = scale.scale;
         for (index_t token = first; token < end; ++token)
           for (index_t i = 0; i < in.dim; ++i)
@@ -246,7 +246,7 @@ void quantize_values(Host, std::type_identity_t<HeadsView<const T>> in, const Qu
       for (index_t i = 0; i < in.dim; ++i) {
         const auto& extent = extents[static_cast<std::size_t>(i)];
         const float mean = options.center ? extent.center(visible) : 0.0f;
-        const float scale = BlockScale::of(extent.radius(mean)).scale, inverse = 1.0f / scale;
+        const float scale = Fp8Scale::of(extent.radius(mean)).scale, inverse = 1.0f / scale;
         out.means.row(batch, 0, head)[i] = mean;
         out.scales.row(batch, 0, head)[i] = scale;
         for (index_t token = 0; token < out.codes.dim; ++token)

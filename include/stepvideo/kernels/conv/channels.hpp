@@ -18,7 +18,7 @@ void repeat_channels(Host, VideoView<In> in, VideoView<Out> out, const E& epilog
   require(in.frames == out.frames && in.height == out.height && in.width == out.width && in.channels > 0 &&
               out.channels % in.channels == 0,
           [&] {
-            return "repeat_channels: in is " + to_string(in) + " and out " + to_string(out) +
+            return "repeat_channels: in is " + shape_text(in) + " and out " + shape_text(out) +
                    "; out's channels must be a multiple of in's, the rest equal";
           });
   epilogue.require_fits(out.pixels(), out.channels);
@@ -39,7 +39,7 @@ void average_channels(Host, VideoView<In> in, VideoView<Out> out, const E& epilo
   require(in.frames == out.frames && in.height == out.height && in.width == out.width && out.channels > 0 &&
               in.channels % out.channels == 0,
           [&] {
-            return "average_channels: in is " + to_string(in) + " and out " + to_string(out) +
+            return "average_channels: in is " + shape_text(in) + " and out " + shape_text(out) +
                    "; in's channels must be a multiple of out's, the rest equal";
           });
   epilogue.require_fits(out.pixels(), out.channels);

@@ -5,6 +5,7 @@
 
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 
 namespace stepvideo {
 
@@ -77,12 +78,6 @@ constexpr ConvGeometry frame_geometry(const ConvShape& shape, const ConvOptions&
   return {{}, axis(shape.kernel_height), axis(shape.kernel_width)};
 }
 
-template <class T>
-std::string to_string(const VideoView<T>& video) {
-  return std::string("(") + std::to_string(video.frames) + ", " + std::to_string(video.height) + ", " +
-         std::to_string(video.width) + ", " + std::to_string(video.channels) + ")";
-}
-
 /// What every convolution requires of its views, on any execution. Throws RequestError naming what disagrees.
 template <class In, class Out>
 void require_conv_shapes(const char* name, const ConvShape& shape, const ConvOptions& options,
@@ -95,7 +90,7 @@ void require_conv_shapes(const char* name, const ConvShape& shape, const ConvOpt
   require(options.stride == 1 || options.stride == 2,
           [&] { return says("stride " + std::to_string(options.stride) + " is not built; 1 and 2 are"); });
   require(in.channels == shape.in_channels && out.channels == shape.out_channels, [&] {
-    return says("the weight is " + to_string(shape) + ", in " + to_string(in) + " and out " + to_string(out) +
+    return says("the weight is " + to_string(shape) + ", in " + shape_text(in) + " and out " + shape_text(out) +
                 "; the weight's first two extents must be out's and in's channels");
   });
   require(bias_size == shape.out_channels, [&] {
@@ -105,8 +100,8 @@ void require_conv_shapes(const char* name, const ConvShape& shape, const ConvOpt
   const VideoView<Out> needed{nullptr, geometry.frames.outputs(in.frames), geometry.height.outputs(in.height),
                               geometry.width.outputs(in.width), shape.out_channels};
   require(out.frames == needed.frames && out.height == needed.height && out.width == needed.width, [&] {
-    return says("in is " + to_string(in) + " and out " + to_string(out) + "; out must be " +
-                to_string(needed));
+    return says("in is " + shape_text(in) + " and out " + shape_text(out) + "; out must be " +
+                shape_text(needed));
   });
 }
 

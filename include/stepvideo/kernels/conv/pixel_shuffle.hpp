@@ -21,8 +21,8 @@ void pixel_shuffle3d(Host, VideoView<In> in, index_t repeat, index_t dropped_fra
   require(out.frames + dropped_frames == 2 * in.frames && out.height == 2 * in.height &&
               out.width == 2 * in.width && out.channels * 8 == in.channels * repeat,
           [&] {
-            return "pixel_shuffle3d: in is " + to_string(in) + " with channels repeated " +
-                   std::to_string(repeat) + " times and out " + to_string(out) + " without " +
+            return "pixel_shuffle3d: in is " + shape_text(in) + " with channels repeated " +
+                   std::to_string(repeat) + " times and out " + shape_text(out) + " without " +
                    std::to_string(dropped_frames) +
                    " frames; out must be twice in's frames (less those), height " +
                    "and width, and an eighth of its repeated channels";
@@ -52,8 +52,8 @@ void pixel_unshuffle3d(Host, VideoView<In> in, index_t mean, index_t front_frame
   require(2 * out.frames == in.frames + front_frames && 2 * out.height == in.height &&
               2 * out.width == in.width && out.channels * mean == 8 * in.channels,
           [&] {
-            return "pixel_unshuffle3d: in is " + to_string(in) + " behind " + std::to_string(front_frames) +
-                   " frames and out " + to_string(out) + " with means over " + std::to_string(mean) +
+            return "pixel_unshuffle3d: in is " + shape_text(in) + " behind " + std::to_string(front_frames) +
+                   " frames and out " + shape_text(out) + " with means over " + std::to_string(mean) +
                    " channels; out must be half of in's frames (with those), height and width, and eight "
                    "times its " +
                    "channels over the mean's";

@@ -22,7 +22,7 @@ void upsample_nearest(Host, std::type_identity_t<VideoView<const T>> in, VideoVi
   require(frames > 0 && space > 0 && out.frames == frames * in.frames && out.height == space * in.height &&
               out.width == space * in.width && out.channels == in.channels,
           [&] {
-            return "upsample_nearest: in is " + to_string(in) + " and out " + to_string(out) +
+            return "upsample_nearest: in is " + shape_text(in) + " and out " + shape_text(out) +
                    "; out must be whole multiples of in, one for the frames and one for height and width";
           });
 #pragma omp parallel for collapse(2) schedule(static)

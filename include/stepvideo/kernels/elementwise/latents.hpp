@@ -12,20 +12,6 @@
 
 namespace stepvideo {
 
-/// (batch, frames, channels, height, width), dense: latents as the sampler keeps them.
-template <class T>
-struct LatentsView {
-  T* data = nullptr;
-  index_t batch = 0, channels = 0;
-  LatentShape shape{};
-
-  constexpr index_t size() const { return batch * channels * shape.tokens(); }
-  template <AddsConst<T> U>
-  constexpr operator LatentsView<U>() const {
-    return {data, batch, channels, shape};
-  }
-};
-
 /// What both directions require, on any execution.
 template <class L, class T>
 void require_latent_tokens(const LatentsView<L>& latents, const TokensView<T>& tokens) {

@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(Policy::threads)
     for (int e = 0; e < vector; ++e) largest = LargerMagnitudeOfLane{}(largest, float(loaded[p].elements[e]));
   });
 
-  const RowScale scale = RowScale::of(reduce(largest, LargerMagnitudeOfLane{}));
+  const Fp8Scale scale = Fp8Scale::of(reduce(largest, LargerMagnitudeOfLane{}));
   if (threadIdx.x == 0) params.out.scale(batch, token) = scale.scale;
   fp8_e4m3* target = params.out.values.row(batch, token);
   for_each_pack([&](int p, PackColumn column) {
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(Policy::threads)
   for (int i = threadIdx.x; i < width; i += Policy::threads)
     largest = LargerMagnitudeOfLane{}(largest, float(source[i]));
 
-  const RowScale scale = RowScale::of(reduce(largest, LargerMagnitudeOfLane{}));
+  const Fp8Scale scale = Fp8Scale::of(reduce(largest, LargerMagnitudeOfLane{}));
   if (threadIdx.x == 0) params.out.scale(batch, token) = scale.scale;
   fp8_e4m3* target = params.out.values.row(batch, token);
   for (int i = threadIdx.x; i < width; i += Policy::threads) target[i] = fp8_e4m3(scale(float(source[i])));

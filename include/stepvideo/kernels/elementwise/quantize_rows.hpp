@@ -4,13 +4,13 @@
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
-#include <stepvideo/kernels/tile/row_scale.hpp>
 
 namespace stepvideo {
 
-/// out.values = fp8(in / scale), scale = max(|row|) / 448: (batch, tokens, width), any strides; see RowScale
+/// out.values = fp8(in / scale), scale = max(|row|) / 448: (batch, tokens, width), any strides; see Fp8Scale
 /// for zeros, NaN and infinities. The same bits on every execution. Throws RequestError where shapes
 /// disagree.
 template <class In>
@@ -25,7 +25,7 @@ void quantize_rows(Host, TokensView<In> in, ScaledTokensView out) {
       float largest = 0;
 #pragma omp simd reduction(max : largest)
       for (index_t i = 0; i < in.width; ++i) largest = LargerMagnitude{}(largest, float(source[i]));
-      const RowScale scale = RowScale::of(largest);
+      const Fp8Scale scale = Fp8Scale::of(largest);
       out.scale(batch, token) = scale.scale;
 #pragma omp simd
       for (index_t i = 0; i < in.width; ++i) round_into(target[i], scale(float(source[i])));

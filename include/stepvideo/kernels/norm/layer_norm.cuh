@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks)
 #pragma unroll
       for (int e = 0; e < vector; ++e) largest = LargerMagnitudeOfLane{}(largest, x[p][e]);
     });
-    const RowScale scale = RowScale::of(reduce(largest, LargerMagnitudeOfLane{}));
+    const Fp8Scale scale = Fp8Scale::of(reduce(largest, LargerMagnitudeOfLane{}));
     if (threadIdx.x == 0) params.out.scale(batch, token) = scale.scale;
     for_each_pack([&](int p, PackColumn column) {
 #pragma unroll
@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(Policy::threads) layer_norm_loop_kernel(LayerN
   if constexpr (detail::is_scaled<typename Policy::Out>) {
     float largest = 0;
     for_each_column([&](PackColumn column) { largest = LargerMagnitudeOfLane{}(largest, value(column)); });
-    const RowScale scale = RowScale::of(reduce(largest, LargerMagnitudeOfLane{}));
+    const Fp8Scale scale = Fp8Scale::of(reduce(largest, LargerMagnitudeOfLane{}));
     if (threadIdx.x == 0) params.out.scale(batch, token) = scale.scale;
     for_each_column([&](PackColumn column) {
       detail::store_rounded<1>(params.out.values, batch, token, column, {scale(value(column))});

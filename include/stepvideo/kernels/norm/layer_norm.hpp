@@ -7,10 +7,10 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
-#include <stepvideo/kernels/tile/row_scale.hpp>
 
 namespace stepvideo {
 
@@ -102,7 +102,7 @@ void store_row(ScaledTokensView out, index_t batch, index_t token, const Row& ro
   float largest = 0;
 #pragma omp simd reduction(max : largest)
   for (index_t i = 0; i < out.values.width; ++i) largest = LargerMagnitude{}(largest, row(i));
-  const RowScale scale = RowScale::of(largest);
+  const Fp8Scale scale = Fp8Scale::of(largest);
   out.scale(batch, token) = scale.scale;
 #pragma omp simd
   for (index_t i = 0; i < out.values.width; ++i) round_into(target[i], scale(row(i)));

@@ -167,7 +167,7 @@ void quantize_block(HeadsView<const T> in, VectorView<const T> weight, float eps
     make_row(in.row(batch, token, head), weight, epsilon, table, token, rotation, row);
     for (index_t i = 0; i < in.dim; ++i) largest = std::max(largest, std::fabs(row[i]));
   }
-  const auto [scale, inverse] = BlockScale::of(largest);
+  const auto [scale, inverse] = Fp8Scale::of(largest);
   out.scale(batch, block, head) = scale;
   for (index_t token = first; token < last; ++token) {
     make_row(in.row(batch, token, head), weight, epsilon, table, token, rotation, row);

@@ -170,7 +170,7 @@ __global__ void __launch_bounds__(Policy::threads)
   float largest[] = {0};
   for_each_row([&](index_t, index_t, float value) { largest[0] = fmaxf(largest[0], fabsf(value)); });
   BlockReduce{block_storage}(largest, ::cuda::maximum<>{});
-  const auto [scale, inverse] = BlockScale::of(largest[0]);
+  const auto [scale, inverse] = Fp8Scale::of(largest[0]);
   if (threadIdx.x == 0) to.scale(tile.batch, tile.first_token / Policy::tokens, tile.head) = scale;
   for_each_row([&](index_t token, index_t i, float value) {
     to.values.row(tile.batch, token, tile.head)[i] = fp8_e4m3(value * inverse);

@@ -207,8 +207,8 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
       if (first + r * rows_apart < tokens) magnitude = fmaxf(magnitude, of_row);
     }
     magnitude = largest(magnitude) * factor;
-    if (threadIdx.x == 0) to.scale(batch, first_block + i, head) = BlockScale::of(magnitude).scale;
-    const float inverse = BlockScale::of(magnitude).inverse * factor;
+    if (threadIdx.x == 0) to.scale(batch, first_block + i, head) = Fp8Scale::of(magnitude).scale;
+    const float inverse = Fp8Scale::of(magnitude).inverse * factor;
 #pragma unroll
     for (int r = 0; r < Policy::rows; ++r) {
       if (first + r * rows_apart >= tokens) continue;

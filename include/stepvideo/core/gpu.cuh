@@ -1,0 +1,109 @@
+// One owner for a GPU: its ordinal, its streams and what orders them.
+#pragma once
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <string>
+
+#include <cuda_runtime_api.h>
+
+#include <stepvideo/core/check.cuh>
+#include <stepvideo/core/execution.hpp>
+
+namespace stepvideo {
+
+/// A GPU of this process, with a stream each for computing, for copies to and from the host, and for exchange with
+/// other GPUs. Buffers made on its streams lie in a memory pool of its own, which keeps what is freed for the next
+/// buffer; they must end before the Gpu does, and the program stops with a sentence where one does not: its memory
+/// would be freed on a stream that is gone. A thread that launches kernels calls bind() first.
+class Gpu {
+ public:
+  /// Makes GPU `ordinal` the calling thread's. Throws RequestError where there is none, Error as CUDA does.
+  explicit Gpu(int ordinal) : ordinal_(ordinal) {
+    int count = 0;
+    check(cudaGetDeviceCount(&count));
+    require(ordinal >= 0 && ordinal < count, [&] {
+      return "GPU " + std::to_string(ordinal) + " was asked for and this process sees " + std::to_string(count) +
+             "; the first is 0";
+    });
+    bind();
+    cudaMemPoolProps properties{};
+    properties.allocType = cudaMemAllocationTypePinned;
+    properties.location = {.type = cudaMemLocationTypeDevice, .id = ordinal};
+    check(cudaDeviceGetMemPool(&previous_pool_, ordinal));
+    check(cudaMemPoolCreate(&pool_, &properties));
+    try {
+      std::uint64_t all = std::numeric_limits<std::uint64_t>::max();
+      check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &all));
+      for (cudaStream_t* const stream : {&compute_, &copies_, &exchange_})
+        check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking));
+      check(cudaEventCreateWithFlags(&order_, cudaEventDisableTiming));
+      check(cudaDeviceSetMemPool(ordinal, pool_));
+    } catch (...) {
+      destroy();
+      throw;
+    }
+  }
+  Gpu(const Gpu&) = delete;
+  Gpu& operator=(const Gpu&) = delete;
+  ~Gpu() {
+    for (const cudaStream_t stream : {compute_, copies_, exchange_}) cudaStreamSynchronize(stream);
+    if (const std::uint64_t bytes = used_bytes(); bytes > 0) {
+      std::fprintf(stderr, "stepvideo: GPU %d ends while buffers of %llu bytes on its streams live\n", ordinal_,
+                   static_cast<unsigned long long>(bytes));
+      std::abort();
+    }
+    cudaDeviceSetMemPool(ordinal_, previous_pool_);
+    destroy();
+  }
+
+  int ordinal() const { return ordinal_; }
+  /// Makes this GPU the calling thread's current one.
+  void bind() const { check(cudaSetDevice(ordinal_)); }
+
+  Device compute() const { return {compute_, matmuls_}; }
+  Device copies() const { return {copies_}; }
+  Device exchange() const { return {exchange_}; }
+  /// The plans that linear() finds in compute() from now on; they must outlive its calls.
+  void use(MatmulPlans& plans) { matmuls_ = &plans; }
+
+  /// What `then` is given from now on waits for what `first` was given so far; the host does not wait.
+  void order(Device first, Device then) const {
+    check(cudaEventRecord(order_, first.stream));
+    check(cudaStreamWaitEvent(then.stream, order_));
+  }
+
+  /// Bytes in buffers now, and at most since reset_peak().
+  std::uint64_t used_bytes() const { return attribute(cudaMemPoolAttrUsedMemCurrent); }
+  std::uint64_t peak_bytes() const { return attribute(cudaMemPoolAttrUsedMemHigh); }
+  void reset_peak() const {
+    std::uint64_t zero = 0;
+    check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrUsedMemHigh, &zero));
+  }
+  /// Gives the memory that freed buffers left in the pool back to the system, once the streams have run dry.
+  void release_unused() const {
+    for (const cudaStream_t stream : {compute_, copies_, exchange_}) check(cudaStreamSynchronize(stream));
+    check(cudaMemPoolTrimTo(pool_, 0));
+  }
+
+ private:
+  std::uint64_t attribute(cudaMemPoolAttr which) const {
+    std::uint64_t value = 0;
+    return cudaMemPoolGetAttribute(pool_, which, &value) == cudaSuccess ? value : 0;
+  }
+  void destroy() noexcept {
+    if (order_ != nullptr) cudaEventDestroy(order_);
+    for (const cudaStream_t stream : {compute_, copies_, exchange_})
+      if (stream != nullptr) cudaStreamDestroy(stream);
+    cudaMemPoolDestroy(pool_);
+  }
+
+  int ordinal_;
+  cudaMemPool_t pool_ = nullptr, previous_pool_ = nullptr;
+  cudaStream_t compute_ = nullptr, copies_ = nullptr, exchange_ = nullptr;
+  cudaEvent_t order_ = nullptr;
+  MatmulPlans* matmuls_ = nullptr;
+};
+
+}  // namespace stepvideo
