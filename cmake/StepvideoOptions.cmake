@@ -45,8 +45,12 @@ if(STEPVIDEO_NATIVE)
 endif()
 
 if(STEPVIDEO_CUDA)
+  # What every CUDA program here holds code for, written as CMake's CUDA_ARCHITECTURES: 90a-real is machine code, 80-virtual is
+  # PTX, which the driver of any newer GPU translates. Hopper's own code and one portable form keep a build of everything short;
+  # the preset `package` names them all. Hopper is 90a: plain 90 lacks the instructions its kernels are made of.
+  set(STEPVIDEO_CUDA_ARCHITECTURES "90a-real;80-virtual" CACHE STRING "GPUs that CUDA programs are compiled for")
+  set(CMAKE_CUDA_ARCHITECTURES ${STEPVIDEO_CUDA_ARCHITECTURES})
   enable_language(CUDA)
-  set(CMAKE_CUDA_ARCHITECTURES OFF)  # each target names its code with -gencode
 endif()
 
 find_package(OpenMP REQUIRED COMPONENTS CXX GLOBAL)
