@@ -54,6 +54,7 @@
 #include <stepvideo/kernels/tile/exp.hpp>
 #include <stepvideo/kernels/tile/grid_runs.hpp>
 #include <stepvideo/kernels/tile/hadamard.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/moments.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
 #include <stepvideo/kernels/tile/rms_row.hpp>

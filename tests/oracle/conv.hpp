@@ -1,6 +1,7 @@
 // Convolution as its formula says, in double: the padded input exists, and every tap is a multiplication.
 #pragma once
 #include <array>
+#include <cmath>
 #include <vector>
 
 #include <stepvideo/core/view.hpp>
@@ -22,6 +23,18 @@ struct Video {
     return values[static_cast<std::size_t>(((f * height + y) * width + x) * channels + c)];
   }
 };
+
+/// The absolute values: the formula of these is the sum of the absolute values of the terms.
+inline Video magnitudes(Video of) {
+  for (double& value : of.values) value = std::abs(value);
+  return of;
+}
+template <class Values>
+std::vector<double> magnitudes(const Values& of) {
+  std::vector<double> result;
+  for (const auto& value : of) result.push_back(std::abs(double(value)));
+  return result;
+}
 
 /// The video with zeros around it: {before, after} for frames, rows and columns.
 inline Video pad(Video in, std::array<index_t, 2> frames, std::array<index_t, 2> rows,

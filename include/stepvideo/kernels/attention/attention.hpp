@@ -11,6 +11,7 @@
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/attention/host_attention.hpp>
 #include <stepvideo/kernels/attention/mask.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
 
 namespace stepvideo {
@@ -55,6 +56,10 @@ void require_attention_shapes(HeadsView<const T> queries, HeadsView<const T> key
   });
 }
 
+}  // namespace stepvideo
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
+
 /// out = softmax(scale queries keys^T + the mask's bias) values, over the keys that `mask` shows each query,
 /// in float32. queries and out (batch, query tokens, query heads, dim), keys and values (batch, key tokens,
 /// key heads, dim): query head h attends with key head h / (query heads / key heads). Any strides, any
@@ -91,4 +96,4 @@ void attention(Host, std::type_identity_t<HeadsView<const T>> queries,
       }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

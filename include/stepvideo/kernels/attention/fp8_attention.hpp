@@ -10,8 +10,9 @@
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/attention/quantize_attention.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// What fp8_attention requires of quantised operands, on any execution. Throws RequestError naming the view
 /// that disagrees.
@@ -196,4 +197,4 @@ void fp8_attention(E execution, std::type_identity_t<HeadsView<const T>> queries
                 QuantizedValues<const fp8_e4m3>(operands.values), mask, out, options);
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

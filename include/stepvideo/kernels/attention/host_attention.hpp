@@ -10,13 +10,16 @@
 #include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/attention/softmax_state.hpp>
 #include <stepvideo/kernels/tile/exp.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
 
 /// The widest head the host attends with; it bounds the tiles on the stack, 0.8 MB a thread.
 inline constexpr index_t host_attention_max_dim = 512;
 
-namespace attention_detail {
+}  // namespace stepvideo
+
+namespace stepvideo::attention_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Tokens of a tile. 96 queries are two register tiles; a key tile of 64 x 64 floats is a third of L1.
 struct TilePolicy {
@@ -196,5 +199,4 @@ class QueryTile {
   alignas(64) float scores_[TilePolicy::keys * TilePolicy::queries];  // (keys, lanes)
 };
 
-}  // namespace attention_detail
-}  // namespace stepvideo
+}  // namespace stepvideo::attention_detail::inline STEPVIDEO_INSTRUCTION_SET

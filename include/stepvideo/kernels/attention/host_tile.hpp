@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>
 
 // nvcc's front end does not know the host compiler's unroll pragmas and passes them on.
@@ -12,7 +13,7 @@
 #pragma nv_diag_suppress 1675
 #endif
 
-namespace stepvideo::attention_detail {
+namespace stepvideo::attention_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Accumulators are `rows` x `vectors` registers; a register in four is left for operands.
 struct RegisterTile {
@@ -89,7 +90,7 @@ struct Square {
   }
 };
 
-}  // namespace stepvideo::attention_detail
+}  // namespace stepvideo::attention_detail::inline STEPVIDEO_INSTRUCTION_SET
 
 #ifdef __CUDACC__
 #pragma nv_diagnostic pop

@@ -10,8 +10,9 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/attention/softmax_state.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// What merge_attention requires, on any execution.
 template <class T>
@@ -56,4 +57,4 @@ void merge_attention(Host, std::type_identity_t<HeadsView<const T>> other,
       }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

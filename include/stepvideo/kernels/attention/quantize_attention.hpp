@@ -16,6 +16,7 @@
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/core/workspace.hpp>
 #include <stepvideo/kernels/tile/hadamard.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
 
@@ -161,7 +162,9 @@ std::size_t channel_extents_workspace(Host, HeadsView<const T>) {
   return 0;
 }
 
-namespace quantize_detail {
+}  // namespace stepvideo
+
+namespace stepvideo::quantize_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Sums in runs of 64 tokens, so that the rounding error does not grow with their number.
 template <class T>
@@ -178,7 +181,9 @@ void add_channels(HeadsView<const T> in, index_t batch, index_t head, index_t vi
   }
 }
 
-}  // namespace quantize_detail
+}  // namespace stepvideo::quantize_detail::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// means.row(b, 0, h) = the mean of a head's visible rows, zero where it is small (ChannelExtent::center), in
 /// float32. in (batch, tokens, heads, dim), means (batch, 1, heads, dim). Throws RequestError where shapes
@@ -256,4 +261,4 @@ void quantize_values(Host, std::type_identity_t<HeadsView<const T>> in, const Qu
     }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

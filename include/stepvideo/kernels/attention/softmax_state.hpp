@@ -5,8 +5,9 @@
 #include <limits>
 
 #include <stepvideo/kernels/tile/exp.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// The largest score so far, and the sum of exp(score - max). Partial results are weighted sums relative to
 /// the same max (Milakov and Gimelshein, "Online normalizer calculation for softmax").
@@ -56,4 +57,4 @@ constexpr MergeFactors merge(SoftmaxState& into, const SoftmaxState& other) {
   return {factor, other_factor};
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -11,8 +11,9 @@
 #include <stepvideo/kernels/conv/conv_weight.hpp>
 #include <stepvideo/kernels/conv/implicit_gemm.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out = epilogue(conv(in) + bias): (frames, height, width, in channels) to (frames', height', width', out
 /// channels). Kernel 3: two zero frames in front, padding 1 in space; kernel 1: neither. Stride 1 or 2 on all
@@ -43,4 +44,4 @@ void conv2d(Host, VideoView<In> in, ConvWeight<T> weight, std::type_identity_t<V
   detail::convolve(geometry, VideoView<const In>(in), weight, bias, out, epilogue);
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -8,8 +8,9 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/conv/conv_shape.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out[.., c] = in[.., c / r] with r = out channels / in channels. Same frames, height, width; the epilogue
 /// sees (pixels, channels) of out. Throws RequestError where shapes disagree.
@@ -57,4 +58,4 @@ void average_channels(Host, VideoView<In> in, VideoView<Out> out, const E& epilo
   }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

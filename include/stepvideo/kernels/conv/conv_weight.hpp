@@ -9,8 +9,9 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/kernels/conv/conv_shape.hpp>
 #include <stepvideo/kernels/tile/conv_tile.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// A packed weight, as pack_conv_weight left it.
 template <class T>
@@ -78,4 +79,4 @@ void pack_conv_weight(Host, std::type_identity_t<VectorView<const T>> weight, co
   }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

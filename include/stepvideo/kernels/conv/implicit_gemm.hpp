@@ -11,8 +11,9 @@
 #include <stepvideo/kernels/conv/conv_weight.hpp>
 #include <stepvideo/kernels/tile/conv_tile.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo::detail {
+namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Work of one thread at a time: `run_pixels` of an output row by `group_channels` output channels.
 struct ConvRunPolicy {
@@ -211,4 +212,4 @@ void convolve(const ConvGeometry& geometry, VideoView<const In> in, const ConvWe
         }
 }
 
-}  // namespace stepvideo::detail
+}  // namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET

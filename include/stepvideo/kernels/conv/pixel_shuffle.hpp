@@ -8,8 +8,9 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/conv/conv_shape.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out[2t + i - dropped, 2y + j, 2x + k, c] = in[t, y, x, (8c + 4i + 2j + k) / repeat]: each channel repeated
 /// `repeat` times, then shuffled, then the first `dropped_frames` left out. in (frames, height, width,
@@ -77,4 +78,4 @@ void pixel_unshuffle3d(Host, VideoView<In> in, index_t mean, index_t front_frame
       }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -10,8 +10,9 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/conv/conv_shape.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out[t, y, x] = in[t / r, y / s, x / s], with r and s the ratios of out's frames and rows to in's. (frames,
 /// height, width, channels). Throws RequestError where out is not such a multiple of in.
@@ -32,4 +33,4 @@ void upsample_nearest(Host, std::type_identity_t<VideoView<const T>> in, VideoVi
         std::copy_n(in.pixel(frame / frames, y / space, x / space), in.channels, out.pixel(frame, y, x));
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -10,8 +10,9 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/tile/activation.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out = To(function(float(in))), (batch, tokens, width). Throws RequestError unless the shapes are the same.
 template <Element From, Element To, class Function = Identity>
@@ -30,4 +31,4 @@ void convert(Host, TokensView<const From> in, TokensView<To> out, Function funct
     }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

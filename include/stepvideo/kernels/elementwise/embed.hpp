@@ -10,6 +10,7 @@
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
 
@@ -37,6 +38,10 @@ void require_embedding_shapes(MatrixView<const std::int32_t> ids, const Embeddin
           });
 }
 
+}  // namespace stepvideo
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
+
 /// out (batch, tokens, width) = words[id] + positions[token] + everywhere, summed in float32. Throws
 /// RequestError where shapes disagree or an id is outside the vocabulary.
 template <Element T>
@@ -63,4 +68,4 @@ void embed(Host, MatrixView<const std::int32_t> ids, std::type_identity_t<const 
     }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -9,6 +9,7 @@
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
 
@@ -23,6 +24,10 @@ void require_latent_tokens(const LatentsView<L>& latents, const TokensView<T>& t
                    std::to_string(latents.channels) + " channels do not fit tokens " + shape_text(tokens);
           });
 }
+
+}  // namespace stepvideo
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// tokens (batch, frames x height x width, channels) = latents, column fastest.
 template <Element T>
@@ -57,4 +62,4 @@ void tokens_to_latents(Host, TokensView<const T> tokens, LatentsView<float> late
       }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

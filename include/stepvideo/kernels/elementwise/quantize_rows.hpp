@@ -7,8 +7,9 @@
 #include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out.values = fp8(in / scale), scale = max(|row|) / 448: (batch, tokens, width), any strides; see Fp8Scale
 /// for zeros, NaN and infinities. The same bits on every execution. Throws RequestError where shapes
@@ -32,4 +33,4 @@ void quantize_rows(Host, TokensView<In> in, ScaledTokensView out) {
     }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

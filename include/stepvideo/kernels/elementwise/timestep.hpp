@@ -9,6 +9,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
 
@@ -20,6 +21,10 @@ void require_timestep_shapes(VectorView<const float> times, MatrixView<T> out) {
            " times; it needs a row for each and even columns";
   });
 }
+
+}  // namespace stepvideo
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out (batch, channels) = [cos(1000 t w_i), sin(1000 t w_i)], w_i = 10000^(-i / (channels / 2)), for t in
 /// [0, 1] (the sinusoids of Ho et al., "Denoising Diffusion Probabilistic Models", cosines first). Throws
@@ -65,4 +70,4 @@ void add_table(Host, std::type_identity_t<MatrixView<const T>> in, MatrixView<co
     }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

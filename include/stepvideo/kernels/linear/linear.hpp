@@ -12,6 +12,7 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
 #include <stepvideo/kernels/tile/sgemm.hpp>
 
@@ -51,7 +52,9 @@ void require_linear_shapes(MatrixView<const T> in, MatrixView<const T> weight, c
   epilogue.require_fits(out.rows, out.columns);
 }
 
-namespace linear_detail {
+}  // namespace stepvideo
+
+namespace stepvideo::linear_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 template <class T>
 void to_float(MatrixView<const T> in, float* out) {
@@ -117,7 +120,9 @@ void linear_tile(MatrixView<const T> in, MatrixView<const T> weight, const E& ep
   }
 }
 
-}  // namespace linear_detail
+}  // namespace stepvideo::linear_detail::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out = epilogue(in weight^T): in (rows, depth), weight (columns, depth) as checkpoints store it, out (rows,
 /// columns). Products are summed in float32 and rounded to out's element once, after the epilogue. `out` must
@@ -143,4 +148,4 @@ void linear(Host, MatrixView<In> in, std::type_identity_t<MatrixView<const T>> w
                                     out);
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -7,6 +7,7 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/norm/gated_residual.hpp>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
 
@@ -21,7 +22,9 @@ void require_gated_layer_norm_shapes(TokensView<Delta> delta, MatrixView<const f
   require_layer_norm_terms(name, stream.batch, stream.width, terms);
 }
 
-namespace detail {
+}  // namespace stepvideo
+
+namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 template <class Delta, class Stream, class T, class Out>
 void gated_layer_norm_rows(TokensView<Delta> delta, MatrixView<const float> gate, TokensView<Stream> stream,
@@ -35,7 +38,9 @@ void gated_layer_norm_rows(TokensView<Delta> delta, MatrixView<const float> gate
     }
 }
 
-}  // namespace detail
+}  // namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// stream += gate * delta, then out = layer_norm(stream): what gated_residual and layer_norm do, with the
 /// stream read and written once. delta, stream and out are (batch, tokens, width), any strides; the gate
@@ -61,4 +66,4 @@ void gated_residual_layer_norm(Host, TokensView<Delta> delta, MatrixView<const f
   detail::gated_layer_norm_rows(delta, gate, stream, terms, epsilon, out);
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

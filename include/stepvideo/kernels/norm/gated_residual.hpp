@@ -9,6 +9,7 @@
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
 
@@ -40,7 +41,9 @@ void require_gated_residual_shapes(TokensView<Delta> delta, MatrixView<const flo
           });
 }
 
-namespace detail {
+}  // namespace stepvideo
+
+namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// A row of the stream, with gate * delta added; without gates, delta.
 template <class Delta, class Stream>
@@ -50,7 +53,9 @@ void add_gated(const Delta* delta, const float* gates, Stream* row, index_t widt
     round_into(row[i], float(row[i]) + (gates == nullptr ? 1.0f : gates[i]) * float(delta[i]));
 }
 
-}  // namespace detail
+}  // namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// stream += gate * delta, out = T(stream): a residual whose next reader takes rows of T, a matrix product
 /// say, and not a norm's. delta, stream and out are (batch, tokens, width), any strides; the gate is (batch,
@@ -75,4 +80,4 @@ void gated_residual(Host, TokensView<Delta> delta, MatrixView<const float> gate,
     }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -12,6 +12,7 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/workspace.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/moments.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>
 
@@ -48,7 +49,9 @@ void require_group_norm_shapes(const VideoView<In>& in, index_t weight, index_t 
           [] { return "group_norm: in and out have different shapes; they must have the same"; });
 }
 
-namespace detail {
+}  // namespace stepvideo
+
+namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Merges the moments of `pixels` rows of `channels` elements into those of the groups.
 template <class T>
@@ -112,7 +115,9 @@ void scale_pixels(const VideoView<In>& in, index_t first, index_t pixels, bool i
   }
 }
 
-}  // namespace detail
+}  // namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Bytes of workspace that group_norm asks for: none on the host.
 template <class In>
@@ -139,4 +144,4 @@ void group_norm(Host, VideoView<In> in, VectorView<Weight> weight, VectorView<We
   }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -11,6 +11,7 @@
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
 
@@ -53,7 +54,9 @@ void require_norm_result_fits(const char* kernel, TokensView<In> in, ScaledToken
   require_scaled_tokens_fit(kernel, in, out);
 }
 
-namespace detail {
+}  // namespace stepvideo
+
+namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// A row's normalised value at a column, with its terms.
 template <class In, class T>
@@ -116,7 +119,9 @@ void layer_norm_rows(TokensView<In> in, const LayerNormTerms<T>& terms, float ep
       store_row(out, batch, token, NormalisedRow(in.row(batch, token), in.width, batch, terms, epsilon));
 }
 
-}  // namespace detail
+}  // namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// n = (in - mean) / sqrt(variance + epsilon) over the width, then the terms: float32 inside, rounded to
 /// out's element once. (batch, tokens, width), any strides; in may be out itself, but must not overlap it
@@ -141,4 +146,4 @@ void layer_norm(Host, TokensView<In> in, const LayerNormTerms<T>& terms, float e
   detail::layer_norm_rows(in, terms, epsilon, out);
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -8,6 +8,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/rms_row.hpp>
 
 namespace stepvideo {
@@ -25,6 +26,10 @@ void require_rms_norm_shapes(HeadsView<const T> in, VectorView<const T> weight, 
                    "; they must have the same shape";
           });
 }
+
+}  // namespace stepvideo
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out = T(in / sqrt(mean(in^2) + epsilon)) * weight over each run of `dim` channels: float32 inside, rounded
 /// to T, then multiplied by the weight, as the release's RMSNorm does. (batch, tokens, heads, dim), any
@@ -51,4 +56,4 @@ void rms_norm(E execution, std::type_identity_t<MatrixView<const T>> in,
            epsilon, HeadsView<T>{out.data, 1, out.rows, 1, out.columns, 0, out.row_stride, 0});
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -14,6 +14,7 @@
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/rope/rope.hpp>
 #include <stepvideo/kernels/tile/hadamard.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/rms_row.hpp>
 
 namespace stepvideo {
@@ -112,6 +113,10 @@ void require_qk_norm_rope_shapes(HeadsView<const T> packed, const QkNorm<T>& nor
   });
 }
 
+}  // namespace stepvideo
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
+
 /// queries and keys = rope3d(rms_norm(q and k of packed)), values = v of packed. `packed` is (batch, tokens,
 /// heads, [q | k | v] dim), any strides; results may take the place of their own inputs and must not overlap
 /// them otherwise. Rounds to T where rms_norm and rope3d would, so results are theirs. Throws RequestError
@@ -138,7 +143,9 @@ void qk_norm_rope(Host, std::type_identity_t<HeadsView<const T>> packed, const Q
   }
 }
 
-namespace rope_detail {
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo::rope_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// One row as fp8 quantises it: normed as T and turned in float32; a rotation takes the turned row as T,
 /// which is what the GPU's matrix units take.
@@ -176,7 +183,9 @@ void quantize_block(HeadsView<const T> in, VectorView<const T> weight, float eps
   }
 }
 
-}  // namespace rope_detail
+}  // namespace stepvideo::rope_detail::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// The same queries and keys, rotated if asked, in fp8 with a scale for each head and block of tokens. The
 /// results must not overlap `packed`.
@@ -196,4 +205,4 @@ void qk_norm_rope(Host, std::type_identity_t<HeadsView<const T>> packed, const Q
   }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

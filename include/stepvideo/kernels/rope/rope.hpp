@@ -9,6 +9,7 @@
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/rope/rope_table.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
 
@@ -40,7 +41,9 @@ struct RopePosition {
   }
 };
 
-namespace rope_detail {
+}  // namespace stepvideo
+
+namespace stepvideo::rope_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// (a, b) -> (a cos - b sin, b cos + a sin) for the pairs (i, i + pairs).
 template <class T>
@@ -63,7 +66,9 @@ void turn_head(T* channels, const RopeTableView& table, const RopePosition& posi
   turn(channels, table.column, position.column);
 }
 
-}  // namespace rope_detail
+}  // namespace stepvideo::rope_detail::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Turns (batch, tokens, heads, dim) in place, in float32. Tokens are in the order (frame, row, column),
 /// column fastest. Throws RequestError when the table is for another head dimension or has too few tokens.
@@ -79,4 +84,4 @@ void rope3d(Host, HeadsView<T> heads, const RopeTableView& table) {
     }
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -5,6 +5,7 @@
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
 
@@ -17,6 +18,10 @@ inline void require_guided_step_sizes(VectorView<const float> prompted, VectorVi
   });
 }
 
+}  // namespace stepvideo
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
+
 /// latents += step_size (u + scale (c - u)), with c and u the velocities for the prompt and the negative
 /// prompt. All three have the same size; throws RequestError when they do not.
 inline void guided_step(Host, VectorView<const float> prompted, VectorView<const float> negative, float scale,
@@ -27,4 +32,4 @@ inline void guided_step(Host, VectorView<const float> prompted, VectorView<const
     latents[i] += step_size * (negative[i] + scale * (prompted[i] - negative[i]));
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -5,8 +5,9 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/philox.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out[i] = unit_normal(seed, first + i). `first` lets a rank fill its share of a larger tensor.
 inline void fill_unit_normal(Host, std::uint64_t seed, std::uint64_t first, VectorView<float> out) {
@@ -14,4 +15,4 @@ inline void fill_unit_normal(Host, std::uint64_t seed, std::uint64_t first, Vect
   for (index_t i = 0; i < out.size; ++i) out[i] = unit_normal(seed, first + static_cast<std::uint64_t>(i));
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

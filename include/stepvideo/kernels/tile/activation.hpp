@@ -3,8 +3,9 @@
 #include <cmath>
 
 #include <stepvideo/kernels/tile/exp.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 struct Identity {
   constexpr float operator()(float x) const { return x; }
@@ -25,4 +26,4 @@ struct GeluErf {
   float operator()(float x) const { return 0.5f * x * (1.0f + std::erf(0.707106781f * x)); }
 };
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -1,6 +1,7 @@
 // The register tile of a convolution on the host: a run of output pixels by a few vectors of output channels.
 #pragma once
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>
 
 // nvcc's front end does not know the host compiler's unroll pragmas and passes them on.
@@ -9,7 +10,7 @@
 #pragma nv_diag_suppress 1675
 #endif
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Sizes of the host convolution's tiles, for the CPU this is compiled for.
 struct ConvTilePolicy {
@@ -65,7 +66,7 @@ void accumulate_conv_tile(const ConvRows<T>& rows, int taps, int channels, float
     for (int v = 0; v < vectors; ++v) store_floats(sums + p * sums_stride + v * simd_floats, tile[p][v]);
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
 
 #ifdef __CUDACC__
 #pragma nv_diagnostic pop

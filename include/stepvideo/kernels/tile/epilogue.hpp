@@ -10,8 +10,9 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/tile/activation.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Maps one product to one result. require_fits() throws RequestError unless it can serve a (rows, columns)
 /// result.
@@ -55,7 +56,8 @@ struct Bias {
 /// function(y)
 template <class Function>
 struct Activate {
-  Function function{};  // not [[no_unique_address]]: nvcc lays that out differently on the host and on the GPU
+  Function
+      function{};  // not [[no_unique_address]]: nvcc lays that out differently on the host and on the GPU
 
   constexpr auto row(index_t) const {
     return [f = function](float y, index_t) { return f(y); };
@@ -137,4 +139,4 @@ constexpr auto chain(First first, Rest... rest) {
   return Chain<First, decltype(chain(rest...))>{first, chain(rest...)};
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

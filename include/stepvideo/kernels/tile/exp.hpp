@@ -3,7 +3,9 @@
 #include <bit>
 #include <cstdint>
 
-namespace stepvideo {
+#include <stepvideo/kernels/tile/instruction_set.hpp>
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// e^x in float32, with a relative error below 2e-7. Arguments below -87.33 give the smallest normal float
 /// (1.2e-38) and arguments above 88.37 give 2.4e38: never zero, never infinity. NaN stays NaN. On the GPU,
@@ -46,4 +48,4 @@ constexpr float fast_divide(float numerator, float denominator) {
 #endif
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -5,8 +5,9 @@
 #include <cmath>
 
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Lengths that have one.
 constexpr bool has_hadamard(index_t size) {
@@ -29,4 +30,4 @@ inline void hadamard(float* row, index_t size) {
   for (index_t i = 0; i < size; ++i) row[i] *= norm;
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -1,9 +1,10 @@
 // Means and variances that are computed in pieces and merged.
 #pragma once
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Count, mean and summed squared deviations of a set of numbers (Chan, Golub and LeVeque, 1983: merging two
 /// sets loses nothing to cancellation).
@@ -52,4 +53,4 @@ ColumnMoments column_moments(const T* first, index_t rows, index_t row_stride, i
   return {origin, offset, deviations};
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -5,8 +5,9 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// target = T(source / sqrt(mean(source^2) + epsilon)) * weight over `dim` channels: float32 inside, rounded
 /// to T, then multiplied by the weight. The target may be the source.
@@ -21,4 +22,4 @@ void rms_norm_row(const T* source, const T* weight, index_t dim, float epsilon, 
     round_into(target[i], float(T(float(source[i]) * scale)) * float(weight[i]));
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -3,8 +3,9 @@
 #include <cblas.h>
 
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Makes OpenBLAS run every call on the thread that calls it, for the whole process from the first kernel on:
 /// the kernels cut their work into tiles themselves, and a tile's result must not depend on a thread count.
@@ -23,4 +24,4 @@ inline void sgemm_tile(MatrixView<const float> a, MatrixView<const float> b, flo
               static_cast<blasint>(out.row_stride));
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

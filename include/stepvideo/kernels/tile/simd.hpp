@@ -6,8 +6,9 @@
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo {
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Floats in one vector register of the CPU this is compiled for, and how many registers it has.
 #if defined(__AVX512F__)
@@ -38,4 +39,4 @@ inline void store_floats(float* target, FloatVector values) {
   std::memcpy(target, &values, sizeof(values));
 }
 
-}  // namespace stepvideo
+}  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
