@@ -15,12 +15,10 @@ constexpr sv::Topology gpus{.guidance = 2, .ulysses = 5};
 #endif
 
 int main() {
-  using Mesh = sv::Mesh<gpus, static_cast<int>(gpus.ranks())>;
   using Shards = sv::HeadShards<heads, gpus>;
   for (int rank = 0; rank < gpus.ranks(); ++rank) {
-    const sv::MeshCoordinates at = Mesh::coordinates(rank);
-    const sv::Shard shard = Shards::of(at.tensor * gpus.ulysses + at.ulysses);
-    std::printf("rank %d: guidance %d, heads %lld to %lld\n", rank, at.guidance, shard.first,
-                shard.first + shard.count - 1);
+    const sv::Shard shard = Shards::of(rank);
+    std::printf("rank %d: guidance %d, heads %lld to %lld\n", rank, Shards::mesh.at(rank).guidance,
+                shard.first, shard.end() - 1);
   }
 }

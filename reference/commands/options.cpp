@@ -55,6 +55,8 @@ std::optional<std::string> nearest_word(std::string_view word, const std::vector
 
 Topology parse_topology(std::string_view text) {
   Topology topology;
+  constexpr std::pair<std::string_view, Sharding> shardings[] = {{"sharding=even", Sharding::even},
+                                                                 {"sharding=uneven", Sharding::uneven}};
   const auto degree_of = [&](std::string_view name) -> int* {
     if (name == "guidance") return &topology.guidance;
     if (name == "tensor") return &topology.tensor;
@@ -69,6 +71,11 @@ Topology parse_topology(std::string_view text) {
     const auto part = rest->substr(0, comma);
     rest = comma == part.npos ? std::nullopt : std::optional(rest->substr(comma + 1));
     const auto equals = part.find('=');
+    const auto sharding = std::ranges::find(shardings, part, &std::pair<std::string_view, Sharding>::first);
+    if (sharding != std::end(shardings) && seen.insert("sharding").second) {
+      topology.sharding = sharding->second;
+      continue;
+    }
     int* const degree = equals == part.npos ? nullptr : degree_of(part.substr(0, equals));
     const auto digits = equals == part.npos ? std::string_view{} : part.substr(equals + 1);
     const auto [end, error] = degree != nullptr
@@ -79,8 +86,7 @@ Topology parse_topology(std::string_view text) {
             [&] {
               return fmt::format(
                   "--topology: '{}' cannot be read; write guidance=G,tensor=T,ulysses=U,ring=R, each once, "
-                  "with whole "
-                  "numbers from 1 to {}",
+                  "with whole numbers from 1 to {}, and sharding=uneven where shards may differ",
                   part, largest_degree);
             });
   }
@@ -102,7 +108,8 @@ FlagParser& FlagParser::common_without_model() {
   flag("device", device_, "auto, cpu or cuda [auto]");
   flag("precision", precision_, "fp32 or bf16 [fp32 on the CPU]");
   flag("gpus", gpus_, "ranks to run on; this version runs on 1 [1]");
-  flag("topology", topology_, "guidance=G,tensor=T,ulysses=U,ring=R; the product is --gpus");
+  flag("topology", topology_,
+       "guidance=G,tensor=T,ulysses=U,ring=R[,sharding=uneven]; the product is --gpus");
   flag("log-file", common_.log_file, "write events there, one JSON object a line");
   return toggle("quiet", common_.is_quiet, "print nothing but errors");
 }

@@ -90,7 +90,8 @@ class FlagParser {
   std::optional<std::string> topology_;
 };
 
-/// "guidance=2,tensor=1,ulysses=2,ring=1"; parts left out are 1. Throws RequestError naming --topology.
+/// "guidance=2,tensor=1,ulysses=5,ring=1,sharding=uneven", as to_string() writes it; degrees left out are 1,
+/// shards even. Throws RequestError naming --topology.
 Topology parse_topology(std::string_view text);
 
 /// The candidate nearest to `word` by edit distance, or nothing when none is near.

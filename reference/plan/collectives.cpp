@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <stepvideo/comm/mesh.hpp>
+
 namespace stepvideo::plan {
 namespace {
 
@@ -9,11 +11,11 @@ constexpr double float_bytes = 4;
 
 class CollectiveList {
  public:
-  explicit CollectiveList(const Link& link) : link_(link) {}
+  CollectiveList(const Link& link, Mesh mesh) : link_(link), mesh_(mesh) {}
 
   struct Call {
     const char* op;
-    int ranks, stride;  ///< of the mesh: comm/mesh.hpp
+    Axis axis;
     long long calls;
     double bytes;
     double hidden_seconds = 0;  ///< of computation that runs meanwhile
@@ -21,13 +23,13 @@ class CollectiveList {
   };
 
   void add(const Call& call, double link_bytes_per_second) {
-    const bool leaves_host = static_cast<long long>(call.ranks) * call.stride > link_.ranks_per_host;
-    const double rate =
-        leaves_host ? std::min(link_bytes_per_second, link_.network_bytes_per_second) : link_bytes_per_second;
+    const double rate = mesh_.leaves_host(call.axis, link_.ranks_per_host)
+                            ? std::min(link_bytes_per_second, link_.network_bytes_per_second)
+                            : link_bytes_per_second;
     const double seconds = call.bytes / rate + link_.latency_seconds;
     list_.push_back(
         {.op = call.op,
-         .ranks = call.ranks,
+         .ranks = mesh_.group(call.axis, 0).size,
          .calls = call.calls,
          .bytes = call.bytes,
          .seconds = seconds,
@@ -38,6 +40,7 @@ class CollectiveList {
 
  private:
   const Link& link_;
+  Mesh mesh_;
   std::vector<CollectiveCost> list_;
 };
 
@@ -51,12 +54,11 @@ std::vector<CollectiveCost> collectives_of(const Request& request, Topology gpus
   const double element = element_bytes(request.arithmetic), dim = config.heads.dim;
   const double tokens = share.batch() * layer.tokens;
   const double latent = float_bytes * config.out_channels;
-  CollectiveList list(link);
+  CollectiveList list(link, Mesh{gpus});
   if (gpus.ulysses > 1) {
     const double others = static_cast<double>(gpus.ulysses - 1) / gpus.ulysses;
     list.add({.op = "all-to-all of q, k, v and the result",
-              .ranks = gpus.ulysses,
-              .stride = gpus.tensor,
+              .axis = Axis::ulysses,
               .calls = 4LL * config.layers,
               .bytes = tokens * layer.heads * dim * element * others,
               .before_seconds = times.layer_seconds},
@@ -64,8 +66,7 @@ std::vector<CollectiveCost> collectives_of(const Request& request, Topology gpus
   }
   if (gpus.ring > 1)
     list.add({.op = "keys and values to the next rank",
-              .ranks = gpus.ring,
-              .stride = gpus.tensor * gpus.ulysses,
+              .axis = Axis::ring,
               .calls = static_cast<long long>(gpus.ring - 1) * config.layers,
               .bytes = 2 * share.batch() * layer.attended_queries * layer.attended_heads * dim * element,
               .hidden_seconds = times.attention_seconds / gpus.ring,
@@ -75,8 +76,7 @@ std::vector<CollectiveCost> collectives_of(const Request& request, Topology gpus
     // After both attentions and the feed forward.
     const double passes = 2.0 * (gpus.tensor - 1) / gpus.tensor;
     list.add({.op = "all-reduce of the layers' results",
-              .ranks = gpus.tensor,
-              .stride = 1,
+              .axis = Axis::tensor,
               .calls = 3LL * config.layers,
               .bytes = passes * tokens * config.width() * element,
               .before_seconds = times.layer_seconds},
@@ -84,16 +84,14 @@ std::vector<CollectiveCost> collectives_of(const Request& request, Topology gpus
   }
   if (gpus.token_shards() > 1)
     list.add({.op = "all-gather of the velocity",
-              .ranks = gpus.token_shards(),
-              .stride = gpus.tensor,
+              .axis = Axis::tokens,
               .calls = 1,
               .bytes = tokens * latent * (gpus.token_shards() - 1),
               .before_seconds = times.step_seconds},
              link.all_to_all_bytes_per_second);
   if (gpus.guidance > 1)
     list.add({.op = "exchange of the guided pair",
-              .ranks = gpus.guidance,
-              .stride = gpus.tensor * gpus.ulysses * gpus.ring,
+              .axis = Axis::guidance,
               .calls = 1,
               .bytes = static_cast<double>(request.video.tokens()) * latent,
               .before_seconds = times.step_seconds},

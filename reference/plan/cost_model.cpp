@@ -8,6 +8,7 @@
 
 #include <stepvideo/comm/mesh.hpp>
 #include <stepvideo/core/error.hpp>
+#include <stepvideo/core/quantized.hpp>
 
 #include "plan/collectives.hpp"
 #include "plan/rank_share.hpp"
@@ -142,6 +143,10 @@ double element_bytes(Arithmetic arithmetic) {
   return arithmetic == Arithmetic::fp32 ? 4 : 2;
 }
 
+long long token_granule(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::fp8 ? quantization_block_tokens : 1;
+}
+
 const PhaseCost& Cost::peak_phase() const {
   return *std::ranges::max_element(phases, {}, &PhaseCost::bytes);
 }
@@ -189,7 +194,7 @@ PhaseCost CostModel::text_phase() const {
           .flops = text_work_.flops()};
 }
 
-PhaseCost CostModel::decode_phase(long long ranks) const {
+PhaseCost CostModel::decode_phase(int ranks) const {
   const double element = element_bytes(request_.arithmetic);
   const Work chunk = decode_work(request_.shapes.vae, request_.video, element);
   const long long chunks = request_.video.chunks();
@@ -200,7 +205,7 @@ PhaseCost CostModel::decode_phase(long long ranks) const {
                                   static_cast<double>(request_.shapes.vae.latent_channels),
           .buffer_bytes = request_.hardware.reserved_bytes,
           // Chunks are independent and dealt out to the ranks.
-          .seconds = static_cast<double>((chunks + ranks - 1) / ranks) * seconds_of(chunk, request_),
+          .seconds = static_cast<double>(shard_of(chunks, ranks, 0).count) * seconds_of(chunk, request_),
           .flops = static_cast<double>(chunks) * chunk.flops()};
 }
 
@@ -215,34 +220,20 @@ Cost CostModel::operator()(Topology topology) const {
   Cost cost{.topology = topology};
   if (request_.encodes_text) cost.phases.push_back(text_phase());
   DenoiseCost(request_, parameters_, topology).add_to(cost);
-  if (request_.decodes) cost.phases.push_back(decode_phase(topology.ranks()));
+  if (request_.decodes) cost.phases.push_back(decode_phase(Mesh{topology}.ranks()));
   for (const auto& phase : cost.phases) cost.total_seconds += phase.seconds;
   return cost;
 }
 
 std::string rule_against(const Request& request, Topology topology) {
-  const HeadShape heads = request.shapes.transformer.heads;
-  const long long tokens = request.video.tokens();
-  if (!degrees_are_positive(topology))
-    return fmt::format(
-        "the topology {} has a degree that cannot be; guidance is 1 or 2, the others 1 or more",
-        to_string(topology));
-  if (topology.head_shards() > heads.count)
-    return fmt::format("tensor x ulysses = {} is more than {} heads, and a rank without a head has no work",
-                       topology.head_shards(), heads.count);
   try {
-    require_heads_shard_across_ranks(heads, topology);
+    require_degrees_are_positive(topology);
+    require_heads_shard_across_ranks(request.shapes.transformer.heads, topology);
+    require_tokens_shard_across_ranks(request.video.tokens(), topology, token_granule(request.arithmetic));
+    return {};
   } catch (const RequestError& error) {
     return error.what();
   }
-  if (topology.token_shards() > tokens)
-    return fmt::format("ulysses x ring = {} is more than {} tokens, and a rank without a token has no work",
-                       topology.token_shards(), tokens);
-  if (topology.sharding == Sharding::even && tokens % topology.token_shards() != 0)
-    return fmt::format(
-        "ulysses x ring = {} does not divide {} tokens; take a divisor or ask for uneven shards",
-        topology.token_shards(), tokens);
-  return {};
 }
 
 Cost cost_of(const Request& request, Topology topology) {

@@ -89,7 +89,7 @@ class CostModel {
 
  private:
   PhaseCost text_phase() const;
-  PhaseCost decode_phase(long long ranks) const;
+  PhaseCost decode_phase(int ranks) const;
 
   Request request_;
   ParameterCounts parameters_;

@@ -16,20 +16,6 @@
 namespace stepvideo::plan {
 namespace {
 
-/// Calls `visit` with every way to write `gpus` as guidance x tensor x ulysses x ring.
-void for_each_topology(int gpus, const auto& visit) {
-  for (int guidance = 1; guidance <= 2; ++guidance) {
-    if (gpus % guidance != 0) continue;
-    const int ranks = gpus / guidance;
-    for (int tensor = 1; tensor <= ranks; ++tensor) {
-      if (ranks % tensor != 0) continue;
-      for (int ulysses = 1; ulysses <= ranks / tensor; ++ulysses)
-        if (ranks / tensor % ulysses == 0)
-          visit(Topology{guidance, tensor, ulysses, ranks / tensor / ulysses, Sharding::even});
-    }
-  }
-}
-
 /// The part of a step in which one topology spends more than another, with both shares of it.
 std::string difference(const Cost& best, const Cost& other) {
   struct Part {

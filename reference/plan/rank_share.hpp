@@ -6,6 +6,8 @@ namespace stepvideo::plan {
 
 /// Of an element that the precision rounds to: fp8 products read bf16 tensors.
 double element_bytes(Arithmetic arithmetic);
+/// Tokens that ranks do not part: fp8's blocks share a scale.
+long long token_granule(Arithmetic arithmetic);
 
 class RankShare {
  public:

@@ -15,6 +15,12 @@ std::string shards(Topology topology) {
   return topology.sharding == Sharding::uneven ? "uneven" : "even";
 }
 
+/// Where a table's column, or a heading, says how it shards.
+std::string degrees(Topology topology) {
+  topology.sharding = Sharding::even;
+  return to_text(topology);
+}
+
 std::string heading(const Plan& plan) {
   const Request& request = plan.request;
   const Work layer =
@@ -44,7 +50,7 @@ std::string topology_table(const Plan& plan) {
       fitted = false;
     }
     text += fmt::format("{} {:<36} {:<6} {:>9.1f} {:>9} {:>13} {:>8} {:>6.1f} % {:>6.1f} %\n",
-                        &cost == plan.best() ? '*' : ' ', to_text(cost.topology), shards(cost.topology),
+                        &cost == plan.best() ? '*' : ' ', degrees(cost.topology), shards(cost.topology),
                         cost.peak_bytes() / gibibyte, short_number(cost.step_seconds),
                         duration(cost.total_seconds), short_number(cost.wire_bytes / gigabyte),
                         100 * cost.exposed_seconds / cost.step_seconds, 100 * cost.imbalance);
@@ -77,7 +83,7 @@ std::string collective_table(const Cost& cost) {
 
 std::string forbidden_list(const Plan& plan) {
   std::map<std::string, std::vector<std::string>> by_rule;
-  for (const Forbidden& entry : plan.forbidden) by_rule[entry.rule].push_back(to_text(entry.topology));
+  for (const Forbidden& entry : plan.forbidden) by_rule[entry.rule].push_back(degrees(entry.topology));
   std::string text;
   for (const auto& [rule, topologies] : by_rule)
     text += fmt::format("  {}:\n    {}\n", rule, fmt::join(topologies, "\n    "));

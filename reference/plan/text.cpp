@@ -51,6 +51,7 @@ std::string to_text(Topology topology) {
                                                  {"ring", topology.ring}};
   for (const auto& [name, degree] : degrees)
     if (degree > 1) text += fmt::format("{}{}={}", text.empty() ? "" : ",", name, degree);
+  if (topology.sharding == Sharding::uneven && !text.empty()) text += ",sharding=uneven";
   return text.empty() ? "one rank" : text;
 }
 

@@ -1,7 +1,7 @@
 #define BOOST_TEST_MODULE shape
 #include <limits>
 
-#include <stepvideo/comm/mesh.hpp>
+#include <stepvideo/core/topology.hpp>
 
 #include "support/compare.hpp"
 
@@ -19,6 +19,13 @@ static_assert(!RopeSplitCoversHead<Rope3d<32, 16, 16>, release_heads>);
 static_assert(RopeSplitCoversHead<Rope3d<32, 16, 16>, HeadShape{.count = 3, .dim = 64}>);
 static_assert(TopologyCoversRanks<Topology{.guidance = 2, .ulysses = 2}, 4>);
 static_assert(!TopologyCoversRanks<Topology{.guidance = 2, .ulysses = 2}, 3>);
+// 75,888 tokens divide by 4 and their 593 blocks of 128 do not.
+static_assert(tokens_divide_across_ranks(75'888, {.ulysses = 4}) &&
+              tokens_divide_across_ranks(75'888, {}, 128));
+static_assert(!tokens_divide_across_ranks(75'888, {.ulysses = 4}, 128));
+static_assert(!uneven_tokens_cover_ranks(75'888, {.ulysses = 4}, 128));
+static_assert(uneven_tokens_cover_ranks(75'888, {.ulysses = 4, .sharding = Sharding::uneven}, 128));
+static_assert(!uneven_tokens_cover_ranks(300, {.ring = 4, .sharding = Sharding::uneven}, 128));
 static_assert(FramesFillWholeChunks<VideoShape{.frames = 204}> &&
               FramesFillWholeChunks<VideoShape{.frames = 1}>);
 static_assert(!FramesFillWholeChunks<VideoShape{.frames = 200}>);
@@ -90,6 +97,28 @@ BOOST_AUTO_TEST_CASE(refusals_name_what_was_found_and_what_works) {
                     "tensor x ulysses = 5 does not divide 48 heads; take a divisor, move ranks to ring or "
                     "guidance, or ask for uneven shards");
   BOOST_CHECK_EQUAL(
+      message_of([] {
+        require_heads_shard_across_ranks(release_heads, {.ulysses = 49, .sharding = Sharding::uneven});
+      }),
+      "tensor x ulysses = 49 is more than 48 heads, and a rank without a head has no work; move "
+      "ranks to ring or guidance");
+  BOOST_CHECK_EQUAL(
+      message_of([] { require_tokens_shard_across_ranks(75'888, {.ring = 7}); }),
+      "ulysses x ring = 7 does not divide 75888 tokens; take a divisor or ask for uneven shards");
+  BOOST_CHECK_EQUAL(
+      message_of([] { require_tokens_shard_across_ranks(75'888, {.ring = 4}, 128); }),
+      "ulysses x ring = 4 does not divide 75888 tokens into whole blocks of 128; take a divisor "
+      "or ask for uneven shards");
+  BOOST_CHECK_EQUAL(
+      message_of(
+          [] { require_tokens_shard_across_ranks(300, {.ring = 4, .sharding = Sharding::uneven}, 128); }),
+      "ulysses x ring = 4 is more than 3 blocks of 128 tokens, and a rank without a token has no work; move "
+      "ranks to tensor or guidance");
+  BOOST_CHECK_EQUAL(
+      message_of([] { require_degrees_are_positive({.guidance = 3}); }),
+      "the topology guidance=3,tensor=1,ulysses=1,ring=1 has a degree that cannot be; guidance is "
+      "1 or 2, the others 1 or more");
+  BOOST_CHECK_EQUAL(
       message_of([] { require_topology_covers_ranks({.guidance = 2, .ulysses = 2}, 3); }),
       "the topology guidance=2,tensor=1,ulysses=2,ring=1 makes 4 ranks and there are 3; guidance "
       "is 1 or 2 and the product must be the number of ranks");
@@ -99,28 +128,4 @@ BOOST_AUTO_TEST_CASE(refusals_name_what_was_found_and_what_works) {
                     "the rope split 64/32/32 does not cover a head of 64 channels with even parts; a head "
                     "dimension that 8 divides works");
   BOOST_CHECK_EQUAL(message_of([] { require_video_on_grid({204, 544, 992}); }), "nothing was refused");
-}
-
-BOOST_AUTO_TEST_CASE(every_rank_has_one_place_in_the_mesh) {
-  using Eight = Mesh<Topology{.guidance = 2, .tensor = 2, .ulysses = 2}, 8>;
-  for (int rank = 0; rank < 8; ++rank) BOOST_CHECK_EQUAL(Eight::rank(Eight::coordinates(rank)), rank);
-  // Ranks of one ulysses group differ in nothing but ulysses: the tensor groups stay disjoint from them.
-  BOOST_CHECK(Eight::coordinates(1) == (MeshCoordinates{.tensor = 1}));
-  BOOST_CHECK(Eight::coordinates(2) == (MeshCoordinates{.ulysses = 1}));
-  BOOST_CHECK(Eight::coordinates(4) == (MeshCoordinates{.guidance = 1}));
-}
-
-BOOST_AUTO_TEST_CASE(shards_cover_everything_once_and_differ_by_at_most_one) {
-  for (int shards : {1, 3, 5, 7, 8}) {
-    long long next = 0;
-    for (int index = 0; index < shards; ++index) {
-      const Shard shard = shard_of(75'889, shards, index);
-      BOOST_CHECK_EQUAL(shard.first, next);
-      BOOST_CHECK(shard.count == 75'889 / shards || shard.count == 75'889 / shards + 1);
-      next += shard.count;
-    }
-    BOOST_CHECK_EQUAL(next, 75'889);
-  }
-  using Five = HeadShards<release_heads, Topology{.ulysses = 5, .sharding = Sharding::uneven}>;
-  BOOST_CHECK(Five::of(0) == (Shard{0, 10}) && Five::of(4) == (Shard{39, 9}));
 }

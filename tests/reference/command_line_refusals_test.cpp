@@ -140,7 +140,11 @@ BOOST_AUTO_TEST_CASE(a_topology_is_checked_by_the_shape_rules) {
   check_refusal(generate({"--gpus", "0"}), {"--gpus is 0"});
   check_refusal(generate({"--gpus", "3", "--topology", "guidance=2"}), {"makes 2 ranks and there are 3"});
   check_refusal(generate({"--gpus", "2", "--topology", "guidance=2"}), {"one rank"});
-  for (const std::string topology : {"rings=2", "", "ring=1,", "ring=1,ring=1", "tensor=641,ulysses=6700417"})
+  check_refusal(generate({"--gpus", "3", "--topology", "sharding=uneven,ulysses=5"}),
+                {"guidance=1,tensor=1,ulysses=5,ring=1,sharding=uneven makes 5 ranks and there are 3"});
+  for (const std::string topology :
+       {"rings=2", "", "ring=1,", "ring=1,ring=1", "tensor=641,ulysses=6700417", "sharding=odd", "sharding",
+        "sharding=uneven,sharding=uneven", "sharding=even,sharding=uneven"})
     check_refusal(generate({"--topology", topology}), {"--topology"});
 }
 

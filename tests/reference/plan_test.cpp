@@ -10,6 +10,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "commands/options.hpp"
 #include "plan/hardware_files.hpp"
 #include "plan/plan_topology.hpp"
 #include "plan/report.hpp"
@@ -163,6 +164,28 @@ BOOST_AUTO_TEST_CASE(a_forbidden_topology_quotes_the_library_rule) {
   check_contains(rule_against(request, {.ring = 7}), "does not divide 75888 tokens");
   BOOST_CHECK_EQUAL(rule_against(request, {.ring = 7, .sharding = Sharding::uneven}), "");
   check_contains(refusal([&] { cost_of(request, {.ulysses = 5}); }), "48 heads");
+}
+
+BOOST_AUTO_TEST_CASE(fp8_shards_tokens_by_whole_blocks) {
+  Request request = request_on("h200");
+  BOOST_CHECK_EQUAL(rule_against(request, {.ring = 4}), "");
+  request.arithmetic = Arithmetic::fp8;
+  check_contains(rule_against(request, {.ring = 4}), "into whole blocks of 128");
+  BOOST_CHECK_EQUAL(rule_against(request, {.tensor = 4}), "");
+  const Cost four = cost_of(request, {.ring = 4, .sharding = Sharding::uneven});
+  // The busiest rank has 149 of 592.9 blocks.
+  BOOST_CHECK_CLOSE(1 + four.imbalance, 149 * 4 / 592.875, 0.1);
+}
+
+BOOST_AUTO_TEST_CASE(topologies_are_read_as_they_are_written) {
+  for (int gpus = 1; gpus <= 64; ++gpus)
+    for_each_topology(gpus, [](Topology topology) {
+      for (const Sharding sharding : {Sharding::even, Sharding::uneven}) {
+        topology.sharding = sharding;
+        BOOST_REQUIRE(commands::parse_topology(to_string(topology)) == topology);
+        if (topology.ranks() > 1) BOOST_REQUIRE(commands::parse_topology(to_text(topology)) == topology);
+      }
+    });
 }
 
 BOOST_AUTO_TEST_CASE(uneven_shards_cost_their_imbalance) {

@@ -6,4 +6,4 @@ constexpr int ranks = 4;
 #else
 constexpr int ranks = 3;
 #endif
-static_assert(Mesh<Topology{.guidance = 2, .ulysses = 2}, ranks>::coordinates(0).ring == 0);
+static_assert(mesh_of<Topology{.guidance = 2, .ulysses = 2}, ranks>.at(0).ring == 0);
