@@ -1,6 +1,7 @@
-# The libraries that the headers need: stepvideo::openblas, and stepvideo::cuda where the language CUDA is enabled. Where
-# OpenBLAS is not found there is no such target, and stepvideo_openblas_missing says what would help. Installed beside
-# stepvideo-config.cmake, which includes it.
+# The libraries that the headers need: stepvideo::openblas, and where the language CUDA is enabled stepvideo::cuda and
+# stepvideo::matmul, which programs link themselves that call linear on the GPU. Where OpenBLAS is not found there is no
+# stepvideo::openblas, and stepvideo_openblas_missing says what would help. Installed beside stepvideo-config.cmake, which includes
+# it.
 if(NOT TARGET stepvideo::openblas)
   find_path(OPENBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas openblas-pthread x86_64-linux-gnu)
   find_library(OPENBLAS_LIBRARY NAMES openblas)
@@ -24,5 +25,7 @@ if("CUDA" IN_LIST stepvideo_languages AND NOT TARGET stepvideo::cuda)
   target_link_libraries(stepvideo::cuda INTERFACE
     $<IF:$<STREQUAL:${runtime},shared>,CUDA::cudart,CUDA::cudart_static>)
   unset(runtime)
+  add_library(stepvideo::matmul INTERFACE IMPORTED GLOBAL)
+  target_link_libraries(stepvideo::matmul INTERFACE CUDA::cublasLt)
 endif()
 unset(stepvideo_languages)

@@ -25,6 +25,13 @@
 #include <stepvideo/kernels/elementwise/latents.cuh>
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
 #include <stepvideo/kernels/elementwise/timestep.cuh>
+#include <stepvideo/kernels/linear/apply_epilogue.cuh>
+#include <stepvideo/kernels/linear/check_matmul.cuh>
+#include <stepvideo/kernels/linear/linear.cuh>
+#include <stepvideo/kernels/linear/matmul_algorithm.cuh>
+#include <stepvideo/kernels/linear/matmul_call.cuh>
+#include <stepvideo/kernels/linear/matmul_epilogue.cuh>
+#include <stepvideo/kernels/linear/matmul_plans.cuh>
 #include <stepvideo/kernels/norm/gated_layer_norm.cuh>
 #include <stepvideo/kernels/norm/gated_residual.cuh>
 #include <stepvideo/kernels/norm/group_norm.cuh>

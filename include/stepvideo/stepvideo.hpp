@@ -37,6 +37,7 @@
 #include <stepvideo/kernels/elementwise/quantize_rows.hpp>
 #include <stepvideo/kernels/elementwise/timestep.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>
+#include <stepvideo/kernels/linear/matmul_table.hpp>
 #include <stepvideo/kernels/norm/gated_layer_norm.hpp>
 #include <stepvideo/kernels/norm/gated_residual.hpp>
 #include <stepvideo/kernels/norm/group_norm.hpp>

@@ -20,6 +20,20 @@ std::vector<double> linear(MatrixView<const T> in, MatrixView<const T> weight) {
   return out;
 }
 
+/// The sums of the absolute values of what `linear` adds up.
+template <class T>
+std::vector<double> linear_summed(MatrixView<const T> in, MatrixView<const T> weight) {
+  std::vector<double> out;
+  for (index_t r = 0; r < in.rows; ++r)
+    for (index_t c = 0; c < weight.rows; ++c) {
+      double sum = 0;
+      for (index_t k = 0; k < in.columns; ++k)
+        sum += std::abs(double(in.row(r)[k]) * double(weight.row(c)[k]));
+      out.push_back(sum);
+    }
+  return out;
+}
+
 inline double silu(double x) {
   return x / (1 + std::exp(-x));
 }

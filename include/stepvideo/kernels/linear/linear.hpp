@@ -38,10 +38,17 @@ struct HostLinearPolicy {
   }
 };
 
+struct LinearOptions {
+  /// How many rows the GPU's algorithm is chosen for; 0: those of this call. The bits of a row depend on the
+  /// algorithm and on the row alone: calls that must agree (the ranks' shares of a video's tokens, a guided
+  /// pair as one batch or as two calls) name the same number. The host's results never depend on it.
+  index_t planned_rows = 0;
+};
+
 /// What linear requires, on any execution. Throws RequestError naming the view that disagrees.
 template <class T, class E, class Out>
 void require_linear_shapes(MatrixView<const T> in, MatrixView<const T> weight, const E& epilogue,
-                           MatrixView<Out> out) {
+                           MatrixView<Out> out, const LinearOptions& options) {
   const index_t products = PairEpilogue<E> ? 2 * out.columns : out.columns;
   require(in.columns > 0 && in.columns == weight.columns && in.rows == out.rows && weight.rows == products,
           [&] {
@@ -50,6 +57,10 @@ void require_linear_shapes(MatrixView<const T> in, MatrixView<const T> weight, c
                    (PairEpilogue<E> ? " * 2" : "") + ", depth) give out (rows, columns)";
           });
   epilogue.require_fits(out.rows, out.columns);
+  require(options.planned_rows >= 0, [&] {
+    return "linear: planned_rows is " + std::to_string(options.planned_rows) +
+           "; a number of rows, or 0 for those of the call, works";
+  });
 }
 
 }  // namespace stepvideo
@@ -133,8 +144,8 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 template <class In, class E, Element Out, Element T = std::remove_const_t<In>>
 requires Epilogue<E> || PairEpilogue<E>
 void linear(Host, MatrixView<In> in, std::type_identity_t<MatrixView<const T>> weight, const E& epilogue,
-            MatrixView<Out> out) {
-  require_linear_shapes<T>(in, weight, epilogue, out);
+            MatrixView<Out> out, const LinearOptions& options = {}) {
+  require_linear_shapes<T>(in, weight, epilogue, out, options);
   if (out.rows == 0 || out.columns == 0) return;
   keep_blas_single_threaded();
   using Policy = HostLinearPolicy;

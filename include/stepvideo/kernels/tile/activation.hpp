@@ -23,7 +23,7 @@ struct GeluTanh {
 };
 /// x/2 (1 + erf(x / sqrt 2))
 struct GeluErf {
-  float operator()(float x) const { return 0.5f * x * (1.0f + std::erf(0.707106781f * x)); }
+  constexpr float operator()(float x) const { return 0.5f * x * (1.0f + std::erf(0.707106781f * x)); }
 };
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
