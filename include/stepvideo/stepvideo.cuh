@@ -12,6 +12,8 @@
 #include <stepvideo/kernels/attention/fp8_pipeline.cuh>
 #include <stepvideo/kernels/attention/fp8_softmax.cuh>
 #include <stepvideo/kernels/attention/merge.cuh>
+#include <stepvideo/kernels/attention/plain_attention.cuh>
+#include <stepvideo/kernels/attention/plain_tile.cuh>
 #include <stepvideo/kernels/attention/quantize_attention.cuh>
 #include <stepvideo/kernels/attention/query_mask.cuh>
 #include <stepvideo/kernels/attention/row_softmax.cuh>
@@ -51,6 +53,7 @@
 #include <stepvideo/kernels/tile/barrier.cuh>
 #include <stepvideo/kernels/tile/convert_fp8.cuh>
 #include <stepvideo/kernels/tile/exp2.cuh>
+#include <stepvideo/kernels/tile/float_tile.cuh>
 #include <stepvideo/kernels/tile/hadamard.cuh>
 #include <stepvideo/kernels/tile/mma_sync.cuh>
 #include <stepvideo/kernels/tile/pack.cuh>

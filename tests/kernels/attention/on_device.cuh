@@ -1,5 +1,7 @@
 // Attention's cases carried to the GPU and back.
 #pragma once
+#include <bit>
+#include <cstdint>
 #include <type_traits>
 #include <vector>
 
@@ -82,11 +84,12 @@ void fifty_runs_give_the_same_bits(const Mask& mask) {
   const AttentionProblem<T> problem(
       engine, {.batch = 1, .queries = 1000, .keys = 777, .heads = 4, .groups = 2, .dim = 128});
   const auto bits = [&] {
-    std::vector<std::uint16_t> result;
-    for_each_element(problem.out.view, [&](index_t, T value) { result.push_back(value.bits); });
+    std::vector<std::uint32_t> result;
+    for_each_element(problem.out.view,
+                     [&](index_t, T value) { result.push_back(std::bit_cast<std::uint32_t>(float(value))); });
     return result;
   };
-  std::vector<std::uint16_t> first;
+  std::vector<std::uint32_t> first;
   for (int run = 0; run < 50; ++run) {
     for_each_element(problem.out.view, [](index_t, T& value) { value = T(NAN); });
     OnDevice<Kernel>{}(problem, mask);
