@@ -1,6 +1,9 @@
 // Everything that compiles without CUDA: shapes and their rules, views, buffers, and the host's kernels.
 #pragma once
+#include <stepvideo/comm/communicator.hpp>
 #include <stepvideo/comm/mesh.hpp>
+#include <stepvideo/comm/thread_communicator.hpp>
+#include <stepvideo/comm/thread_meetings.hpp>
 #include <stepvideo/core/buffer.hpp>
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/element.hpp>

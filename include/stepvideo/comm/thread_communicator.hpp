@@ -1,0 +1,258 @@
+// Ranks that are threads of this process, on the host: sharding without a GPU, and several ranks in one
+// program.
+#pragma once
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <span>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include <omp.h>
+
+#include <stepvideo/comm/communicator.hpp>
+#include <stepvideo/comm/thread_meetings.hpp>
+#include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/round_into.hpp>
+
+namespace stepvideo {
+
+/// One rank's end of ThreadMeetings. For one thread at a time; copies are ends of the same rank.
+class ThreadCommunicator {
+ public:
+  using ExecutionType = Host;
+
+  ThreadCommunicator(ThreadMeetings& meetings, int rank) : meetings_(&meetings), rank_(rank) {}
+
+  int rank() const { return rank_; }
+  int ranks() const { return meetings_->ranks(); }
+  /// When the last member came to this rank's latest collective.
+  ThreadMeetings::Clock::time_point met() const { return met_; }
+
+  template <Summable T>
+  void all_reduce(Host, const Group& group, VectorView<T> values) {
+    require_member("all_reduce", group, rank_);
+    if (group.size == 1) return;
+    meet(group, arrival<T>("all_reduce", {}, values), [&](std::span<const Arrival> ranks) {
+      require_equal_sizes(group, ranks);
+      // Each member adds up a part, which no other reads, and writes it everywhere.
+      const Shard part = shard_of(values.size, group.size, group.member(rank_));
+      add_up<T>(ranks, &Arrival::receive, part, [&](index_t i, T sum) {
+        for (const Arrival& to : ranks) static_cast<T*>(to.receive)[i] = sum;
+      });
+    });
+  }
+
+  template <Movable T>
+  void all_gather(Host, const Group& group, std::type_identity_t<VectorView<const T>> mine, Counts counts,
+                  VectorView<T> all) {
+    require_member("all_gather", group, rank_);
+    require_counts("all_gather", "all", group, counts, all.size);
+    require_part("all_gather", mine.size, counts[std::size_t(group.member(rank_))]);
+    if (group.size == 1) return copy(mine.data, all.data, all.size);
+    meet(group, arrival<T>("all_gather", mine, all, counts), [&](std::span<const Arrival> ranks) {
+      require_equal_counts(group, ranks);
+      T* to = all.data;
+      for (const Arrival& from : ranks) {
+        copy(static_cast<const T*>(from.send), to, from.send_size);
+        to += from.send_size;
+      }
+    });
+  }
+
+  template <Summable T>
+  void reduce_scatter(Host, const Group& group, std::type_identity_t<VectorView<const T>> all, Counts counts,
+                      VectorView<T> mine) {
+    require_member("reduce_scatter", group, rank_);
+    require_counts("reduce_scatter", "all", group, counts, all.size);
+    require_part("reduce_scatter", mine.size, counts[std::size_t(group.member(rank_))]);
+    if (group.size == 1) return copy(all.data, mine.data, all.size);
+    meet(group, arrival<T>("reduce_scatter", all, mine, counts), [&](std::span<const Arrival> ranks) {
+      require_equal_counts(group, ranks);
+      const index_t first = sum_of(counts.first(std::size_t(group.member(rank_))));
+      add_up<T>(ranks, &Arrival::send, {first, mine.size}, [&](index_t i, T sum) { mine[i - first] = sum; });
+    });
+  }
+
+  template <Movable T>
+  void all_to_all(Host, const Group& group, std::type_identity_t<VectorView<const T>> send,
+                  Counts send_counts, VectorView<T> receive, Counts receive_counts) {
+    require_member("all_to_all", group, rank_);
+    require_counts("all_to_all", "send", group, send_counts, send.size);
+    require_counts("all_to_all", "receive", group, receive_counts, receive.size);
+    const auto me = std::size_t(group.member(rank_));
+    require_part("all_to_all", send_counts[me], receive_counts[me]);
+    if (group.size == 1) return copy(send.data, receive.data, send.size);
+    meet(group, arrival<T>("all_to_all", send, receive, send_counts, receive_counts),
+         [&](std::span<const Arrival> ranks) {
+           require_matching_counts(group, ranks);
+           T* to = receive.data;
+           for (const Arrival& from : ranks) {
+             copy(static_cast<const T*>(from.send) + sum_of(from.send_counts.first(me)), to,
+                  from.send_counts[me]);
+             to += from.send_counts[me];
+           }
+         });
+  }
+
+  template <Movable T>
+  void shift(Host, const Group& group, std::type_identity_t<VectorView<const T>> send,
+             VectorView<T> receive) {
+    require_member("shift", group, rank_);
+    if (group.size == 1) {
+      require_part("shift", send.size, receive.size);
+      return copy(send.data, receive.data, send.size);
+    }
+    meet(group, arrival<T>("shift", send, receive), [&](std::span<const Arrival> ranks) {
+      for (int to = 0; to < group.size; ++to) {
+        const int from = (to + group.size - 1) % group.size;
+        require_agreement("shift", group, from, "sends", ranks[std::size_t(from)].send_size, to, "receives",
+                          ranks[std::size_t(to)].receive_size);
+      }
+      const auto before = std::size_t((group.member(rank_) + group.size - 1) % group.size);
+      copy(static_cast<const T*>(ranks[before].send), receive.data, receive.size);
+    });
+  }
+
+  template <Movable T>
+  void broadcast(Host, const Group& group, VectorView<T> values, int root) {
+    require_member("broadcast", group, rank_);
+    require(root >= 0 && root < group.size, [&] {
+      return "broadcast: there is no member " + std::to_string(root) + " of " + to_string(group) +
+             "; members are 0 to " + std::to_string(group.size - 1);
+    });
+    if (group.size == 1) return;
+    Arrival mine = arrival<T>("broadcast", {}, values);
+    mine.root = root;
+    meet(group, mine, [&](std::span<const Arrival> ranks) {
+      require_equal_sizes(group, ranks);
+      if (group.member(rank_) != root)
+        copy(static_cast<const T*>(ranks[std::size_t(root)].receive), values.data, values.size);
+    });
+  }
+
+ private:
+  template <class T>
+  static Arrival arrival(std::string_view op, VectorView<const T> send, VectorView<T> receive,
+                         Counts send_counts = {}, Counts receive_counts = {}) {
+    return {.op = op,
+            .element_bytes = sizeof(T),
+            .send = send.data,
+            .receive = receive.data,
+            .send_size = send.size,
+            .receive_size = receive.size,
+            .send_counts = send_counts,
+            .receive_counts = receive_counts};
+  }
+
+  template <class Work>
+  void meet(const Group& group, const Arrival& arrival, Work&& work) {
+    met_ = meetings_->meet(rank_, group, arrival, work);
+  }
+
+  template <class T>
+  static void copy(const T* from, T* to, index_t count) {
+    if (from != to && count > 0) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+  }
+
+  /// `store(i, sum over the ranks, in their order)` for each i of the part.
+  template <class T, class Memory, class Store>
+  static void add_up(std::span<const Arrival> ranks, Memory Arrival::*memory, Shard part, Store&& store) {
+    using Sum = std::conditional_t<sizeof(T) == 2 && !std::integral<T>, float, T>;
+    for (index_t i = part.first; i < part.end(); ++i) {
+      Sum sum{};
+      for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
+        const Sum value(static_cast<const T*>(ranks[rank].*memory)[i]);
+        sum = rank == 0 ? value : static_cast<Sum>(sum + value);
+      }
+      store(i, T(sum));
+    }
+  }
+
+  static void require_agreement(std::string_view op, const Group& group, int a, const char* a_does,
+                                index_t a_count, int b, const char* b_does, index_t b_count) {
+    if (a_count == b_count) return;
+    throw Error(std::string(op) + " of " + to_string(group) + ": rank " + std::to_string(group.rank(a)) +
+                " " + a_does + " " + std::to_string(a_count) + " elements and rank " +
+                std::to_string(group.rank(b)) + " " + b_does + " " + std::to_string(b_count) +
+                "; they must agree");
+  }
+  static void require_equal_sizes(const Group& group, std::span<const Arrival> ranks) {
+    for (int member = 1; member < group.size; ++member)
+      require_agreement(ranks[0].op, group, 0, "has", ranks[0].receive_size, member, "has",
+                        ranks[std::size_t(member)].receive_size);
+  }
+  /// All members name the same counts.
+  static void require_equal_counts(const Group& group, std::span<const Arrival> ranks) {
+    for (int member = 1; member < group.size; ++member)
+      for (std::size_t i = 0; i < std::size_t(group.size); ++i)
+        require_agreement(ranks[0].op, group, 0, ("counts for member " + std::to_string(i)).c_str(),
+                          ranks[0].send_counts[i], member, "counts",
+                          ranks[std::size_t(member)].send_counts[i]);
+  }
+  /// What each sends to another is what the other expects.
+  static void require_matching_counts(const Group& group, std::span<const Arrival> ranks) {
+    for (int from = 0; from < group.size; ++from)
+      for (int to = 0; to < group.size; ++to)
+        require_agreement("all_to_all", group, from, "sends",
+                          ranks[std::size_t(from)].send_counts[std::size_t(to)], to, "expects",
+                          ranks[std::size_t(to)].receive_counts[std::size_t(from)]);
+  }
+
+  ThreadMeetings* meetings_;
+  int rank_;
+  ThreadMeetings::Clock::time_point met_{};
+};
+static_assert(Communicator<ThreadCommunicator>);
+
+/// Calls `work(ThreadCommunicator&)` on `ranks` threads, rank 0's on the calling one; they share its OpenMP
+/// threads. When one throws, the others throw RankLost from their next collective, or from the one that they
+/// wait in; when all have ended, throws what the first one threw.
+template <class Work>
+void run_on_threads(int ranks, Work&& work) {
+  require(ranks >= 1, [&] { return "run_on_threads: " + std::to_string(ranks) + " ranks; 1 or more work"; });
+  ThreadMeetings meetings(ranks);
+  std::mutex mutex;
+  std::exception_ptr first_failure;
+  const int threads = omp_get_max_threads();
+  const auto run_rank = [&](int rank) {
+    const Shard share = shard_of(std::max(threads, ranks), ranks, rank);
+    omp_set_num_threads(static_cast<int>(share.count));
+    ThreadCommunicator communicator(meetings, rank);
+    const auto fail = [&](const char* why) {
+      {
+        const std::lock_guard lock(mutex);
+        if (!first_failure) first_failure = std::current_exception();
+      }
+      meetings.stop(rank, why);
+    };
+    try {
+      work(communicator);
+    } catch (const std::exception& error) {
+      fail(error.what());
+    } catch (...) {
+      fail("an unknown exception");
+    }
+    meetings.finish();
+  };
+  std::vector<std::jthread> others;
+  try {
+    for (int rank = 1; rank < ranks; ++rank) others.emplace_back(run_rank, rank);
+  } catch (const std::system_error& error) {
+    const auto without_thread = std::to_string(others.size() + 1);
+    meetings.stop(static_cast<int>(others.size()) + 1, error.what());
+    others.clear();
+    throw Error("rank " + without_thread + " of " + std::to_string(ranks) +
+                " got no thread: " + error.what());
+  }
+  run_rank(0);
+  others.clear();  // joins
+  omp_set_num_threads(threads);
+  if (first_failure) std::rethrow_exception(first_failure);
+}
+
+}  // namespace stepvideo
