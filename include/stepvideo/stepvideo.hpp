@@ -1,7 +1,9 @@
 // Everything that compiles without CUDA: shapes and their rules, views, buffers, and the host's kernels.
 #pragma once
+#include <stepvideo/comm/attention_across_ranks.hpp>
 #include <stepvideo/comm/communicator.hpp>
 #include <stepvideo/comm/mesh.hpp>
+#include <stepvideo/comm/parallel_attention.hpp>
 #include <stepvideo/comm/thread_communicator.hpp>
 #include <stepvideo/comm/thread_meetings.hpp>
 #include <stepvideo/core/buffer.hpp>

@@ -25,9 +25,9 @@ struct AttentionOptions {
 };
 
 /// What attention requires, on any execution. Throws RequestError naming the view that disagrees.
-template <class T>
+template <class T, class Out>
 void require_attention_shapes(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
-                              HeadsView<T> out, const AttentionOptions& options) {
+                              HeadsView<Out> out, const AttentionOptions& options) {
   require(queries.batch == keys.batch && queries.dim == keys.dim && queries.dim > 0, [&] {
     return "attention: queries are " + shape_text(queries) + " and keys " + shape_text(keys) +
            "; batch and head dimension must be equal";
@@ -58,24 +58,18 @@ void require_attention_shapes(HeadsView<const T> queries, HeadsView<const T> key
 
 }  // namespace stepvideo
 
-namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
+namespace stepvideo::attention_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
-/// out = softmax(scale queries keys^T + the mask's bias) values, over the keys that `mask` shows each query,
-/// in float32. queries and out (batch, query tokens, query heads, dim), keys and values (batch, key tokens,
-/// key heads, dim): query head h attends with key head h / (query heads / key heads). Any strides, any
-/// numbers of tokens. A query that sees no key gets zeros. `out` must not overlap the inputs. The host takes
-/// a dim of up to host_attention_max_dim. Throws RequestError where shapes disagree.
-template <Element T, AttentionMask Mask>
-void attention(Host, std::type_identity_t<HeadsView<const T>> queries,
-               std::type_identity_t<HeadsView<const T>> keys, std::type_identity_t<HeadsView<const T>> values,
-               const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
+/// Attention for results of T, or of float32 where they are to be merged.
+template <class T, class Mask, class Out>
+void attend(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values, const Mask& mask,
+            HeadsView<Out> out, const AttentionOptions& options) {
   require_attention_shapes<T>(queries, keys, values, out, options);
   require_mask_fits(mask, queries.batch, queries.heads);
   require(queries.dim <= host_attention_max_dim, [&] {
     return "attention: a head of " + std::to_string(queries.dim) + " channels is wider than the host's " +
            std::to_string(host_attention_max_dim);
   });
-  using namespace attention_detail;
   const Partition tiles(queries.tokens, TilePolicy::queries, simd_floats);
   const index_t heads_per_group = queries.heads / keys.heads;
 #pragma omp parallel for collapse(3) schedule(dynamic)
@@ -94,6 +88,32 @@ void attention(Host, std::type_identity_t<HeadsView<const T>> queries,
         if (options.log_sum_exp.data != nullptr)
           work.store_log_sum_exp(head_rows(options.log_sum_exp, batch, head, first, count));
       }
+}
+
+}  // namespace stepvideo::attention_detail::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
+
+/// out = softmax(scale queries keys^T + the mask's bias) values, over the keys that `mask` shows each query,
+/// in float32. queries and out (batch, query tokens, query heads, dim), keys and values (batch, key tokens,
+/// key heads, dim): query head h attends with key head h / (query heads / key heads). Any strides, any
+/// numbers of tokens. A query that sees no key gets zeros. `out` must not overlap the inputs. The host takes
+/// a dim of up to host_attention_max_dim. Throws RequestError where shapes disagree.
+template <Element T, AttentionMask Mask>
+void attention(Host, std::type_identity_t<HeadsView<const T>> queries,
+               std::type_identity_t<HeadsView<const T>> keys, std::type_identity_t<HeadsView<const T>> values,
+               const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
+  attention_detail::attend<T>(queries, keys, values, mask, out, options);
+}
+
+/// The same over a part of the keys, for merge_attention: the result stays float32, so that it is rounded
+/// once when all parts are merged, and options.log_sum_exp is written always.
+template <Element T, AttentionMask Mask>
+void partial_attention(Host, HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
+                       const Mask& mask, HeadsView<float> out, const AttentionOptions& options) {
+  require(options.log_sum_exp.data != nullptr,
+          [] { return "partial_attention: log_sum_exp has no data; parts are merged by it"; });
+  attention_detail::attend<T>(queries, keys, values, mask, out, options);
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -1,5 +1,6 @@
 // From one element type to another, and a function of each element.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <type_traits>
 
@@ -29,6 +30,29 @@ void convert(Host, TokensView<const From> in, TokensView<To> out, Function funct
 #pragma omp simd
       for (index_t i = 0; i < in.width; ++i) round_into(target[i], function(float(source[i])));
     }
+}
+
+/// The same for heads, (batch, tokens, heads, dim), from any strides to any: also how they are copied.
+template <Element From, Element To>
+void convert(Host, HeadsView<const From> in, HeadsView<To> out) {
+  require(in.batch == out.batch && in.tokens == out.tokens && in.heads == out.heads && in.dim == out.dim,
+          [&] {
+            return "convert: in is " + shape_text(in) + " and out " + shape_text(out) +
+                   "; they must have the same shape";
+          });
+#pragma omp parallel for collapse(2) schedule(static)
+  for (index_t batch = 0; batch < in.batch; ++batch)
+    for (index_t token = 0; token < in.tokens; ++token)
+      for (index_t head = 0; head < in.heads; ++head) {
+        const From* source = in.row(batch, token, head);
+        To* target = out.row(batch, token, head);
+        if constexpr (std::is_same_v<From, To>) {
+          std::copy_n(source, in.dim, target);
+        } else {
+#pragma omp simd
+          for (index_t i = 0; i < in.dim; ++i) round_into(target[i], float(source[i]));
+        }
+      }
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

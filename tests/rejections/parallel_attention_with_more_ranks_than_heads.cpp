@@ -1,0 +1,10 @@
+// quotes: uneven_heads_cover_ranks
+#include <stepvideo/comm/parallel_attention.hpp>
+using namespace stepvideo;
+#ifdef RULE_KEPT
+constexpr Topology gpus{.ring = 49, .sharding = Sharding::uneven};
+#else
+constexpr Topology gpus{.ulysses = 49, .sharding = Sharding::uneven};
+#endif
+using Attention = ParallelAttention<bf16, HeadShape{.count = 48, .dim = 128}, gpus, Rope3d<64, 32, 32>>;
+static_assert(Attention::mesh.ranks() == 49);
