@@ -25,7 +25,7 @@ Buffer<T> bring(const Buffer<T, E>& values) {
   if constexpr (std::same_as<E, Host>) {
     std::copy(values.begin(), values.end(), result.begin());
   } else {
-    copy(values, result, values.execution());
+    copy(values.execution(), values, result);
     synchronize(values.execution());
   }
   return result;

@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(runs_of_blocks_do_not_mix) {
   testing::runs_of_blocks_do_not_mix(quantized_on_device);
 }
 BOOST_AUTO_TEST_CASE(blocks_of_zeros) {
-  testing::a_block_of_zeros_has_scale_one(quantized_on_device);
+  testing::a_block_of_zeros_has_the_least_scale(quantized_on_device);
 }
 
 BOOST_AUTO_TEST_CASE(fifty_runs_give_the_same_bits) {
