@@ -2,10 +2,12 @@
 #pragma once
 #include <stepvideo/comm/attention_across_ranks.hpp>
 #include <stepvideo/comm/communicator.hpp>
+#include <stepvideo/comm/flight_recorder.hpp>
 #include <stepvideo/comm/mesh.hpp>
 #include <stepvideo/comm/parallel_attention.hpp>
 #include <stepvideo/comm/thread_communicator.hpp>
 #include <stepvideo/comm/thread_meetings.hpp>
+#include <stepvideo/comm/watchdog.hpp>
 #include <stepvideo/core/buffer.hpp>
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/element.hpp>
