@@ -46,6 +46,7 @@
 #include <stepvideo/kernels/rope/qk_row.cuh>
 #include <stepvideo/kernels/rope/quantized_qk.cuh>
 #include <stepvideo/kernels/rope/rope.cuh>
+#include <stepvideo/kernels/sampler/count_non_finite.cuh>
 #include <stepvideo/kernels/sampler/guided_step.cuh>
 #include <stepvideo/kernels/sampler/noise.cuh>
 #include <stepvideo/kernels/tile/accumulator_rows.cuh>

@@ -53,6 +53,7 @@
 #include <stepvideo/kernels/rope/qk_norm_rope.hpp>
 #include <stepvideo/kernels/rope/rope.hpp>
 #include <stepvideo/kernels/rope/rope_table.hpp>
+#include <stepvideo/kernels/sampler/count_non_finite.hpp>
 #include <stepvideo/kernels/sampler/flow_schedule.hpp>
 #include <stepvideo/kernels/sampler/guided_step.hpp>
 #include <stepvideo/kernels/sampler/noise.hpp>

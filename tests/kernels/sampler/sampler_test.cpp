@@ -1,5 +1,6 @@
 #define BOOST_TEST_MODULE sampler
 #include <fstream>
+#include <tuple>
 
 #include <nlohmann/json.hpp>
 #include <omp.h>
@@ -10,6 +11,8 @@
 #include "kernels/sampler/sampler_cases.hpp"
 
 using namespace stepvideo;
+
+using Elements = std::tuple<float, bf16, fp16>;
 
 BOOST_AUTO_TEST_CASE(sigmas_equal_those_of_the_release) {
   const auto cases = nlohmann::json::parse(std::ifstream(STEPVIDEO_TEST_DATA "/golden/scheduler.json"));
@@ -44,6 +47,10 @@ BOOST_AUTO_TEST_CASE(a_guided_step_follows_its_formula) {
   testing::a_guided_step_follows_its_formula(host);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(nan_and_infinities_are_counted, T, Elements) {
+  testing::nan_and_infinities_are_counted<T>(host);
+}
+
 BOOST_AUTO_TEST_CASE(noise_is_unit_normal) {
   Buffer<float> noise(1 << 20);
   fill_unit_normal(host, 42, 0, noise.vector());
@@ -73,4 +80,14 @@ BOOST_AUTO_TEST_CASE(noise_depends_on_seed_and_element_only) {
   for (int i = 0; i < 300; ++i) BOOST_CHECK_EQUAL(part[i], whole[500 + i]);
   for (int i = 0; i < 1000; ++i) same += other_seed[i] == whole[i];
   BOOST_CHECK_LT(same, 3);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(noise_for_weights_is_rounded_once, T, Elements) {
+  const index_t size = 4097;
+  const float scale = 1 / std::sqrt(6144.0f);
+  Buffer<float> noise(size);
+  const auto weights = testing::poisoned<T>(size);
+  fill_unit_normal(host, 9, 1'000'000'007, noise.vector());
+  fill_normal(host, 9, 1'000'000'007, scale, weights.vector());
+  for (index_t i = 0; i < size; ++i) BOOST_REQUIRE_EQUAL(float(weights[i]), float(T(scale * noise[i])));
 }
