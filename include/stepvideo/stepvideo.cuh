@@ -4,6 +4,7 @@
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/gpu.cuh>
 #include <stepvideo/core/launch.cuh>
+#include <stepvideo/core/pinned.cuh>
 #include <stepvideo/kernels/attention/attention.cuh>
 #include <stepvideo/kernels/attention/fp8_attention.cuh>
 #include <stepvideo/kernels/attention/fp8_channel_scales.cuh>

@@ -59,6 +59,10 @@ const TensorRecord& Checkpoint::at(const std::string& name) const {
   return found->second;
 }
 
+std::string Checkpoint::tensor_text(const std::string& name) const {
+  return fmt::format("{}: tensor {}", path_.string(), in_quotes(name));
+}
+
 void Checkpoint::validate(const std::vector<ExpectedTensor>& expected, bool allows_extra) const {
   std::vector<std::string> problems;
   std::set<std::string_view> names;

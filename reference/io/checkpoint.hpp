@@ -34,6 +34,8 @@ class Checkpoint {
   bool contains(const std::string& name) const { return tensors_.contains(name); }
   /// Throws RequestError naming the tensor and the file when it is not there.
   const TensorRecord& at(const std::string& name) const;
+  /// "FILE: tensor NAME", as errors call it.
+  std::string tensor_text(const std::string& name) const;
 
   /// Throws one RequestError that lists the problems (at most a hundred, then how many more): tensors
   /// missing, of another shape, of a dtype that is not floating point. Tensors nobody expects are allowed

@@ -1,25 +1,24 @@
 // Checkpoint::load: from the stored dtype to the one that is computed in.
+#include <algorithm>
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
 #include <fmt/format.h>
 
 #include <stepvideo/core/error.hpp>
+#include <stepvideo/kernels/tile/partition.hpp>
 
 #include "io/checkpoint.hpp"
-#include "io/json.hpp"
+#include "io/convert_elements.hpp"
 #include "io/stored_type.hpp"
 
 namespace stepvideo::io {
 namespace {
 
-constexpr index_t none = std::numeric_limits<index_t>::max();
-
-/// Converts every element; returns the index of the first for which `convert` is false, or `none`.
+/// Converts every element; returns the index of the first for which `convert` is false, or every_element.
 template <class Stored, class Convert>
 index_t convert_all(const TensorRecord& record, index_t count, Convert convert) {
-  index_t first_bad = none;
+  index_t first_bad = every_element;
 #pragma omp parallel for schedule(static) reduction(min : first_bad)
   for (index_t i = 0; i < count; ++i)
     if (!convert(i, stored_element<Stored>(record.bytes, i)) && i < first_bad) first_bad = i;
@@ -31,24 +30,15 @@ index_t convert_all(const TensorRecord& record, index_t count, Convert convert) 
 template <Element T>
 Buffer<T> Checkpoint::load(const std::string& name) const {
   const TensorRecord& record = at(name);
+  require_floating_point(tensor_text(name), record.dtype);
   Buffer<T> values(element_count(record.shape));
-  with_stored_type(record.dtype, [&]<class Stored>(Stored) {
-    if constexpr (std::is_integral_v<Stored>) {
-      throw RequestError(fmt::format("{}: tensor {} has dtype {}; floating point is due", path_.string(),
-                                     in_quotes(name), dtype_name(record.dtype)));
-    } else {
-      const index_t bad = convert_all<Stored>(record, values.size(), [&](index_t i, Stored stored) {
-        values[i] = T(static_cast<float>(stored));
-        return std::isfinite(static_cast<float>(values[i]));
-      });
-      require(bad == none, [&] {
-        const double stored = static_cast<double>(stored_element<Stored>(record.bytes, bad));
-        const std::string found = std::isnan(stored) ? "NaN" : fmt::format("{}", stored);
-        return fmt::format("{}: tensor {} holds {} at element {}; every value must be finite as {}",
-                           path_.string(), in_quotes(name), found, bad, element_name<T>);
-      });
-    }
-  });
+  const Partition blocks(values.size(), index_t{1} << 18);
+  index_t bad = every_element;
+#pragma omp parallel for schedule(static) reduction(min : bad)
+  for (index_t block = 0; block < blocks.count(); ++block)
+    bad = std::min(bad, convert_elements(record, blocks.first(block), blocks.extent(block), dtype_of<T>,
+                                         reinterpret_cast<std::byte*>(values.data() + blocks.first(block))));
+  if (bad != every_element) refuse_element(tensor_text(name), record, bad, dtype_of<T>);
   return values;
 }
 
@@ -67,9 +57,8 @@ Buffer<std::int32_t> Checkpoint::load_integers(const std::string& name) const {
       values[i] = static_cast<std::int32_t>(value);
       return true;
     });
-    require(bad == none, [&] {
-      return fmt::format("{}: tensor {} holds {} at element {}; whole numbers of 32 bits are due",
-                         path_.string(), in_quotes(name),
+    require(bad == every_element, [&] {
+      return fmt::format("{} holds {} at element {}; whole numbers of 32 bits are due", tensor_text(name),
                          static_cast<double>(stored_element<Stored>(record.bytes, bad)), bad);
     });
   });
