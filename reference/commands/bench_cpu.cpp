@@ -119,7 +119,7 @@ double measure_transformer(const std::filesystem::path& model, LatentShape shape
   const Rotation llm(batch * llm_tokens * config.llm_width, 1),
       clip(batch * clip_tokens * config.clip_width, 11);
   const std::array<index_t, batch> keys{clip_tokens + llm_tokens, clip_tokens + llm_tokens};
-  const auto text = transformer.prepare_text(
+  auto text = transformer.prepare_text(
       TokensView<const float>::dense(llm.at(0).data(), batch, llm_tokens, config.llm_width),
       TokensView<const float>::dense(clip.at(0).data(), batch, clip_tokens, config.clip_width), keys);
   const Rotation latents(batch * shape.tokens() * config.in_channels, 21);

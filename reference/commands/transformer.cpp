@@ -76,7 +76,7 @@ void transformer(const Arguments& arguments) {
     auto network = progress.stage(
         "load transformer", 0, [&](Stage&) { return model::Transformer<T, Host>(host, config, checkpoint); });
     progress.stage("forward", 0, [&](Stage&) {
-      const auto text = network.prepare_text(in.text.llm(), in.text.clip(), in.text.key_lengths);
+      auto text = network.prepare_text(in.text.llm(), in.text.clip(), in.text.key_lengths);
       auto out = in.view(velocity);
       out.channels = config.out_channels;
       network.forward(in.view(in.latents), in.times.vector(), text, out);

@@ -15,18 +15,18 @@
 #include <stepvideo/kernels/norm/rms_norm.hpp>
 
 #include "model/config.hpp"
-#include "model/observer.hpp"
 #include "model/parameter.hpp"
+#include "model/tap.hpp"
 
 namespace stepvideo::model {
 
 /// Views lie in the memory of the execution. The residual stream is T's, as in the release.
-template <Element T, Execution E>
+template <Element T, Execution E, class Tap = NoTap>
 class StepLlm {
  public:
   /// Throws RequestError listing the tensors of `checkpoint` that do not fit `config`.
-  StepLlm(E execution, const StepLlmConfig& config, const io::Checkpoint& checkpoint)
-      : execution_(execution), config_(config) {
+  StepLlm(E execution, const StepLlmConfig& config, const io::Checkpoint& checkpoint, Tap tap = {})
+      : execution_(execution), config_(config), tap_(std::move(tap)) {
     checkpoint.validate(expected_tensors(config));
     const ParameterLoader<E> from{execution, checkpoint};
     words_ = from.template load<T>("tok_embeddings.word_embeddings.weight");
@@ -48,8 +48,6 @@ class StepLlm {
   }
 
   const StepLlmConfig& config() const { return config_; }
-  /// Called with intermediate results from the next call on.
-  void observe(Observer observer) { observer_ = std::move(observer); }
 
   /// out (batch, tokens, width) = the last hidden states of ids (batch, tokens). Padding attends and is
   /// attended to like any token before it, as in the release. Throws RequestError where shapes disagree or an
@@ -87,7 +85,7 @@ class StepLlm {
       rms_norm(execution_, x.rows(), block.ffn_norm.vector(), config_.epsilon, y.rows());
       linear(execution_, y.rows(), block.w1.matrix(), SwiGlu{}, hidden);
       linear(execution_, hidden, block.w2.matrix(), Residual<T>{x.rows()}, x.rows());
-      if (observer_) observer_(fmt::format("transformer.layers.{}", layer), observed(x));
+      tap_("transformer.layers.", layer, "", x);
     }
     convert(execution_, TokensView<const T>(x), out);
   }
@@ -99,10 +97,10 @@ class StepLlm {
 
   E execution_;
   StepLlmConfig config_;
+  Tap tap_;
   Parameter<T, E> words_;
   std::vector<Block> blocks_;
   Buffer<float, E> slopes_;
-  Observer observer_;
 };
 
 extern template class StepLlm<float, Host>;

@@ -1,146 +1,97 @@
 // Step-Video-T2V's video transformer: one template over the element type and the execution.
 #pragma once
+#include <algorithm>
 #include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <span>
-#include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include <stepvideo/core/workspace.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/elementwise/latents.hpp>
 #include <stepvideo/kernels/elementwise/timestep.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>
+#include <stepvideo/kernels/norm/gated_layer_norm.hpp>
+#include <stepvideo/kernels/norm/gated_residual.hpp>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
 #include <stepvideo/kernels/norm/rms_norm.hpp>
 #include <stepvideo/kernels/rope/qk_norm_rope.hpp>
 
-#include "model/observer.hpp"
+#include "model/packed_views.hpp"
+#include "model/tap.hpp"
+#include "model/transformer_layout.hpp"
 #include "model/transformer_text.hpp"
 #include "model/transformer_weights.hpp"
 
 namespace stepvideo::model {
 
 /// Predicts the velocity of a latent video. Views lie in the memory of the execution; inputs and outputs are
-/// float32, arithmetic in between is T's with float32 sums.
-template <Element T, Execution E>
+/// float32, arithmetic in between is T's with float32 sums. An element of a batch gets the bits that it gets
+/// alone.
+template <Element T, Execution E, class Tap = NoTap>
 class Transformer {
  public:
   using Text = PreparedText<T, E>;
 
   /// Throws RequestError listing the tensors of `checkpoint` that do not fit `config`.
   Transformer(E execution, const TransformerConfig& config, const io::Checkpoint& checkpoint,
-              RopeAngles angles = RopeAngles::exact)
-      : execution_(execution), config_(config), angles_(angles) {
+              RopeAngles angles = RopeAngles::exact, Tap tap = {})
+      : execution_(execution), config_(config), angles_(angles), tap_(std::move(tap)) {
     checkpoint.validate(expected_tensors(config));
     weights_ = TransformerWeights<T, E>::load({execution, checkpoint}, config);
   }
 
   const TransformerConfig& config() const { return config_; }
-  /// Called with intermediate results from the next call on.
-  void observe(Observer observer) { observer_ = std::move(observer); }
 
   /// The text of a batch, once per prompt: llm (batch, tokens, llm_width), clip (batch, tokens, clip_width),
-  /// and for each element the keys it has of [CLIP | LLM], on the host. Throws RequestError where they
-  /// disagree.
+  /// and for each element the keys it has of [CLIP | LLM], on the host. What blocks make of it stays for the
+  /// next step where it takes no more than `spare_bytes`, and is made again where not, with the same bits.
+  /// Throws RequestError where they disagree.
   Text prepare_text(TokensView<const float> llm, TokensView<const float> clip,
-                    std::span<const index_t> key_lengths) {
-    return model::prepare_text(execution_, config_, weights_, llm, clip, key_lengths, observer_);
+                    std::span<const index_t> key_lengths, std::size_t spare_bytes = any_number_of_bytes) {
+    return model::prepare_text(execution_, config_, weights_, llm, clip, key_lengths, spare_bytes, tap_);
   }
 
   /// velocity = f(latents, times, text): times (batch) in [0, 1). Sizes may change from call to call; buffers
   /// only grow. Throws RequestError where shapes disagree.
-  void forward(LatentsView<const float> latents, VectorView<const float> times, const Text& text,
+  void forward(LatentsView<const float> latents, VectorView<const float> times, Text& text,
                LatentsView<float> velocity) {
     require_inputs(latents, times, text, velocity);
-    Activations at = make_room(latents.batch, latents.shape);
+    const Activations at = make_room(latents.batch, latents.shape.tokens());
     if (!(rope_.shape() == latents.shape))
       rope_ = make_rope_table<T>(execution_, latents.shape, RopeSplit::of_head(config_.heads.dim), angles_);
 
+    modulate(times, at);
     latents_to_tokens(execution_, latents, at.patches);  // (batch, tokens, in channels)
-    linear(execution_, at.patches.rows(), weights_.patch.weight.matrix(),
-           Bias<T>{weights_.patch.bias.vector()},
-           at.x.rows());  // (batch, tokens, width)
-    observe("pos_embed", at.x);
-    embed_time(times, at);
-    for (int layer = 0; layer < config_.layers; ++layer) run_block(layer, text, at);
-
-    const index_t width = config_.width();
-    add_table(execution_, at.time, weights_.scale_shift_table.matrix(), at.modulation(2));
-    layer_norm(execution_, at.x, {.scale = at.modulation_row(1, width), .shift = at.modulation_row(0, width)},
-               1e-6f, at.y);
-    if (observer_) observe_norm("norm_out", at, {}, 1e-6f);
-    linear(execution_, at.y.rows(), weights_.proj_out.weight.matrix(),
-           Bias<T>{weights_.proj_out.bias.vector()},
-           at.results.rows());  // (batch, tokens, out channels)
-    observe("proj_out", at.results);
+    multiply(at.patches, weights_.patch.weight, Bias<T>{weights_.patch.bias.vector()},
+             at.stream);  // (batch, tokens, width)
+    tap_("pos_embed", at.stream);
+    const Norm first = norm_before(0, at);
+    layer_norm(execution_, at.stream, first.terms, first.epsilon, at.normed);
+    for (int block = 0; block < config_.layers; ++block) run_block(block, text, at);
+    multiply(at.normed, weights_.proj_out.weight, Bias<T>{weights_.proj_out.bias.vector()},
+             at.results);  // (batch, tokens, out channels)
+    tap_("proj_out", at.results);
     tokens_to_latents(execution_, TokensView<const float>(at.results), velocity);
   }
 
  private:
-  /// Everything a forward pass writes. The qkv projection and the attention's result take turns with the feed
-  /// forward's hidden layer in `wide`.
-  struct Activations {
-    TokensView<T> patches, y, wide, observed;
-    // Guidance magnifies what rounding does to the residual stream and to the velocity: they stay float32.
-    TokensView<float> x, results;
-    MatrixView<float> sinusoids, hidden, time, activated, adaln;
-    float* modulations = nullptr;  // (batch, 6 * width)
+  using Activations = TransformerActivations<T>;
 
-    MatrixView<float> modulation(index_t rows) const {
-      return MatrixView<float>::dense(modulations, time.rows, rows * time.columns);
-    }
-    /// Row `row` of 2 or 6 modulations, for each batch element.
-    MatrixView<const float> modulation_row(index_t row, index_t width, index_t rows = 2) const {
-      return {modulations + row * width, time.rows, width, rows * width};
-    }
-    /// `width` channels of each token of `wide`, from `first` times the width on.
-    TokensView<T> slice(index_t first, index_t width) const {
-      return {wide.data + first, wide.batch, wide.tokens, width, wide.batch_stride, wide.token_stride};
-    }
+  struct Norm {
+    LayerNormTerms<T> terms;
+    float epsilon;
   };
 
-  template <class Take>
-  Activations lay_out(index_t batch, index_t tokens, Take&& take) const {
-    const index_t width = config_.width();
-    const auto of_tokens = [&]<class Value = T>(index_t channels, Value value = {}) {
-      return TokensView<Value>::dense(take(value, batch * tokens * channels), batch, tokens, channels);
-    };
-    const auto of_batch = [&](index_t channels) {
-      return MatrixView<float>::dense(take(float{}, batch * channels), batch, channels);
-    };
-    Activations at{.patches = of_tokens(config_.in_channels),
-                   .y = of_tokens(width),
-                   .wide = of_tokens(config_.feed_forward_factor * width),
-                   .observed = of_tokens(observer_ ? width : 0),
-                   .x = of_tokens(width, float{}),
-                   .results = of_tokens(config_.out_channels, float{}),
-                   .sinusoids = of_batch(config_.time_channels),
-                   .hidden = of_batch(width),
-                   .time = of_batch(width),
-                   .activated = of_batch(width),
-                   .adaln = of_batch(6 * width)};
-    at.modulations = take(float{}, batch * 6 * width);
-    return at;
-  }
-
-  Activations make_room(index_t batch, LatentShape shape) {
-    std::size_t bytes = 0;
-    lay_out(batch, shape.tokens(), [&]<class Value>(Value, index_t count) {
-      bytes += workspace_bytes<Value>(count);
-      return static_cast<Value*>(nullptr);
-    });
-    if (static_cast<index_t>(bytes) > memory_.size()) {
+  Activations make_room(index_t batch, index_t tokens) {
+    const TransformerLayout layout(config_, TransformerShare::whole(config_, batch, tokens), sizeof(T));
+    if (layout.bytes() > memory_.size_bytes()) {
       memory_ = {};  // before the larger one is taken
-      memory_ = Buffer<std::byte, E>(execution_, static_cast<index_t>(bytes));
+      memory_ = Buffer<std::byte, E>(execution_, static_cast<index_t>(layout.bytes()));
     }
-    Workspace workspace(memory_);
-    return lay_out(batch, shape.tokens(),
-                   [&]<class Value>(Value, index_t count) { return workspace.take<Value>(count); });
+    return layout.template over<T>(memory_.data());
   }
 
   void require_inputs(const LatentsView<const float>& latents, const VectorView<const float>& times,
@@ -163,110 +114,103 @@ class Transformer {
             });
   }
 
-  void embed_time(VectorView<const float> times, const Activations& at) const {
-    const auto layer = [&](MatrixView<const float> in, const BiasedLinear<float, E>& weights, auto&& epilogue,
-                           MatrixView<float> out) {
-      linear(execution_, in, weights.weight.matrix(), chain(Bias<float>{weights.bias.vector()}, epilogue),
-             out);
-    };
-    timestep_sinusoids(execution_, times, at.sinusoids);
-    layer(at.sinusoids, weights_.time_in, Activate<Silu>{}, at.hidden);
-    layer(at.hidden, weights_.time_out, Store{}, at.time);
-    convert(execution_, as_tokens(MatrixView<const float>(at.time)), as_tokens(at.activated), Silu{});
-    layer(at.activated, weights_.modulation, Store{}, at.adaln);  // (batch, 6 x width)
-    observe("adaln_single", as_tokens(at.adaln));
+  /// A product for each batch element: a matrix library may choose its order of summation by the number of
+  /// rows, and an element's bits must not depend on what else is in the batch.
+  template <class In, class Value, class Epilogue, class Out>
+  void multiply(TokensView<In> in, const Parameter<Value, E>& weight, const Epilogue& epilogue,
+                TokensView<Out> out) const {
+    for (index_t element = 0; element < in.batch; ++element)
+      linear(execution_, rows_of(in, element), weight.matrix(), epilogue, rows_of(out, element));
   }
 
-  void run_block(int layer, const Text& text, const Activations& at) const {
-    const auto& block = weights_.blocks[static_cast<std::size_t>(layer)];
-    const index_t width = config_.width();
-    const auto name = [&](const char* part) { return fmt::format("transformer_blocks.{}{}", layer, part); };
-    const auto modulation = [&](index_t row) { return at.modulation_row(row, width, 6); };
-    const auto gated = [&](index_t row) {
-      return GatedResidual<float>{at.x.rows(), modulation(row), at.x.tokens};
+  /// Every block's shifts, scales and gates, from the time.
+  void modulate(VectorView<const float> times, const Activations& at) const {
+    const auto layer = [&](TokensView<float> in, const BiasedLinear<float, E>& weights, auto&& epilogue,
+                           TokensView<float> out) {
+      multiply(in, weights.weight, chain(Bias<float>{weights.bias.vector()}, epilogue), out);
     };
+    timestep_sinusoids(execution_, times, at.sinusoids.rows());
+    layer(at.sinusoids, weights_.time_in, Activate<Silu>{}, at.time_hidden);
+    layer(at.time_hidden, weights_.time_out, Store{}, at.time);
+    convert(execution_, TokensView<const float>(at.time), at.activated, Silu{});
+    layer(at.activated, weights_.modulation, Store{}, at.adaln);  // (batch, 1, 6 x width)
+    tap_("adaln_single", at.adaln);
+    for (int block = 0; block < config_.layers; ++block)
+      add_table(execution_, at.adaln.rows(), weights_.of(block).scale_shift_table.matrix(),
+                at.modulations_of(block));
+    add_table(execution_, at.time.rows(), weights_.scale_shift_table.matrix(),
+              at.modulations_of(config_.layers));
+  }
+
+  /// The norm that a block begins with; behind the last block, the one before the output.
+  Norm norm_before(int block, const Activations& at) const {
+    const auto shift = at.modulation(block, 0), scale = at.modulation(block, 1);
+    if (block == config_.layers) return {{.scale = scale, .shift = shift}, 1e-6f};
+    const auto& weights = weights_.of(block);
+    return {{weights.norm1_weight.vector(), weights.norm1_bias.vector(), scale, shift}, block_epsilon};
+  }
+
+  /// From the block's first norm in `normed` to that of the block behind it.
+  void run_block(int block, Text& text, const Activations& at) const {
+    const auto& weights = weights_.of(block);
+    const auto tap = [&](const char* part, const auto& view) {
+      tap_("transformer_blocks.", block, part, view);
+    };
+    const auto head = [&](TokensView<T> view) { return packed_heads(view, config_.heads, 1, 0); };
+    const auto part = [&](index_t p) { return packed_heads(at.qkv, config_.heads, 3, static_cast<int>(p)); };
     const AttentionOptions options{.scale = 1.0f / std::sqrt(static_cast<float>(config_.heads.dim))};
-    const auto attended = at.slice(3 * width, width);  // beside the projection
 
-    add_table(execution_, at.adaln, block.scale_shift_table.matrix(), at.modulation(6));
-    const LayerNormTerms<T> norm1{.weight = block.norm1_weight.vector(), .bias = block.norm1_bias.vector()};
-    if (observer_) observe_norm(name(".norm1"), at, norm1, 1e-5f);
-    layer_norm(execution_, at.x, {norm1.weight, norm1.bias, modulation(1), modulation(0)}, 1e-5f, at.y);
+    multiply(at.normed, weights.wqkv, Store{}, at.qkv);  // [q | k | v] x heads
+    tap(".attn1.wqkv", at.qkv);
+    qk_norm_rope(execution_, whole_heads(at.qkv, config_.heads, 3),
+                 QkNorm<T>{weights.query_norm.vector(), weights.key_norm.vector(), qk_epsilon}, rope_.view(),
+                 QkvOutput<T>{part(0), part(1)});
+    attention(execution_, part(0), part(1), part(2), FullMask{}, head(at.attended), options);
+    multiply(at.attended, weights.wo, Store{}, at.delta);
+    tap(".attn1", at.delta);
+    gated_residual(execution_, at.delta, at.modulation(block, 2), at.stream, at.rounded);
 
-    const auto projected = at.slice(0, 3 * width);
-    linear(execution_, at.y.rows(), block.wqkv.matrix(), Store{}, projected.rows());  // [q | k | v] x heads
-    const auto queries = packed_heads(projected, config_.heads, 3, 0);
-    const auto keys = packed_heads(projected, config_.heads, 3, 1);
-    const QkNorm<T> norm{block.query_norm.vector(), block.key_norm.vector(), 1e-6f};
-    if (observer_) observe_head_norm(name(".attn1.q_norm"), queries, norm.query_weight, at);
-    if (observer_) observe_head_norm(name(".attn1.k_norm"), keys, norm.key_weight, at);
-    qk_norm_rope(execution_, whole_heads(projected, config_.heads, 3), norm, rope_.view(),
-                 QkvOutput<T>{queries, keys});
-    attention(execution_, queries, keys, packed_heads(projected, config_.heads, 3, 2), FullMask{},
-              packed_heads(attended, config_.heads, 1, 0), options);
-    if (observer_) observe_linear(name(".attn1"), attended, block.wo, at);
-    linear(execution_, attended.rows(), block.wo.matrix(), gated(2), at.x.rows());
+    const auto queries = head(at.queries);
+    multiply(at.rounded, weights.cross_wq, Store{}, at.queries);
+    rms_norm(execution_, queries, weights.cross_query_norm.vector(), qk_epsilon, queries);
+    const TextKeys<T> keys =
+        text.keys_values(block, weights.cross_wkv.matrix(), weights.cross_key_norm.vector(), qk_epsilon);
+    attention(execution_, queries, keys.keys, keys.values, text.mask(), head(at.attended), options);
+    multiply(at.attended, weights.cross_wo, Store{}, at.delta);
+    tap(".attn2", at.delta);
+    const LayerNormTerms<T> norm2{weights.norm2_weight.vector(), weights.norm2_bias.vector(),
+                                  at.modulation(block, 4), at.modulation(block, 3)};
+    gated_residual_layer_norm(execution_, at.delta, {}, at.stream, norm2, block_epsilon, at.normed);
+    tap(".attn2.residual", at.stream);
 
-    const auto cross_queries = packed_heads(at.slice(0, width), config_.heads, 1, 0);
-    linear(execution_, rounded_stream(at).rows(), block.cross_wq.matrix(), Store{},
-           at.slice(0, width).rows());
-    rms_norm(execution_, cross_queries, block.cross_query_norm.vector(), 1e-6f, cross_queries);
-    attention(execution_, cross_queries, text.keys(layer), text.values(layer), text.mask(),
-              packed_heads(attended, config_.heads, 1, 0), options);
-    if (observer_) observe_linear(name(".attn2"), attended, block.cross_wo, at);
-    linear(execution_, attended.rows(), block.cross_wo.matrix(), Residual<float>{at.x.rows()}, at.x.rows());
-
-    const LayerNormTerms<T> norm2{.weight = block.norm2_weight.vector(), .bias = block.norm2_bias.vector()};
-    if (observer_) observe_norm(name(".norm2"), at, norm2, 1e-5f);
-    layer_norm(execution_, at.x, {norm2.weight, norm2.bias, modulation(4), modulation(3)}, 1e-5f, at.y);
-    linear(execution_, at.y.rows(), block.feed_forward_in.matrix(), Activate<GeluTanh>{}, at.wide.rows());
-    if (observer_) observe_linear(name(".ff"), at.wide, block.feed_forward_out, at);
-    linear(execution_, at.wide.rows(), block.feed_forward_out.matrix(), gated(5), at.x.rows());
-    observe(name(""), at.x);
+    feed_forward(weights, at);
+    tap(".ff", at.delta);
+    const Norm next = norm_before(block + 1, at);
+    gated_residual_layer_norm(execution_, at.delta, at.modulation(block, 5), at.stream, next.terms,
+                              next.epsilon, at.normed);
+    tap("", at.stream);
   }
 
-  /// The residual stream as matrix products take it: rounded into y, or itself.
-  TokensView<const T> rounded_stream(const Activations& at) const {
-    if constexpr (std::same_as<T, float>) {
-      return at.x;
-    } else {
-      convert(execution_, TokensView<const float>(at.x), at.y);
-      return at.y;
-    }
+  /// A part of an element's tokens at a time, as many as the hidden layer has room for.
+  void feed_forward(const TransformerBlockWeights<T, E>& weights, const Activations& at) const {
+    for (index_t element = 0; element < at.normed.batch; ++element)
+      for (index_t first = 0; first < at.normed.tokens; first += at.hidden.rows) {
+        MatrixView<T> hidden = at.hidden;
+        hidden.rows = std::min(hidden.rows, at.normed.tokens - first);
+        linear(execution_, rows_of(at.normed, element, first, hidden.rows), weights.feed_forward_in.matrix(),
+               Activate<GeluTanh>{}, hidden);
+        linear(execution_, hidden, weights.feed_forward_out.matrix(), Store{},
+               rows_of(at.delta, element, first, hidden.rows));
+      }
   }
 
-  template <class Value>
-  static TokensView<Value> as_tokens(MatrixView<Value> matrix) {
-    return {matrix.data, 1, matrix.rows, matrix.columns, 0, matrix.row_stride};
-  }
-
-  template <class View>
-  void observe(std::string_view name, const View& view) const {
-    if (observer_) observer_(name, model::observed(view));
-  }
-  /// What the fused kernels never store: a norm before its modulation, a projection before its residual.
-  void observe_norm(std::string_view name, const Activations& at, const LayerNormTerms<T>& terms,
-                    float epsilon) const {
-    layer_norm(execution_, at.x, terms, epsilon, at.observed);
-    observe(name, at.observed);
-  }
-  void observe_head_norm(std::string_view name, HeadsView<const T> heads, VectorView<const T> weight,
-                         const Activations& at) const {
-    const auto normed = packed_heads(at.observed, config_.heads, 1, 0);
-    rms_norm(execution_, heads, weight, 1e-6f, normed);
-    observe(name, normed);
-  }
-  void observe_linear(std::string_view name, TokensView<T> in, const Parameter<T, E>& weight,
-                      const Activations& at) const {
-    linear(execution_, in.rows(), weight.matrix(), Store{}, at.observed.rows());
-    observe(name, at.observed);
-  }
+  static constexpr float block_epsilon = 1e-5f, qk_epsilon = 1e-6f;
 
   E execution_;
   TransformerConfig config_;
   RopeAngles angles_;
+  Tap tap_;
   TransformerWeights<T, E> weights_;
-  Observer observer_;
   RopeTable<E> rope_;
   Buffer<std::byte, E> memory_;
 };

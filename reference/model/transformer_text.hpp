@@ -1,83 +1,97 @@
-// What the video transformer keeps of a prompt: every layer's cross-attention keys and values, computed once
-// and read at every step.
+// What the video transformer keeps of a batch of prompts.
 #pragma once
 #include <algorithm>
+#include <limits>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
 #include <stepvideo/kernels/norm/rms_norm.hpp>
 
-#include "model/observer.hpp"
+#include "model/packed_views.hpp"
+#include "model/transformer_layout.hpp"
 #include "model/transformer_weights.hpp"
 
 namespace stepvideo::model {
 
-/// One part of a packed projection whose heads hold `parts` runs of dim channels each.
-template <class T>
-HeadsView<T> packed_heads(TokensView<T> packed, HeadShape heads, int parts, int part) {
-  return {packed.data + part * heads.dim,
-          packed.batch,
-          packed.tokens,
-          heads.count,
-          heads.dim,
-          packed.batch_stride,
-          packed.token_stride,
-          parts * heads.dim};
-}
+/// For all memory that there is.
+inline constexpr std::size_t any_number_of_bytes = std::numeric_limits<std::size_t>::max();
 
-/// The heads of such a projection with all of their parts: (batch, tokens, heads, parts * dim).
+/// What cross-attention reads in a block: (batch, tokens, heads, dim) each, keys normalised.
 template <class T>
-HeadsView<T> whole_heads(TokensView<T> packed, HeadShape heads, int parts) {
-  HeadsView<T> view = packed_heads(packed, heads, parts, 0);
-  view.dim *= parts;
-  return view;
-}
+struct TextKeys {
+  HeadsView<const T> keys, values;
+};
 
 /// A batch of prompts as the transformer attends to them.
 template <Element T, Execution E>
 class PreparedText {
  public:
-  PreparedText() = default;
-  PreparedText(E execution, const TransformerConfig& config, std::span<const index_t> key_lengths)
-      : heads_(config.heads),
+  /// For `tokens` of [CLIP | LLM], of which each element has the first `key_lengths`, on the host. See
+  /// TextLayout for `spare_bytes`.
+  PreparedText(E execution, const TransformerConfig& config, index_t tokens,
+               std::span<const index_t> key_lengths, std::size_t spare_bytes)
+      : execution_(execution),
+        heads_(config.heads),
         batch_(std::ssize(key_lengths)),
-        tokens_(std::ranges::max(key_lengths)),
-        keys_values_(execution, config.layers * batch_ * tokens_ * 2 * config.width()) {
+        tokens_(tokens),
+        layout_(config, TransformerShare::whole(config, batch_, 0), tokens, sizeof(T), spare_bytes),
+        memory_(execution, static_cast<index_t>(layout_.bytes())),
+        is_made_(static_cast<std::size_t>(config.layers), false) {
     Buffer<index_t> lengths(batch_);
     std::ranges::copy(key_lengths, lengths.begin());
     lengths_ = transfer(execution, std::move(lengths));
   }
 
   index_t batch() const { return batch_; }
-  /// (batch, tokens, width * 2) of a layer: [k | v] x heads, keys already normalised.
-  TokensView<T> keys_values(int layer) const {
-    const index_t width = 2 * heads_.width();
-    return TokensView<T>::dense(keys_values_.data() + layer * batch_ * tokens_ * width, batch_, tokens_,
-                                width);
-  }
-  HeadsView<T> keys(int layer) const { return packed_heads(keys_values(layer), heads_, 2, 0); }
-  HeadsView<T> values(int layer) const { return packed_heads(keys_values(layer), heads_, 2, 1); }
+  /// (batch, tokens, width), for prepare_text to fill.
+  TokensView<T> sequence() const { return tokens(layout_.sequence(), heads_.width()); }
   KeyPrefixMask mask() const { return {lengths_.vector()}; }
+  /// Whether the keys and values of all blocks stay.
+  bool keeps_blocks() const { return layout_.keeps_blocks(); }
+
+  /// A block's keys and values, from its attn2.wkv and attn2.k_norm unless an earlier call left them. They
+  /// hold until the call for another block.
+  TextKeys<T> keys_values(int block, MatrixView<const T> weight, VectorView<const T> key_norm,
+                          float epsilon) {
+    const TokensView<T> packed = tokens(layout_.keys_values(block), 2 * heads_.width());
+    const HeadsView<T> keys = packed_heads(packed, heads_, 2, 0);
+    if (!is_made_[static_cast<std::size_t>(block)]) {
+      for (index_t element = 0; element < batch_; ++element)
+        linear(execution_, rows_of(sequence(), element), weight, Store{}, rows_of(packed, element));
+      rms_norm(execution_, keys, key_norm, epsilon, keys);
+      is_made_[static_cast<std::size_t>(block)] = keeps_blocks();
+    }
+    return {keys, packed_heads(packed, heads_, 2, 1)};
+  }
 
  private:
-  HeadShape heads_{};
-  index_t batch_ = 0, tokens_ = 0;
-  Buffer<T, E> keys_values_;
+  TokensView<T> tokens(std::size_t offset, index_t width) const {
+    return TokensView<T>::dense(at_offset<T>(memory_.data(), offset), batch_, tokens_, width);
+  }
+
+  E execution_;
+  HeadShape heads_;
+  index_t batch_, tokens_;
+  TextLayout layout_;
+  Buffer<std::byte, E> memory_;
   Buffer<index_t, E> lengths_;
+  std::vector<bool> is_made_;
 };
 
 /// See Transformer::prepare_text.
-template <Element T, Execution E>
+template <Element T, Execution E, class Tap>
 PreparedText<T, E> prepare_text(E execution, const TransformerConfig& config,
                                 const TransformerWeights<T, E>& weights, TokensView<const float> llm,
                                 TokensView<const float> clip, std::span<const index_t> key_lengths,
-                                const Observer& observer) {
-  const index_t batch = llm.batch, tokens = clip.tokens + llm.tokens, width = config.width();
+                                std::size_t spare_bytes, const Tap& tap) {
+  const index_t batch = llm.batch, tokens = clip.tokens + llm.tokens;
   require(batch > 0 && clip.batch == batch && std::ssize(key_lengths) == batch, [&] {
     return fmt::format(
         "the LLM's states have batch {}, CLIP's {}, and there are {} key lengths; they must agree", batch,
@@ -92,48 +106,31 @@ PreparedText<T, E> prepare_text(E execution, const TransformerConfig& config,
       return fmt::format("a prompt has {} keys; 1 to {} work, CLIP's {} and the LLM's {}", length, tokens,
                          clip.tokens, llm.tokens);
     });
-  PreparedText<T, E> text(execution, config, key_lengths);
+  PreparedText<T, E> text(execution, config, tokens, key_lengths, spare_bytes);
 
-  Buffer<T, E> llm_values(execution, batch * llm.tokens * llm.width);
-  Buffer<T, E> clip_values(execution, batch * clip.tokens * clip.width);
-  Buffer<T, E> hidden_values(execution, batch * llm.tokens * width);
-  Buffer<T, E> sequence_values(execution, batch * tokens * width);
+  const Buffer<T, E> llm_values(execution, batch * llm.tokens * llm.width);
+  const Buffer<T, E> clip_values(execution, batch * clip.tokens * clip.width);
+  const Buffer<T, E> hidden_values(execution, batch * llm.tokens * config.width());
   const auto llm_states = TokensView<T>::dense(llm_values.data(), batch, llm.tokens, llm.width);
   const auto clip_states = TokensView<T>::dense(clip_values.data(), batch, clip.tokens, clip.width);
-  const auto hidden = hidden_values.matrix(batch * llm.tokens, width);
-  const auto sequence = TokensView<T>::dense(sequence_values.data(), batch, tokens, width);
+  const auto hidden = TokensView<T>::dense(hidden_values.data(), batch, llm.tokens, config.width());
   convert(execution, llm, llm_states);
   convert(execution, clip, clip_states);
   layer_norm(execution, llm_states, {}, 1e-6f, llm_states);
-  linear(execution, llm_states.rows(), weights.caption_in.weight.matrix(),
-         chain(Bias<T>{weights.caption_in.bias.vector()}, Activate<GeluTanh>{}), hidden);
-
-  // The sequence of each element is [CLIP | LLM], so each writes its own run of rows.
-  const auto rows_of = [](auto view, index_t element) {
-    return MatrixView{view.row(element, 0), view.tokens, view.width, view.token_stride};
-  };
-  auto clip_part = sequence, llm_part = sequence;
+  // The sequence of each element is [CLIP | LLM].
+  auto clip_part = text.sequence(), llm_part = text.sequence();
   clip_part.tokens = clip.tokens;
-  llm_part.tokens = llm.tokens, llm_part.data = sequence.row(0, clip.tokens);
+  llm_part.tokens = llm.tokens, llm_part.data = llm_part.row(0, clip.tokens);
   for (index_t element = 0; element < batch; ++element) {
     linear(execution, rows_of(clip_states, element), weights.clip.weight.matrix(),
            Bias<T>{weights.clip.bias.vector()}, rows_of(clip_part, element));
-    linear(execution, MatrixView<T>{hidden.row(element * llm.tokens), llm.tokens, width, width},
-           weights.caption_out.weight.matrix(), Bias<T>{weights.caption_out.bias.vector()},
-           rows_of(llm_part, element));
+    linear(execution, rows_of(llm_states, element), weights.caption_in.weight.matrix(),
+           chain(Bias<T>{weights.caption_in.bias.vector()}, Activate<GeluTanh>{}), rows_of(hidden, element));
+    linear(execution, rows_of(hidden, element), weights.caption_out.weight.matrix(),
+           Bias<T>{weights.caption_out.bias.vector()}, rows_of(llm_part, element));
   }
-  if (observer) {
-    observer("clip_projection", observed(clip_part));
-    observer("caption_projection", observed(llm_part));
-  }
-  for (int layer = 0; layer < config.layers; ++layer) {
-    const auto& block = weights.blocks[static_cast<std::size_t>(layer)];
-    const auto keys_values = text.keys_values(layer);
-    for (index_t element = 0; element < batch; ++element)
-      linear(execution, MatrixView<T>{sequence.row(element, 0), keys_values.tokens, width, width},
-             block.cross_wkv.matrix(), Store{}, rows_of(keys_values, element));
-    rms_norm(execution, text.keys(layer), block.cross_key_norm.vector(), 1e-6f, text.keys(layer));
-  }
+  tap("clip_projection", clip_part);
+  tap("caption_projection", llm_part);
   return text;
 }
 

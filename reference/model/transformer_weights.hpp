@@ -52,6 +52,8 @@ struct TransformerWeights {
   Parameter<float, E> scale_shift_table;  ///< (2, width)
   std::vector<TransformerBlockWeights<T, E>> blocks;
 
+  const TransformerBlockWeights<T, E>& of(int block) const { return blocks[static_cast<std::size_t>(block)]; }
+
   static TransformerWeights load(const ParameterLoader<E>& from, const TransformerConfig& config) {
     const std::string time = "adaln_single.emb.timestep_embedder.";
     TransformerWeights weights{.patch = BiasedLinear<T, E>::load(from, "pos_embed.proj"),

@@ -47,7 +47,7 @@ class LoadedTransformer final : public Denoiser::Loaded {
  private:
   void integrate(const Integration& run, Stage& stage, const StepObserver& observer) {
     const auto& [conditioning, settings, latents, steps_done] = run;
-    const auto text =
+    auto text =
         transformer_.prepare_text(conditioning.llm(), conditioning.clip(), conditioning.key_lengths);
     const FlowSchedule schedule(settings.steps, static_cast<float>(settings.time_shift));
     const index_t size = latents.size();

@@ -20,14 +20,28 @@ constexpr double golden_bound = std::same_as<T, float> ? testing::fp32_bound : t
 
 const std::filesystem::path folder = STEPVIDEO_TEST_DATA "/golden/step_llm_tiny";
 
-template <class T>
-StepLlm<T, Host> tiny() {
+template <class T, class Tap = model::NoTap>
+StepLlm<T, Host, Tap> tiny(Tap tap = {}) {
   return {host, model::read_step_llm_config(folder / "config.json"),
-          io::Checkpoint::open(folder / "model.safetensors")};
+          io::Checkpoint::open(folder / "model.safetensors"), tap};
 }
 
+/// Compares with the traces of the release.
 template <class T>
-Buffer<float> encode(const StepLlm<T, Host>& llm, const Buffer<std::int32_t>& ids, index_t batch) {
+struct TraceTap {
+  const io::Checkpoint* golden;
+  std::set<std::string>* missing;
+
+  void operator()(const char* layers, int layer, const char*, TokensView<T> view) const {
+    const std::string name = "trace." + (layers + std::to_string(layer));
+    BOOST_REQUIRE_EQUAL(missing->erase(name), 1u);
+    const std::vector<float> actual(view.data, view.data + view.batch * view.tokens * view.width);
+    STEPVIDEO_CHECK_CLOSE(actual, golden->load<float>(name), golden_bound<T>);
+  }
+};
+
+template <class T, class Tap>
+Buffer<float> encode(const StepLlm<T, Host, Tap>& llm, const Buffer<std::int32_t>& ids, index_t batch) {
   auto out = testing::poisoned<float>(ids.size() * llm.config().width());
   llm.encode(ids.matrix(batch, ids.size() / batch),
              TokensView<float>::dense(out.data(), batch, ids.size() / batch, llm.config().width()));
@@ -38,18 +52,8 @@ Buffer<float> encode(const StepLlm<T, Host>& llm, const Buffer<std::int32_t>& id
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(every_layer_equals_that_of_the_release, T, Elements) {
   const auto golden = io::Checkpoint::open(folder / "io.safetensors");
-  auto llm = tiny<T>();
   std::set<std::string> missing{"trace.transformer.layers.0", "trace.transformer.layers.1"};
-  llm.observe([&](std::string_view name, const model::ObservedView& view) {
-    const auto golden_name = "trace." + std::string(name);
-    BOOST_REQUIRE_EQUAL(missing.erase(golden_name), 1u);
-    std::visit(
-        [&](const auto& v) {
-          const std::vector<float> actual(v.data, v.data + v.batch * v.tokens * v.dim);
-          STEPVIDEO_CHECK_CLOSE(actual, golden.load<float>(golden_name), golden_bound<T>);
-        },
-        view);
-  });
+  const auto llm = tiny<T>(TraceTap<T>{&golden, &missing});
   const auto out = encode(llm, golden.load_integers("input_ids"), 2);
   STEPVIDEO_CHECK_CLOSE(out, golden.load<float>("output"), golden_bound<T>);
   BOOST_CHECK(missing.empty());

@@ -75,6 +75,7 @@ void gated_residual(Host, TokensView<Delta> delta, MatrixView<const float> gate,
                         stream.row(batch, token), stream.width);
       if (out.data == nullptr) continue;
       T* target = out.row(batch, token);
+      if (static_cast<const void*>(target) == row) continue;
 #pragma omp simd
       for (index_t i = 0; i < stream.width; ++i) round_into(target[i], float(row[i]));
     }
