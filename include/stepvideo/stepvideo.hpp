@@ -1,5 +1,6 @@
 // Everything that compiles without CUDA: shapes and their rules, views, buffers, and the host's kernels.
 #pragma once
+#include <stepvideo/comm/agreement.hpp>
 #include <stepvideo/comm/attention_across_ranks.hpp>
 #include <stepvideo/comm/communicator.hpp>
 #include <stepvideo/comm/flight_recorder.hpp>

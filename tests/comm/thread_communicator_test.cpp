@@ -1,55 +1,23 @@
 #define BOOST_TEST_MODULE thread_communicator
 #include <atomic>
 #include <chrono>
-#include <mutex>
-#include <set>
 #include <string>
 #include <vector>
 
 #include <stepvideo/comm/thread_communicator.hpp>
 
+#include "comm/communicator_cases.hpp"
 #include "support/compare.hpp"
 #include "support/random_input.hpp"
 
 using namespace stepvideo;
-using testing::random_int;
+using namespace stepvideo::testing;
 
 namespace {
 
-/// Small whole numbers: their sums are exact in every element type, so results are compared with ==.
-template <class T>
-T whole_number(int rank, index_t i) {
-  return T(static_cast<float>((rank * 7 + i * 3) % 11 - 5));
+void check(const Findings& findings) {
+  for (const auto& what : findings.found()) BOOST_ERROR(what);
 }
-template <class T>
-T poison() {
-  return T(99.0f);
-}
-template <class T>
-VectorView<T> view_of(std::vector<T>& values) {
-  return {values.data(), std::ssize(values)};
-}
-template <class T>
-bool are_equal(const std::vector<T>& a, const std::vector<T>& b) {
-  return std::ranges::equal(a, b, [](T x, T y) { return float(x) == float(y); });
-}
-
-/// Boost's checks are for one thread: what ranks find is collected.
-class Findings {
- public:
-  void require(bool fact, const std::string& what) {
-    if (fact) return;
-    const std::lock_guard lock(mutex_);
-    found_.push_back(what);
-  }
-  void check() const {
-    for (const auto& what : found_) BOOST_ERROR(what);
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::string> found_;
-};
 
 /// Runs `exchange(communicator, group, findings)` for every group along each axis of some meshes.
 void on_groups(auto&& exchange) {
@@ -57,105 +25,14 @@ void on_groups(auto&& exchange) {
        {Topology{}, Topology{.tensor = 3}, Topology{.guidance = 2, .tensor = 2, .ulysses = 2},
         Topology{.ulysses = 3, .ring = 2}, Topology{.tensor = 7}}) {
     const Mesh mesh{gpus};
-    for (const Axis axis :
-         {Axis::tensor, Axis::ulysses, Axis::ring, Axis::guidance, Axis::tokens, Axis::prompt, Axis::world}) {
+    for (const Axis axis : every_axis) {
       Findings findings;
       run_on_threads(mesh.ranks(), [&](ThreadCommunicator& communicator) {
         exchange(communicator, mesh.group(axis, communicator.rank()), findings);
       });
-      findings.check();
+      check(findings);
     }
   }
-}
-
-/// Counts a member, some of them zero, the same on every rank.
-std::vector<index_t> uneven_counts(const Group& group, int seed) {
-  std::vector<index_t> counts;
-  for (int member = 0; member < group.size; ++member) counts.push_back((group.first + member * seed) % 5 * 3);
-  return counts;
-}
-
-template <class T>
-void sums_are_exact() {
-  on_groups([](ThreadCommunicator& communicator, const Group& group, Findings& findings) {
-    const int rank = communicator.rank(), me = group.member(rank);
-    const auto sum = [&](index_t i) {
-      float total = 0;
-      for (int member = 0; member < group.size; ++member)
-        total += float(whole_number<T>(group.rank(member), i));
-      return T(total);
-    };
-    for (const index_t size : {0, 1, 5, 1000}) {
-      std::vector<T> values, expected;
-      for (index_t i = 0; i < size; ++i) {
-        values.push_back(whole_number<T>(rank, i));
-        expected.push_back(sum(i));
-      }
-      communicator.all_reduce(host, group, view_of(values));
-      findings.require(are_equal(values, expected), "all_reduce");
-    }
-    const auto counts = uneven_counts(group, 2);
-    std::vector<T> all, mine(std::size_t(counts[std::size_t(me)]), poison<T>()), expected;
-    for (index_t i = 0; i < sum_of(counts); ++i) all.push_back(whole_number<T>(rank, i));
-    const index_t first = sum_of(Counts(counts).first(std::size_t(me)));
-    for (index_t i = 0; i < std::ssize(mine); ++i) expected.push_back(sum(first + i));
-    communicator.reduce_scatter(host, group, view_of(all), counts, view_of(mine));
-    findings.require(are_equal(mine, expected), "reduce_scatter");
-  });
-}
-
-template <class T>
-void elements_arrive() {
-  on_groups([](ThreadCommunicator& communicator, const Group& group, Findings& findings) {
-    const int rank = communicator.rank(), me = group.member(rank);
-    const auto counts = uneven_counts(group, 1);
-    std::vector<T> mine, all(std::size_t(sum_of(counts)), poison<T>()), expected;
-    for (index_t i = 0; i < counts[std::size_t(me)]; ++i) mine.push_back(whole_number<T>(rank, i));
-    for (int member = 0; member < group.size; ++member)
-      for (index_t i = 0; i < counts[std::size_t(member)]; ++i)
-        expected.push_back(whole_number<T>(group.rank(member), i));
-    communicator.all_gather(host, group, view_of(mine), counts, view_of(all));
-    findings.require(are_equal(all, expected), "all_gather");
-
-    std::ranges::fill(all, poison<T>());
-    const index_t first = sum_of(Counts(counts).first(std::size_t(me)));
-    std::ranges::copy(mine, all.begin() + first);
-    communicator.all_gather(host, group, {all.data() + first, counts[std::size_t(me)]}, counts, view_of(all));
-    findings.require(are_equal(all, expected), "all_gather in place");
-
-    // From a to b go (a + 2 b) % 4 elements.
-    const auto from_to = [](int a, int b) { return (a + 2 * b) % 4; };
-    std::vector<index_t> sent, received;
-    std::vector<T> send;
-    expected.clear();
-    for (int member = 0; member < group.size; ++member) {
-      const int other = group.rank(member);
-      sent.push_back(from_to(rank, other));
-      received.push_back(from_to(other, rank));
-      for (index_t i = 0; i < sent.back(); ++i) send.push_back(whole_number<T>(rank, other + i));
-      for (index_t i = 0; i < received.back(); ++i) expected.push_back(whole_number<T>(other, rank + i));
-    }
-    std::vector<T> receive(std::size_t(sum_of(received)), poison<T>());
-    communicator.all_to_all(host, group, view_of(send), sent, view_of(receive), received);
-    findings.require(are_equal(receive, expected), "all_to_all");
-
-    const int before = group.rank((me + group.size - 1) % group.size);
-    std::vector<T> shifted(std::size_t(before % 3 + 1), poison<T>());
-    send.clear(), expected.clear();
-    for (index_t i = 0; i < rank % 3 + 1; ++i) send.push_back(whole_number<T>(rank, i));
-    for (index_t i = 0; i < before % 3 + 1; ++i) expected.push_back(whole_number<T>(before, i));
-    communicator.shift(host, group, view_of(send), view_of(shifted));
-    findings.require(are_equal(shifted, expected), "shift");
-
-    for (int root = 0; root < group.size; ++root) {
-      std::vector<T> values(17, poison<T>());
-      expected.clear();
-      for (index_t i = 0; i < 17; ++i) expected.push_back(whole_number<T>(group.rank(root), i));
-      if (me == root) values = expected;
-      communicator.broadcast(host, group, view_of(values), root);
-      findings.require(are_equal(values, expected), "broadcast");
-    }
-  });
 }
 
 /// What run_on_threads throws, and how long it took.
@@ -183,15 +60,19 @@ void check_message(const Ending& ending, const std::string& phrase) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(sums_of_every_group_are_exact) {
-  sums_are_exact<float>();
-  sums_are_exact<bf16>();
-  sums_are_exact<fp16>();
+  on_groups([](ThreadCommunicator& communicator, const Group& group, Findings& findings) {
+    find_wrong_sums<float>(communicator, group, findings);
+    find_wrong_sums<bf16>(communicator, group, findings);
+    find_wrong_sums<fp16>(communicator, group, findings);
+  });
 }
 
 BOOST_AUTO_TEST_CASE(elements_of_every_group_arrive) {
-  elements_arrive<float>();
-  elements_arrive<bf16>();
-  elements_arrive<fp8_e4m3>();
+  on_groups([](ThreadCommunicator& communicator, const Group& group, Findings& findings) {
+    find_lost_elements<float>(communicator, group, findings);
+    find_lost_elements<bf16>(communicator, group, findings);
+    find_lost_elements<fp8_e4m3>(communicator, group, findings);
+  });
 }
 
 BOOST_AUTO_TEST_CASE(sums_have_one_order_and_16_bit_elements_round_once) {
@@ -239,7 +120,7 @@ BOOST_AUTO_TEST_CASE(many_collectives_of_crossing_groups_keep_their_order) {
         findings.require(values[0] == group.rank(0) + group.rank(1) + 2 * round, "round");
       }
   });
-  findings.check();
+  check(findings);
 }
 
 BOOST_AUTO_TEST_CASE(openmp_threads_are_shared_and_given_back) {
@@ -354,7 +235,7 @@ BOOST_AUTO_TEST_CASE(ranks_that_disagree_are_named_with_what_each_asked_for) {
                   std::vector<float> receive(4);
                   c.shift(host, both, {values[0].data(), 3}, view_of(receive));
                 }),
-                "rank 1 sends 3 elements and rank 0 receives 4");
+                "shift of ranks 0, 1: rank 0 sends 3 elements and rank 1 receives 4");
 }
 
 BOOST_AUTO_TEST_CASE(a_ranks_own_arguments_are_checked_before_it_waits) {

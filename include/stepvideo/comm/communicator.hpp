@@ -70,6 +70,16 @@ inline std::string to_string(const Group& group) {
   return text;
 }
 
+/// The sum of `value(member)` in the members' order, as every communicator adds up: in float32 for 16-bit
+/// floats, rounded once.
+template <Summable T, class Value>
+T sum_in_order(std::size_t members, Value&& value) {
+  using Sum = std::conditional_t<sizeof(T) == 2 && !std::integral<T>, float, T>;
+  Sum sum(value(0));
+  for (std::size_t member = 1; member < members; ++member) sum = static_cast<Sum>(sum + Sum(value(member)));
+  return T(sum);
+}
+
 constexpr index_t sum_of(Counts counts) {
   index_t sum = 0;
   for (const index_t count : counts) sum += count;

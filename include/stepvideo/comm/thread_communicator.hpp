@@ -14,6 +14,7 @@
 
 #include <omp.h>
 
+#include <stepvideo/comm/agreement.hpp>
 #include <stepvideo/comm/communicator.hpp>
 #include <stepvideo/comm/thread_meetings.hpp>
 #include <stepvideo/core/execution.hpp>
@@ -37,8 +38,7 @@ class ThreadCommunicator {
   void all_reduce(Host, const Group& group, VectorView<T> values) {
     require_member("all_reduce", group, rank_);
     if (group.size == 1) return;
-    meet(group, arrival<T>("all_reduce", {}, values), [&](std::span<const Arrival> ranks) {
-      require_equal_sizes(group, ranks);
+    meet(group, Arrival::of<T>("all_reduce", {}, values), [&](std::span<const Arrival> ranks) {
       // Each member adds up a part, which no other reads, and writes it everywhere.
       const Shard part = shard_of(values.size, group.size, group.member(rank_));
       add_up<T>(ranks, &Arrival::receive, part, [&](index_t i, T sum) {
@@ -54,8 +54,7 @@ class ThreadCommunicator {
     require_counts("all_gather", "all", group, counts, all.size);
     require_part("all_gather", mine.size, counts[std::size_t(group.member(rank_))]);
     if (group.size == 1) return copy(mine.data, all.data, all.size);
-    meet(group, arrival<T>("all_gather", mine, all, counts), [&](std::span<const Arrival> ranks) {
-      require_equal_counts(group, ranks);
+    meet(group, Arrival::of<T>("all_gather", mine, all, counts), [&](std::span<const Arrival> ranks) {
       T* to = all.data;
       for (const Arrival& from : ranks) {
         copy(static_cast<const T*>(from.send), to, from.send_size);
@@ -71,8 +70,7 @@ class ThreadCommunicator {
     require_counts("reduce_scatter", "all", group, counts, all.size);
     require_part("reduce_scatter", mine.size, counts[std::size_t(group.member(rank_))]);
     if (group.size == 1) return copy(all.data, mine.data, all.size);
-    meet(group, arrival<T>("reduce_scatter", all, mine, counts), [&](std::span<const Arrival> ranks) {
-      require_equal_counts(group, ranks);
+    meet(group, Arrival::of<T>("reduce_scatter", all, mine, counts), [&](std::span<const Arrival> ranks) {
       const index_t first = sum_of(counts.first(std::size_t(group.member(rank_))));
       add_up<T>(ranks, &Arrival::send, {first, mine.size}, [&](index_t i, T sum) { mine[i - first] = sum; });
     });
@@ -87,9 +85,8 @@ class ThreadCommunicator {
     const auto me = std::size_t(group.member(rank_));
     require_part("all_to_all", send_counts[me], receive_counts[me]);
     if (group.size == 1) return copy(send.data, receive.data, send.size);
-    meet(group, arrival<T>("all_to_all", send, receive, send_counts, receive_counts),
+    meet(group, Arrival::of<T>("all_to_all", send, receive, send_counts, receive_counts),
          [&](std::span<const Arrival> ranks) {
-           require_matching_counts(group, ranks);
            T* to = receive.data;
            for (const Arrival& from : ranks) {
              copy(static_cast<const T*>(from.send) + sum_of(from.send_counts.first(me)), to,
@@ -107,12 +104,7 @@ class ThreadCommunicator {
       require_part("shift", send.size, receive.size);
       return copy(send.data, receive.data, send.size);
     }
-    meet(group, arrival<T>("shift", send, receive), [&](std::span<const Arrival> ranks) {
-      for (int to = 0; to < group.size; ++to) {
-        const int from = (to + group.size - 1) % group.size;
-        require_agreement("shift", group, from, "sends", ranks[std::size_t(from)].send_size, to, "receives",
-                          ranks[std::size_t(to)].receive_size);
-      }
+    meet(group, Arrival::of<T>("shift", send, receive), [&](std::span<const Arrival> ranks) {
       const auto before = std::size_t((group.member(rank_) + group.size - 1) % group.size);
       copy(static_cast<const T*>(ranks[before].send), receive.data, receive.size);
     });
@@ -126,29 +118,15 @@ class ThreadCommunicator {
              "; members are 0 to " + std::to_string(group.size - 1);
     });
     if (group.size == 1) return;
-    Arrival mine = arrival<T>("broadcast", {}, values);
+    Arrival mine = Arrival::of<T>("broadcast", {}, values);
     mine.root = root;
     meet(group, mine, [&](std::span<const Arrival> ranks) {
-      require_equal_sizes(group, ranks);
       if (group.member(rank_) != root)
         copy(static_cast<const T*>(ranks[std::size_t(root)].receive), values.data, values.size);
     });
   }
 
  private:
-  template <class T>
-  static Arrival arrival(std::string_view op, VectorView<const T> send, VectorView<T> receive,
-                         Counts send_counts = {}, Counts receive_counts = {}) {
-    return {.op = op,
-            .element_bytes = sizeof(T),
-            .send = send.data,
-            .receive = receive.data,
-            .send_size = send.size,
-            .receive_size = receive.size,
-            .send_counts = send_counts,
-            .receive_counts = receive_counts};
-  }
-
   template <class Work>
   void meet(const Group& group, const Arrival& arrival, Work&& work) {
     met_ = meetings_->meet(rank_, group, arrival, work);
@@ -162,45 +140,10 @@ class ThreadCommunicator {
   /// `store(i, sum over the ranks, in their order)` for each i of the part.
   template <class T, class Memory, class Store>
   static void add_up(std::span<const Arrival> ranks, Memory Arrival::*memory, Shard part, Store&& store) {
-    using Sum = std::conditional_t<sizeof(T) == 2 && !std::integral<T>, float, T>;
-    for (index_t i = part.first; i < part.end(); ++i) {
-      Sum sum{};
-      for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
-        const Sum value(static_cast<const T*>(ranks[rank].*memory)[i]);
-        sum = rank == 0 ? value : static_cast<Sum>(sum + value);
-      }
-      store(i, T(sum));
-    }
-  }
-
-  static void require_agreement(std::string_view op, const Group& group, int a, const char* a_does,
-                                index_t a_count, int b, const char* b_does, index_t b_count) {
-    if (a_count == b_count) return;
-    throw Error(std::string(op) + " of " + to_string(group) + ": rank " + std::to_string(group.rank(a)) +
-                " " + a_does + " " + std::to_string(a_count) + " elements and rank " +
-                std::to_string(group.rank(b)) + " " + b_does + " " + std::to_string(b_count) +
-                "; they must agree");
-  }
-  static void require_equal_sizes(const Group& group, std::span<const Arrival> ranks) {
-    for (int member = 1; member < group.size; ++member)
-      require_agreement(ranks[0].op, group, 0, "has", ranks[0].receive_size, member, "has",
-                        ranks[std::size_t(member)].receive_size);
-  }
-  /// All members name the same counts.
-  static void require_equal_counts(const Group& group, std::span<const Arrival> ranks) {
-    for (int member = 1; member < group.size; ++member)
-      for (std::size_t i = 0; i < std::size_t(group.size); ++i)
-        require_agreement(ranks[0].op, group, 0, ("counts for member " + std::to_string(i)).c_str(),
-                          ranks[0].send_counts[i], member, "counts",
-                          ranks[std::size_t(member)].send_counts[i]);
-  }
-  /// What each sends to another is what the other expects.
-  static void require_matching_counts(const Group& group, std::span<const Arrival> ranks) {
-    for (int from = 0; from < group.size; ++from)
-      for (int to = 0; to < group.size; ++to)
-        require_agreement("all_to_all", group, from, "sends",
-                          ranks[std::size_t(from)].send_counts[std::size_t(to)], to, "expects",
-                          ranks[std::size_t(to)].receive_counts[std::size_t(from)]);
+    for (index_t i = part.first; i < part.end(); ++i)
+      store(i, sum_in_order<T>(ranks.size(), [&](std::size_t rank) {
+              return static_cast<const T*>(ranks[rank].*memory)[i];
+            }));
   }
 
   ThreadMeetings* meetings_;

@@ -12,20 +12,10 @@
 #include <tuple>
 #include <vector>
 
+#include <stepvideo/comm/agreement.hpp>
 #include <stepvideo/comm/communicator.hpp>
 
 namespace stepvideo {
-
-/// What a rank brings into a collective. Its memory stays readable until all members have left.
-struct Arrival {
-  std::string_view op;
-  std::size_t element_bytes = 0;
-  const void* send = nullptr;
-  void* receive = nullptr;
-  index_t send_size = 0, receive_size = 0;  ///< elements
-  Counts send_counts = {}, receive_counts = {};
-  int root = 0;
-};
 
 class ThreadMeetings {
  public:
@@ -36,8 +26,8 @@ class ThreadMeetings {
   int ranks() const { return static_cast<int>(waiting_in_.size()); }
 
   /// Waits for all members, calls `work(arrivals by member)` on each at once, and waits until all are done
-  /// with it. Returns when the last member came. Throws RankLost instead of waiting for ever, Error where
-  /// members call different collectives, and what `work` throws.
+  /// with it. Returns when the last member came. Throws RankLost instead of waiting for ever, what
+  /// require_agreement throws, and what `work` throws.
   template <class Work>
   Clock::time_point meet(int rank, const Group& group, const Arrival& arrival, Work&& work) {
     Meeting& meeting = enter(rank, group, arrival);
@@ -48,7 +38,7 @@ class ThreadMeetings {
       Meeting& meeting;
       ~Leave() { meetings.leave(meeting); }
     } leave_at_the_end{*this, meeting};
-    require_same_collective(group, meeting.arrivals);
+    require_agreement(group, meeting.arrivals);
     work(std::span<const Arrival>(meeting.arrivals));
     return met;
   }
@@ -136,24 +126,6 @@ class ThreadMeetings {
   [[noreturn]] void throw_lost(int rank, std::string_view op, const Group& group) const {
     throw RankLost(*stopped_ + "; rank " + std::to_string(rank) + " left " + std::string(op) + " of " +
                    to_string(group));
-  }
-
-  static void require_same_collective(const Group& group, std::span<const Arrival> arrivals) {
-    for (int member = 1; member < group.size; ++member) {
-      const Arrival &first = arrivals[0], &other = arrivals[std::size_t(member)];
-      const auto differ = [&](const char* what, const std::string& a, const std::string& b) {
-        if (a == b) return;
-        throw Error("rank " + std::to_string(group.rank(0)) + " calls " + std::string(first.op) + " of " +
-                    to_string(group) + " with " + what + " " + a + " and rank " +
-                    std::to_string(group.rank(member)) + " with " + b + "; they must agree");
-      };
-      if (first.op != other.op)
-        throw Error("rank " + std::to_string(group.rank(0)) + " calls " + std::string(first.op) + " of " +
-                    to_string(group) + " and rank " + std::to_string(group.rank(member)) + " " +
-                    std::string(other.op) + "; members call the same collectives in the same order");
-      differ("elements of bytes", std::to_string(first.element_bytes), std::to_string(other.element_bytes));
-      differ("root", std::to_string(first.root), std::to_string(other.root));
-    }
   }
 
   std::mutex mutex_;
