@@ -31,12 +31,11 @@ void run(index_t frames, index_t side, index_t in_channels, index_t out_channels
              residual = bench::random_inputs<T>(pixels * out_channels);
   const auto weight = bench::random_inputs<T>(shape.elements()), bias = bench::random_inputs<T>(out_channels);
   const Buffer<T> packed(conv_weight_elements(host, shape)), out(pixels * out_channels);
-  pack_conv_weight(host, weight[0].vector(), shape, packed.vector());
+  const auto packed_weight = pack_conv_weight(host, weight[0].vector(), shape, packed.vector());
   const double seconds = bench::fastest_seconds([&](int set) {
-    causal_conv3d(host, VideoView<T>{in[set].data(), frames, side, side, in_channels},
-                  ConvWeight<T>{shape, packed.data()}, bias[0].vector(), {},
-                  VideoView<T>{out.data(), frames, side, side, out_channels},
-                  Residual<T>{residual[set].matrix(pixels, out_channels)});
+    causal_conv3d(host, VideoView<T>{in[set].data(), frames, side, side, in_channels}, packed_weight,
+                  bias[0].vector(), {}, Residual<T>{residual[set].matrix(pixels, out_channels)},
+                  VideoView<T>{out.data(), frames, side, side, out_channels});
   });
   // Zero frames and zero rows are skipped and do not count.
   const index_t row_taps = (3 * frames - 3) * (3 * side - 2);

@@ -20,15 +20,15 @@ int main() {
 
   // Weights are repacked once, when a model is loaded.
   std::vector<float> packed(sv::conv_weight_elements(sv::host, shape));
-  sv::pack_conv_weight<float>(sv::host, {weight.data(), shape.elements()}, shape,
-                              {packed.data(), static_cast<sv::index_t>(packed.size())});
+  const auto packed_weight =
+      sv::pack_conv_weight(sv::host, {weight.data(), shape.elements()}, shape,
+                           sv::VectorView<float>{packed.data(), static_cast<sv::index_t>(packed.size())});
 
   const sv::VideoView<float> in{input.data(), frames, height, width, shape.in_channels};
   std::vector<float> result(frames * height * width * shape.out_channels);
   const sv::VideoView<float> out{result.data(), frames, height, width, shape.out_channels};
   const auto convolve = [&] {
-    sv::causal_conv3d(sv::host, in, sv::ConvWeight<float>{shape, packed.data()},
-                      {bias.data(), shape.out_channels}, {}, out);
+    sv::causal_conv3d(sv::host, in, packed_weight, {bias.data(), shape.out_channels}, {}, sv::Store{}, out);
   };
   convolve();
   const float* pixel = out.pixel(2, 3, 4);

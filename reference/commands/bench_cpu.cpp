@@ -94,15 +94,15 @@ void bench_conv(index_t frames, index_t side, index_t channels, double sgemm) {
   const Rotation in(extents.size(), 1), residual(extents.size(), 11), weight(shape.elements(), 21),
       bias(channels, 31);
   const Buffer<float> packed(conv_weight_elements(host, shape)), out(extents.size());
-  pack_conv_weight(host, weight.at(0).vector(), shape, packed.vector());
+  const auto packed_weight = pack_conv_weight(host, weight.at(0).vector(), shape, packed.vector());
   const auto video = [&](const Buffer<float>& values) {
     VideoView<float> view = extents;
     view.data = values.data();
     return view;
   };
   const double seconds = median_seconds([&](int run) {
-    causal_conv3d(host, video(in.at(run)), ConvWeight<float>{shape, packed.data()}, bias.at(0).vector(), {},
-                  video(out), Residual<float>{video(residual.at(run)).rows()});
+    causal_conv3d(host, video(in.at(run)), packed_weight, bias.at(0).vector(), {},
+                  Residual<float>{video(residual.at(run)).rows()}, video(out));
   });
   print_row(fmt::format("causal_conv3d {}x{}x{}, {} to {} channels", frames, side, side, channels, channels),
             seconds,

@@ -8,7 +8,6 @@
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/kernels/conv/channels.hpp>
 #include <stepvideo/kernels/conv/pixel_shuffle.hpp>
-#include <stepvideo/kernels/conv/upsample.hpp>
 #include <stepvideo/kernels/elementwise/latents.hpp>
 
 #include "model/vae_layers.hpp"
@@ -17,7 +16,7 @@
 namespace stepvideo::model {
 
 /// Two causal convolutions after a nearest doubling of frames, rows and columns: with u the doubled video,
-/// SiLU(norm(conv(SiLU(norm(conv(u))))) + u) + u.
+/// which is never made, SiLU(norm(conv(SiLU(norm(conv(u))))) + u) + u.
 template <Element T, Execution E>
 class VaeVolumeUpsample {
  public:
@@ -30,21 +29,20 @@ class VaeVolumeUpsample {
   void operator()(vae::Stream<E>& stream) const {
     const E execution = stream.execution;
     const VideoView<float> x = stream.x;
-    const auto doubled =
-        stream.first.template video<float>(execution, 2 * x.frames, 2 * x.height, 2 * x.width, x.channels);
-    upsample_nearest(execution, x, doubled);
-    stream.advance(stream.first, doubled);
-    const auto hidden = stream.template like_x<float>(stream.second, x.channels);
-    conv1_(execution, doubled, hidden);
-    const auto normed = stream.template like_x<T>(stream.first, x.channels);
+    const auto hidden =
+        stream.second.template video<float>(execution, 2 * x.frames, 2 * x.height, 2 * x.width, x.channels);
+    conv1_(execution, x, Store{}, hidden);
+    const auto normed = stream.first.template video<T>(execution, hidden.frames, hidden.height, hidden.width,
+                                                       hidden.channels);
     norm1_(execution, hidden, Activate<Silu>{}, normed);
-    conv2_(execution, normed, hidden);
-    const Residual<float> add{doubled.rows()};
-    norm2_(execution, hidden, chain(add, Activate<Silu>{}, add), doubled);
+    conv2_(execution, normed, Store{}, hidden);
+    const DoubledResidual<float> add{x};
+    norm2_(execution, hidden, chain(add, Activate<Silu>{}, add), hidden);
+    stream.advance(stream.second, hidden);
   }
 
  private:
-  vae::Convolution<T, E> conv1_;
+  vae::Convolution<T, E, ConvForm::after_doubling> conv1_;
   vae::Norm<T, E> norm1_;
   vae::Convolution<T, E> conv2_;
   vae::Norm<T, E> norm2_;
@@ -126,7 +124,7 @@ class VaeDecoder {
     Buffer<float, E> pixels(execution, frames.size());
     frames.data = pixels.data();
     causal_conv3d(execution, normed, conv_out_.weight(), conv_out_.bias(), {.skipped_frames = skipped_frames},
-                  frames);
+                  Store{}, frames);
     pixels_ = vae::fetch(execution, std::move(pixels));
     frames.data = pixels_.data();
     return frames;
@@ -146,17 +144,17 @@ class VaeDecoder {
     const auto x = stream_.current.template video<float>(execution, z.frames, z.height, z.width, stem_width);
     const auto repeated =
         stream_.second.template video<float>(execution, z.frames, z.height, z.width, stem_width);
-    repeat_channels(execution, z, repeated);
-    conv_in_(execution, z, x, Residual<float>{repeated.rows()});
+    repeat_channels(execution, z, Store{}, repeated);
+    conv_in_(execution, z, Residual<float>{repeated.rows()}, x);
     if (observer_) observer_("decoder.conv_in", x);
 
     const auto patches =
         stream_.first.template video<float>(execution, z.frames, z.height, z.width, 8 * width);
-    conv_unpatchify_(execution, x, patches);
+    conv_unpatchify_(execution, x, Store{}, patches);
     const auto shuffled =
         stream_.second.template video<float>(execution, 2 * z.frames - 1, 2 * z.height, 2 * z.width, width);
-    pixel_shuffle3d(execution, patches, 1, 1, shuffled);
-    pixel_shuffle3d(execution, x, 8 * width / stem_width, 1, shuffled, Residual<float>{shuffled.rows()});
+    pixel_shuffle3d(execution, patches, 1, 1, Store{}, shuffled);
+    pixel_shuffle3d(execution, x, 8 * width / stem_width, 1, Residual<float>{shuffled.rows()}, shuffled);
     stream_.advance(stream_.second, shuffled);
     if (observer_) observer_("decoder.conv_unpatchify", shuffled);
   }
@@ -165,7 +163,7 @@ class VaeDecoder {
     const VideoView<float> x = stream_.x;
     const auto doubled = stream_.first.template video<float>(stream_.execution, x.frames, 2 * x.height,
                                                              2 * x.width, x.channels);
-    conv2d(stream_.execution, x, upsample_1_.weight(), upsample_1_.bias(), {.upsample_space = 2}, doubled);
+    conv2d(stream_.execution, x, upsample_1_.weight(), upsample_1_.bias(), {}, Store{}, doubled);
     stream_.advance(stream_.first, doubled);
   }
 
@@ -176,7 +174,8 @@ class VaeDecoder {
   vae::Convolution<T, E> conv_in_, conv_unpatchify_;
   vae::Middle<T, E> middle_;
   vae::Norm<T, E> norm_out_;
-  vae::Convolution<T, E> conv_out_, upsample_1_;
+  vae::Convolution<T, E> conv_out_;
+  vae::Convolution<T, E, ConvForm::after_doubling> upsample_1_;
   std::vector<vae::Level<T, E>> levels_;                   // by level
   std::vector<VaeVolumeUpsample<T, E>> volume_upsamples_;  // of levels 2 and 3
   vae::Stream<E> stream_;

@@ -109,7 +109,7 @@ class VaeEncoder {
     video.data = placed.data();
     stream_.x = stream_.current.template video<float>(execution, video.frames, video.height, video.width,
                                                       conv_in_.out_channels());
-    conv_in_(execution, video, stream_.x);
+    conv_in_(execution, video, Store{}, stream_.x);
   }
 
   /// Level 0 halves height and width; levels 1 and 2 halve time as well, (n + 1) / 2 frames remain.
@@ -121,9 +121,9 @@ class VaeEncoder {
     const auto halved =
         stream_.first.template video<float>(execution, frames, x.height / 2, x.width / 2, x.channels);
     if (level == 0)
-      conv2d(execution, x, conv.weight(), conv.bias(), {.stride = 2}, halved);
+      conv2d(execution, x, conv.weight(), conv.bias(), {.stride = 2}, Store{}, halved);
     else
-      causal_conv3d(execution, x, conv.weight(), conv.bias(), {.stride = 2}, halved);
+      causal_conv3d(execution, x, conv.weight(), conv.bias(), {.stride = 2}, Store{}, halved);
     stream_.advance(stream_.first, halved);
   }
 
@@ -135,15 +135,15 @@ class VaeEncoder {
     norm_out_(execution, x, Activate<Silu>{}, x);
     const index_t patch_width = config_.encoder->patch_width;
     const auto narrow = stream_.template like_x<float>(stream_.first, patch_width);
-    conv_patchify_(execution, x, narrow);
+    conv_patchify_(execution, x, Store{}, narrow);
     const auto patches = stream_.second.template video<float>(execution, (x.frames + 1) / 2, x.height / 2,
                                                               x.width / 2, 8 * patch_width);
-    pixel_unshuffle3d(execution, narrow, 1, 1, patches);
-    pixel_unshuffle3d(execution, x, x.channels / patch_width, 1, patches, Residual<float>{patches.rows()});
+    pixel_unshuffle3d(execution, narrow, 1, 1, Store{}, patches);
+    pixel_unshuffle3d(execution, x, x.channels / patch_width, 1, Residual<float>{patches.rows()}, patches);
     const auto moments = stream_.first.template video<float>(execution, patches.frames, patches.height,
                                                              patches.width, 2 * config_.latent_channels);
-    average_channels(execution, patches, moments);
-    conv_out_(execution, patches, moments, Residual<float>{moments.rows()});
+    average_channels(execution, patches, Store{}, moments);
+    conv_out_(execution, patches, Residual<float>{moments.rows()}, moments);
     return moments;
   }
 

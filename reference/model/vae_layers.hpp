@@ -84,7 +84,7 @@ struct Stream {
   }
 };
 
-template <Element T, Execution E>
+template <Element T, Execution E, ConvForm form = ConvForm::plain>
 class Convolution {
  public:
   /// The checkpoint's `name`.weight, (out, in, 3, 3, 3) or (out, in, 3, 3), and .bias. Several names of one
@@ -95,8 +95,8 @@ class Convolution {
       return static_cast<int>(stored[stored.size() - from_last]);
     };
     const index_t count = static_cast<index_t>(names.size());
-    shape_ = {stored[0] * count, stored[1], stored.size() == 5 ? taps(3) : 1, taps(2), taps(1)};
-    Buffer<T> weight(shape_.elements()), bias(shape_.out_channels);
+    const ConvShape shape{stored[0] * count, stored[1], stored.size() == 5 ? taps(3) : 1, taps(2), taps(1)};
+    Buffer<T> weight(shape.elements()), bias(shape.out_channels);
     for (index_t i = 0; i < count; ++i) {
       const Buffer<T> part = checkpoint.load<T>(names[i] + ".weight"),
                       part_bias = checkpoint.load<T>(names[i] + ".bias");
@@ -104,26 +104,26 @@ class Convolution {
       std::copy(part_bias.begin(), part_bias.end(), bias.begin() + i * part_bias.size());
     }
     const Buffer<T, E> placed = transfer(execution, std::move(weight));
-    packed_ = Buffer<T, E>(execution, conv_weight_elements(execution, shape_));
-    pack_conv_weight(execution, placed.vector(), shape_, packed_.vector());
+    storage_ = Buffer<T, E>(execution, conv_weight_elements<form>(execution, shape));
+    packed_ = pack_conv_weight<form>(execution, placed.vector(), shape, storage_.vector());
     bias_ = transfer(execution, std::move(bias));
   }
   Convolution(E execution, const io::Checkpoint& checkpoint, const std::string& name)
       : Convolution(execution, checkpoint, std::vector{name}) {}
 
-  index_t out_channels() const { return shape_.out_channels; }
-  ConvWeight<T> weight() const { return {shape_, packed_.data()}; }
+  index_t out_channels() const { return packed_.shape().out_channels; }
+  const PackedConvWeight<T, E, form>& weight() const { return packed_; }
   VectorView<const T> bias() const { return bias_.vector(); }
 
   /// The causal convolution at stride 1.
-  template <class In, Element Out, Epilogue P = Store>
-  void operator()(E execution, VideoView<In> in, VideoView<Out> out, const P& epilogue = {}) const {
-    causal_conv3d(execution, in, weight(), bias(), {}, out, epilogue);
+  template <class In, Epilogue Finish, Element Out>
+  void operator()(E execution, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) const {
+    causal_conv3d(execution, in, weight(), bias(), {}, epilogue, out);
   }
 
  private:
-  ConvShape shape_;
-  Buffer<T, E> packed_, bias_;
+  Buffer<T, E> storage_, bias_;
+  PackedConvWeight<T, E, form> packed_;  // in storage_, whose memory stays where it is when this is moved
 };
 
 template <Element T, Execution E>
@@ -133,8 +133,8 @@ class Norm {
       : weight_(transfer(execution, checkpoint.load<T>(name + ".weight"))),
         bias_(transfer(execution, checkpoint.load<T>(name + ".bias"))) {}
 
-  template <class In, Element Out, Epilogue P>
-  void operator()(E execution, VideoView<In> in, const P& epilogue, VideoView<Out> out) const {
+  template <class In, Epilogue Finish, Element Out>
+  void operator()(E execution, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) const {
     group_norm(execution, in, weight_.vector(), bias_.vector(), VaeConfig::norm_groups,
                VaeConfig::norm_epsilon, epilogue, out);
   }
@@ -161,15 +161,15 @@ class ResidualBlock {
     const VideoView<T> normed_in = stream.template like_x<T>(stream.first, stream.x.channels);
     norm1_(execution, stream.x, Activate<Silu>{}, normed_in);
     const VideoView<float> hidden = stream.template like_x<float>(stream.second, conv1_.out_channels());
-    conv1_(execution, normed_in, hidden);
+    conv1_(execution, normed_in, Store{}, hidden);
     const VideoView<T> normed = stream.template like_x<T>(stream.first, hidden.channels);
     norm2_(execution, hidden, Activate<Silu>{}, normed);
     if (shortcut_) {
       const VideoView<float> shortcut = stream.template like_x<float>(stream.second, hidden.channels);
-      (*shortcut_)(execution, stream.x, shortcut);
+      (*shortcut_)(execution, stream.x, Store{}, shortcut);
       stream.advance(stream.second, shortcut);
     }
-    conv2_(execution, normed, stream.x, Residual<float>{stream.x.rows()});
+    conv2_(execution, normed, Residual<float>{stream.x.rows()}, stream.x);
   }
 
  private:
@@ -196,7 +196,7 @@ class AttentionBlock {
     const VideoView<T> normed = stream.template like_x<T>(stream.first, channels);
     norm_(execution, stream.x, Store{}, normed);
     const VideoView<float> packed = stream.template like_x<float>(stream.second, 3 * channels);
-    queries_keys_values_(execution, normed, packed);
+    queries_keys_values_(execution, normed, Store{}, packed);
     const auto part = [&](index_t i) {
       return HeadsView<float>{packed.data + i * channels, 1, tokens, 1, channels, 0, 3 * channels, channels};
     };
@@ -204,7 +204,7 @@ class AttentionBlock {
     attention(execution, part(0), part(1), part(2), CausalMask{},
               HeadsView<float>::dense(attended.data, 1, tokens, 1, channels),
               AttentionOptions{.scale = 1.0f / std::sqrt(static_cast<float>(channels))});
-    project_(execution, attended, stream.x, Residual<float>{stream.x.rows()});
+    project_(execution, attended, Residual<float>{stream.x.rows()}, stream.x);
   }
 
  private:

@@ -104,22 +104,20 @@ class DecoderWalk {
 
   void upsample_volume() {
     frames_ *= 2, height_ *= 2, width_ *= 2;
-    hold(first_, channels_, float_bytes);
-    move(float_bytes * channels_);
-    std::swap(current_, first_);
     hold(second_, channels_, float_bytes);
-    convolve(channels_, channels_, 27);
+    convolve(channels_, channels_, 8);
     hold(first_, channels_, element_bytes_);
     norm(channels_);
     convolve(channels_, channels_, 27);
     norm(channels_);
     move(2 * float_bytes * channels_);
+    std::swap(current_, second_);
   }
 
   void upsample_space() {
     height_ *= 2, width_ *= 2;
     hold(first_, channels_, float_bytes);
-    convolve(channels_, channels_, 9);
+    convolve(channels_, channels_, 4);
     std::swap(current_, first_);
   }
 

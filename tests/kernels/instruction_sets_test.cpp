@@ -12,6 +12,7 @@
 #include "oracle/linear.hpp"
 #include "support/compare.hpp"
 #include "support/random_input.hpp"
+#include "support/scratch_folder.hpp"
 
 using namespace stepvideo;
 
@@ -60,6 +61,33 @@ BOOST_AUTO_TEST_CASE(each_units_convolution_agrees_with_the_formula) {
       unit.convolve(view, weight.vector(), bias.vector(), shape, {out.data(), 3, 5, 14, 40});
       testing::check_each<float>(out, expected.values, summed.values, budget);
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_weight_that_another_unit_packed_is_refused) {
+  std::mt19937 engine(55);
+  const ConvShape shape{40, 21, 3, 3, 3};
+  const auto in = testing::random_normal<float>(2 * 3 * 4 * 21, engine),
+             weight = testing::random_normal<float>(shape.elements(), engine),
+             bias = testing::random_normal<float>(40, engine);
+  const Buffer<float> out(2 * 3 * 4 * 40);
+  const VideoView<const float> view{in.data(), 2, 3, 4, 21};
+  for (const auto& packer : units()) {
+    const Buffer<float> packed(packer.packed_elements(shape));
+    const auto packed_weight = packer.pack(weight.vector(), shape, packed.vector());
+    for (const auto& user : units())
+      BOOST_TEST_CONTEXT("packed for " << packer.name << ", read for " << user.name) {
+        const auto convolve = [&] {
+          user.convolve_packed(view, packed_weight, bias.vector(), {out.data(), 2, 3, 4, 40});
+        };
+        if (packer.vector_floats == user.vector_floats)
+          BOOST_CHECK_NO_THROW(convolve());
+        else
+          testing::check_refused(
+              convolve,
+              {"causal_conv3d: the weight is packed in vectors of " + std::to_string(packer.vector_floats),
+               "compiled to read vectors of " + std::to_string(user.vector_floats), "the same -m flags"});
+      }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(each_units_attention_agrees_with_the_formula) {

@@ -31,9 +31,16 @@ InstructionSetUnit STEPVIDEO_UNIT() {
               [](VideoView<const float> in, VectorView<const float> weight, VectorView<const float> bias,
                  const ConvShape& shape, VideoView<float> out) {
                 const Buffer<float> packed(conv_weight_elements(host, shape));
-                pack_conv_weight(host, weight, shape, packed.vector());
-                causal_conv3d(host, in, ConvWeight<float>{shape, packed.data()}, bias, {}, out);
-              }};
+                causal_conv3d(host, in, pack_conv_weight(host, weight, shape, packed.vector()), bias, {},
+                              Store{}, out);
+              },
+          .pack = [](VectorView<const float> weight, const ConvShape& shape,
+                     VectorView<float> packed) { return pack_conv_weight(host, weight, shape, packed); },
+          .convolve_packed =
+              [](VideoView<const float> in, const PackedConvWeight<float, Host>& weight,
+                 VectorView<const float> bias,
+                 VideoView<float> out) { causal_conv3d(host, in, weight, bias, {}, Store{}, out); },
+          .packed_elements = [](const ConvShape& shape) { return conv_weight_elements(host, shape); }};
 }
 
 }  // namespace stepvideo::testing

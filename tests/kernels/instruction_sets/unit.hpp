@@ -1,7 +1,7 @@
 // One translation unit's kernels, behind pointers: what a program links that is compiled for several CPUs.
 #pragma once
 #include <stepvideo/core/view.hpp>
-#include <stepvideo/kernels/conv/conv_shape.hpp>
+#include <stepvideo/kernels/conv/conv_weight.hpp>
 
 namespace stepvideo::testing {
 
@@ -18,6 +18,13 @@ struct InstructionSetUnit {
                     index_t groups, VideoView<float> out);
   void (*convolve)(VideoView<const float> in, VectorView<const float> weight, VectorView<const float> bias,
                    const ConvShape& shape, VideoView<float> out);
+
+  /// The same in steps, so that another unit may take the next one.
+  PackedConvWeight<float, Host> (*pack)(VectorView<const float> weight, const ConvShape& shape,
+                                        VectorView<float> packed);
+  void (*convolve_packed)(VideoView<const float> in, const PackedConvWeight<float, Host>& weight,
+                          VectorView<const float> bias, VideoView<float> out);
+  index_t (*packed_elements)(const ConvShape& shape);
 };
 
 InstructionSetUnit unit_of_x86_64();

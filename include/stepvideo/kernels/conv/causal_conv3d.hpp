@@ -13,35 +13,56 @@
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
+namespace stepvideo::conv_detail::inline STEPVIDEO_INSTRUCTION_SET {
+
+/// Judges the request, then computes it; `plain` is the geometry without a doubling.
+template <ConvForm form, class T, class In, class Out, Epilogue Finish>
+void require_and_convolve(const char* kernel, const ConvGeometry& plain, VideoView<const In> in,
+                          const PackedConvWeight<T, Host, form>& weight, VectorView<const T> bias,
+                          const ConvOptions& options, const Finish& epilogue, VideoView<Out> out) {
+  const PlaceGeometries places = place_geometries<form>(weight.shape(), plain);
+  require_conv_shapes(kernel, weight.shape(), form, options, places.of[0], in, bias.size, out);
+  require(bias.data != nullptr,
+          [&] { return std::string(kernel) + ": bias has no memory; its data must not be null"; });
+  require_packed(kernel, weight, host_order);
+  epilogue.require_fits(out.pixels(), out.channels);
+  convolve(places, in, weight, bias, out, epilogue);
+}
+
+}  // namespace stepvideo::conv_detail::inline STEPVIDEO_INSTRUCTION_SET
+
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out = epilogue(conv(in) + bias): (frames, height, width, in channels) to (frames', height', width', out
 /// channels). Kernel 3: two zero frames in front, padding 1 in space; kernel 1: neither. Stride 1 or 2 on all
-/// three axes, out extents (n - 1) / stride + 1 of the (upsampled) input's. Sums in float32, rounded to out's
-/// element once, after the epilogue, which sees (pixels, out channels): Residual{x.rows()} adds x, which may
-/// be out itself. in, weight and out may differ in their elements. Throws RequestError where shapes disagree.
-template <Element T, class In, Element Out, Epilogue E = Store>
-void causal_conv3d(Host, VideoView<In> in, ConvWeight<T> weight,
+/// three axes, out extents (n - 1) / stride + 1 of in's; with a weight packed for ConvForm::after_doubling,
+/// the convolution of in doubled along all three, out extents 2 n. Sums in float32, rounded to out's element
+/// once, after the epilogue, which sees (pixels, out channels): Residual{x.rows()} adds x, which may be out
+/// itself. in, weight and out may differ in their elements; in and out must not overlap. Throws RequestError
+/// where shapes disagree or the weight is packed for another instruction set.
+template <Element T, ConvForm form, class In, Element Out, Epilogue Finish>
+void causal_conv3d(Host, VideoView<In> in, const PackedConvWeight<T, Host, form>& weight,
                    std::type_identity_t<VectorView<const T>> bias, const ConvOptions& options,
-                   VideoView<Out> out, const E& epilogue = {}) {
-  const ConvGeometry geometry = causal_geometry(weight.shape, options);
-  require_conv_shapes("causal_conv3d", weight.shape, options, geometry, in, bias.size, out);
-  epilogue.require_fits(out.pixels(), out.channels);
-  detail::convolve(geometry, VideoView<const In>(in), weight, bias, out, epilogue);
+                   const Finish& epilogue, VideoView<Out> out) {
+  require(form == ConvForm::plain || weight.shape().kernel_frames == 3, [&] {
+    return "causal_conv3d: the weight is " + to_string(weight.shape()) +
+           "; after a doubling of frames a kernel of 3 frames is built, and conv2d doubles none";
+  });
+  conv_detail::require_and_convolve("causal_conv3d", causal_geometry(weight.shape(), options),
+                                    VideoView<const In>(in), weight, bias, options, epilogue, out);
 }
 
 /// The same of each frame alone, with a weight of kernel_frames 1: kernel 3 at stride 1 has padding 1; at
-/// stride 2 it has one zero row below and one zero column at the right, and out extents n / 2.
-template <Element T, class In, Element Out, Epilogue E = Store>
-void conv2d(Host, VideoView<In> in, ConvWeight<T> weight, std::type_identity_t<VectorView<const T>> bias,
-            const ConvOptions& options, VideoView<Out> out, const E& epilogue = {}) {
-  require(
-      weight.shape.kernel_frames == 1 && options.upsample_frames == 1 && options.skipped_frames == 0,
-      "conv2d: the weight spans frames, or the options upsample or skip them; it works on each frame alone");
-  const ConvGeometry geometry = frame_geometry(weight.shape, options);
-  require_conv_shapes("conv2d", weight.shape, options, geometry, in, bias.size, out);
-  epilogue.require_fits(out.pixels(), out.channels);
-  detail::convolve(geometry, VideoView<const In>(in), weight, bias, out, epilogue);
+/// stride 2 it has one zero row below and one zero column at the right, and out extents n / 2. After a
+/// doubling, of rows and columns, 2 n.
+template <Element T, ConvForm form, class In, Element Out, Epilogue Finish>
+void conv2d(Host, VideoView<In> in, const PackedConvWeight<T, Host, form>& weight,
+            std::type_identity_t<VectorView<const T>> bias, const ConvOptions& options,
+            const Finish& epilogue, VideoView<Out> out) {
+  require(weight.shape().kernel_frames == 1 && options.skipped_frames == 0,
+          "conv2d: the weight spans frames, or the options skip them; it works on each frame alone");
+  conv_detail::require_and_convolve("conv2d", frame_geometry(weight.shape(), options),
+                                    VideoView<const In>(in), weight, bias, options, epilogue, out);
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

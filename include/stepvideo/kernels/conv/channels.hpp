@@ -10,18 +10,33 @@
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
+namespace stepvideo {
+
+/// What repeat_channels and average_channels require, on any execution: the same pixels, and `wide` a
+/// multiple of `narrow` channels, one of which is in's and one out's.
+template <class In, class Out>
+void require_channel_shapes(const char* kernel, const VideoView<In>& in, const VideoView<Out>& out,
+                            index_t wide, index_t narrow) {
+  require_video(kernel, "in", in);
+  require_video(kernel, "out", out);
+  require(in.frames == out.frames && in.height == out.height && in.width == out.width && wide % narrow == 0,
+          [&] {
+            return std::string(kernel) + ": in is " + shape_text(in) + " and out " + shape_text(out) +
+                   (wide == out.channels ? "; out's channels must be a multiple of in's, the rest equal"
+                                         : "; in's channels must be a multiple of out's, the rest equal");
+          });
+  require_apart(kernel, in, out);
+}
+
+}  // namespace stepvideo
+
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
-/// out[.., c] = in[.., c / r] with r = out channels / in channels. Same frames, height, width; the epilogue
-/// sees (pixels, channels) of out. Throws RequestError where shapes disagree.
-template <class In, Element Out, Epilogue E = Store>
-void repeat_channels(Host, VideoView<In> in, VideoView<Out> out, const E& epilogue = {}) {
-  require(in.frames == out.frames && in.height == out.height && in.width == out.width && in.channels > 0 &&
-              out.channels % in.channels == 0,
-          [&] {
-            return "repeat_channels: in is " + shape_text(in) + " and out " + shape_text(out) +
-                   "; out's channels must be a multiple of in's, the rest equal";
-          });
+/// out[.., c] = in[.., c / r] with r = out channels / in channels. Same frames, height, width; must not
+/// overlap. The epilogue sees (pixels, channels) of out. Throws RequestError where shapes disagree.
+template <class In, Epilogue Finish, Element Out>
+void repeat_channels(Host, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) {
+  require_channel_shapes("repeat_channels", in, out, out.channels, in.channels);
   epilogue.require_fits(out.pixels(), out.channels);
   const index_t repeat = out.channels / in.channels;
 #pragma omp parallel for schedule(static)
@@ -34,15 +49,11 @@ void repeat_channels(Host, VideoView<In> in, VideoView<Out> out, const E& epilog
 }
 
 /// out[.., c] = mean of in[.., c r .. c r + r - 1] with r = in channels / out channels. Same frames, height,
-/// width; the epilogue sees (pixels, channels) of out. Throws RequestError where shapes disagree.
-template <class In, Element Out, Epilogue E = Store>
-void average_channels(Host, VideoView<In> in, VideoView<Out> out, const E& epilogue = {}) {
-  require(in.frames == out.frames && in.height == out.height && in.width == out.width && out.channels > 0 &&
-              in.channels % out.channels == 0,
-          [&] {
-            return "average_channels: in is " + shape_text(in) + " and out " + shape_text(out) +
-                   "; in's channels must be a multiple of out's, the rest equal";
-          });
+/// width; must not overlap. The epilogue sees (pixels, channels) of out. Throws RequestError where shapes
+/// disagree.
+template <class In, Epilogue Finish, Element Out>
+void average_channels(Host, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) {
+  require_channel_shapes("average_channels", in, out, in.channels, out.channels);
   epilogue.require_fits(out.pixels(), out.channels);
   const index_t count = in.channels / out.channels;
 #pragma omp parallel for schedule(static)

@@ -1,8 +1,9 @@
 // The host's convolution: an implicit GEMM on channels-last video. A thread owns a run of pixels of one
 // output row; it copies the few input rows under that run, 32 channels at a time, into a patch on its stack,
-// zeros and repeated pixels included, and runs register tiles over it. No padded or unfolded video exists.
+// zeros included, and runs register tiles over it. No padded or unfolded video exists.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <type_traits>
 
 #include <stepvideo/core/element.hpp>
@@ -13,7 +14,7 @@
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
-namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET {
+namespace stepvideo::conv_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Work of one thread at a time: `run_pixels` of an output row by `group_channels` output channels.
 struct ConvRunPolicy {
@@ -89,16 +90,13 @@ void fill_patch_row(const T* row, index_t width, index_t row_channels, const Con
                     index_t first_output, int outputs, index_t first, int channels, float* patch) {
   constexpr int patch_channels = ConvTilePolicy::patch_channels;
   const index_t slots = (outputs - 1) * axis.stride + axis.taps;
-  // Positions are those of the upsampled row: [0, end) lies in it, the rest is zero.
-  const index_t position = first_output * axis.stride - axis.front, end = width * axis.upsample;
+  const index_t position = first_output * axis.stride - axis.front;  // [0, width) lies in the row
   const index_t first_inside = std::clamp<index_t>(-position, 0, slots);
-  const index_t last_inside = std::clamp<index_t>(end - position, first_inside, slots);
+  const index_t last_inside = std::clamp<index_t>(width - position, first_inside, slots);
   std::fill_n(patch, first_inside * patch_channels, 0.0f);
   std::fill_n(patch + last_inside * patch_channels, (slots - last_inside) * patch_channels, 0.0f);
-  for (index_t slot = first_inside; slot < last_inside; ++slot) {
-    const index_t x = axis.upsample == 1 ? position + slot : (position + slot) / axis.upsample;
-    widen(row + x * row_channels + first, channels, patch + slot * patch_channels);
-  }
+  for (index_t slot = first_inside; slot < last_inside; ++slot)
+    widen(row + (position + slot) * row_channels + first, channels, patch + slot * patch_channels);
 }
 
 /// Runs the tiles of one block of output channels over the patch.
@@ -112,13 +110,20 @@ void accumulate_run(ConvRows<T> rows, int taps, int channels, int pixels, float*
   });
 }
 
+/// The weight of one place of the result.
+template <class T>
+struct PlaceWeight {
+  WeightLayout layout;
+  const T* data;
+};
+
 /// One run of one group of output channels, from the input to the epilogue.
-template <int stride, class T, class In, class Out, Epilogue E>
-void convolve_run(const ConvGeometry& geometry, VideoView<const In> in, const ConvWeight<T>& weight,
-                  VectorView<const T> bias, VideoView<Out> out, const E& epilogue, const ConvRun& run,
+template <int stride, class T, class In, class Out, Epilogue Finish>
+void convolve_run(const ConvGeometry& geometry, VideoView<const In> in, const PlaceWeight<T>& weight,
+                  VectorView<const T> bias, VideoView<Out> out, const Finish& epilogue, const ConvRun& run,
                   index_t first_block, index_t blocks, ConvScratch& scratch) {
   using Tile = ConvTilePolicy;
-  const ConvWeightLayout layout{weight.shape};
+  const WeightLayout& layout = weight.layout;
   const index_t first_channel = first_block * Tile::block_channels;
   const index_t group = std::min<index_t>(ConvRunPolicy::group_channels, out.channels - first_channel);
 
@@ -159,7 +164,7 @@ void convolve_run(const ConvGeometry& geometry, VideoView<const In> in, const Co
     }
     for (index_t block = first_block; block < first_block + blocks; ++block) {
       for (int r = 0; r < rows.count; ++r)
-        rows.weight[r] = weight.packed + layout.offset(block, patch, inputs[r].tap);
+        rows.weight[r] = weight.data + layout.offset(block, patch, inputs[r].tap);
       float* sums = scratch.sums + (block - first_block) * Tile::block_channels;
       if (layout.vectors(block) == 1)
         accumulate_run<1, stride>(rows, geometry.width.taps, channels, pixels, sums, sums_stride);
@@ -168,8 +173,10 @@ void convolve_run(const ConvGeometry& geometry, VideoView<const In> in, const Co
     }
   }
 
-  Out* target = out.pixel(run.frame, run.y, run.x) + first_channel;
-  for (int p = 0; p < run.pixels; ++p, target += out.channels) {
+  Out* target =
+      out.pixel(geometry.frames.place(run.frame), geometry.height.place(run.y), geometry.width.place(run.x)) +
+      first_channel;
+  for (int p = 0; p < run.pixels; ++p, target += geometry.width.step * out.channels) {
     const float* sums = scratch.sums + p * sums_stride;
     const auto finish = epilogue.row((target - out.data) / out.channels);
 #pragma GCC ivdep
@@ -177,39 +184,66 @@ void convolve_run(const ConvGeometry& geometry, VideoView<const In> in, const Co
   }
 }
 
-/// The whole convolution. Runs and groups are fixed by the shapes alone, so results do not depend on the
-/// number of threads.
-template <class T, class In, class Out, Epilogue E>
-void convolve(const ConvGeometry& geometry, VideoView<const In> in, const ConvWeight<T>& weight,
-              VectorView<const T> bias, VideoView<Out> out, const E& epilogue) {
-  using Policy = ConvRunPolicy;
-  constexpr index_t group_blocks = Policy::group_channels / ConvTilePolicy::block_channels;
-  const index_t blocks = ConvWeightLayout{weight.shape}.blocks();
-  const index_t groups = (blocks + group_blocks - 1) / group_blocks;
-  const index_t runs = (out.width + Policy::run_pixels - 1) / Policy::run_pixels;
-  const index_t bands = (out.height + Policy::band_rows - 1) / Policy::band_rows;
-  const index_t parts = groups * runs * bands * out.frames / Policy::least_parts;
-  const index_t frames_at_once = std::clamp<index_t>(parts, 1, Policy::band_frames);
-#pragma omp parallel for collapse(4) schedule(dynamic, frames_at_once)
-  for (index_t group = 0; group < groups; ++group)
-    for (index_t r = 0; r < runs; ++r)
-      for (index_t band = 0; band < bands; ++band)
-        for (index_t frame = 0; frame < out.frames; ++frame) {
-          const index_t x = r * Policy::run_pixels, first_block = group * group_blocks;
-          const index_t group_size = std::min(group_blocks, blocks - first_block);
-          const index_t last_row = std::min(out.height, (band + 1) * Policy::band_rows);
-          ConvRun run{frame, band * Policy::band_rows, x,
-                      static_cast<int>(std::min<index_t>(Policy::run_pixels, out.width - x))};
-          ConvScratch scratch;
-          for (; run.y < last_row; ++run.y) {
-            if (geometry.width.stride == 1)
-              convolve_run<1>(geometry, in, weight, bias, out, epilogue, run, first_block, group_size,
-                              scratch);
-            else
-              convolve_run<2>(geometry, in, weight, bias, out, epilogue, run, first_block, group_size,
-                              scratch);
-          }
-        }
+/// Every place's geometry, of one weight.
+struct PlaceGeometries {
+  std::array<ConvGeometry, 8> of{};
+  int count = 1;
+};
+template <ConvForm form>
+PlaceGeometries place_geometries(const ConvShape& shape, const ConvGeometry& plain) {
+  PlaceGeometries places{.count = ConvPlaces<form>::of(shape)};
+  for (int place = 0; place < places.count; ++place) {
+    if constexpr (form == ConvForm::plain) {
+      places.of[place] = plain;
+    } else {
+      places.of[place] = DoubledPlace::of(shape, place).geometry();
+    }
+  }
+  return places;
 }
 
-}  // namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET
+/// The whole convolution. Runs and groups are fixed by the shapes alone, so results do not depend on the
+/// number of threads.
+template <ConvForm form, class T, class In, class Out, Epilogue Finish>
+void convolve(const PlaceGeometries& places, VideoView<const In> in,
+              const PackedConvWeight<T, Host, form>& weight, VectorView<const T> bias, VideoView<Out> out,
+              const Finish& epilogue) {
+  using Policy = ConvRunPolicy;
+  constexpr index_t group_blocks = Policy::group_channels / ConvTilePolicy::block_channels;
+  const WeightLayout layout{ConvPlaces<form>::weight(weight.shape())};
+  const auto extent = [](const ConvAxis& axis, index_t places) { return places / axis.step; };
+  const index_t frames = extent(places.of[0].frames, out.frames),
+                height = extent(places.of[0].height, out.height),
+                width = extent(places.of[0].width, out.width);
+  const index_t blocks = layout.blocks();
+  const index_t groups = (blocks + group_blocks - 1) / group_blocks;
+  const index_t runs = (width + Policy::run_pixels - 1) / Policy::run_pixels;
+  const index_t bands = (height + Policy::band_rows - 1) / Policy::band_rows;
+  const index_t parts = places.count * groups * runs * bands * frames / Policy::least_parts;
+  const index_t frames_at_once = std::clamp<index_t>(parts, 1, Policy::band_frames);
+#pragma omp parallel for collapse(5) schedule(dynamic, frames_at_once)
+  for (int place = 0; place < places.count; ++place)
+    for (index_t group = 0; group < groups; ++group)
+      for (index_t r = 0; r < runs; ++r)
+        for (index_t band = 0; band < bands; ++band)
+          for (index_t frame = 0; frame < frames; ++frame) {
+            const ConvGeometry& geometry = places.of[place];
+            const PlaceWeight<T> place_weight{layout, weight.data() + place * layout.elements()};
+            const index_t x = r * Policy::run_pixels, first_block = group * group_blocks;
+            const index_t group_size = std::min(group_blocks, blocks - first_block);
+            const index_t last_row = std::min(height, (band + 1) * Policy::band_rows);
+            ConvRun run{frame, band * Policy::band_rows, x,
+                        static_cast<int>(std::min<index_t>(Policy::run_pixels, width - x))};
+            ConvScratch scratch;
+            for (; run.y < last_row; ++run.y) {
+              if (geometry.width.stride == 1)
+                convolve_run<1>(geometry, in, place_weight, bias, out, epilogue, run, first_block, group_size,
+                                scratch);
+              else
+                convolve_run<2>(geometry, in, place_weight, bias, out, epilogue, run, first_block, group_size,
+                                scratch);
+            }
+          }
+}
+
+}  // namespace stepvideo::conv_detail::inline STEPVIDEO_INSTRUCTION_SET

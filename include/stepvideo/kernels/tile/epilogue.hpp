@@ -16,16 +16,16 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Maps one product to one result. require_fits() throws RequestError unless it can serve a (rows, columns)
 /// result.
-template <class E>
-concept Epilogue = requires(const E& epilogue, index_t at) {
+template <class Finish>
+concept Epilogue = requires(const Finish& epilogue, index_t at) {
   { epilogue.row(at)(1.0f, at) } -> std::convertible_to<float>;
   epilogue.require_fits(at, at);
 };
 
 /// Maps two products, `columns` apart, to one result: the weight has twice as many rows as the result
 /// columns.
-template <class E>
-concept PairEpilogue = requires(const E& epilogue, index_t at) {
+template <class Finish>
+concept PairEpilogue = requires(const Finish& epilogue, index_t at) {
   { epilogue.row(at)(1.0f, 1.0f, at) } -> std::convertible_to<float>;
 };
 
@@ -50,6 +50,7 @@ struct Bias {
       return "the bias has " + std::to_string(bias.size) + " elements and the result " +
              std::to_string(columns) + " columns; they must be equal";
     });
+    require(bias.data != nullptr || columns == 0, "the bias has no memory; its data must not be null");
   }
 };
 
@@ -78,6 +79,30 @@ struct Residual {
       return "the residual is " + shape_text(residual) + " and the result " + extents_text({rows, columns}) +
              "; they must be equal";
     });
+    require(residual.data != nullptr || residual.rows == 0 || residual.columns == 0,
+            "the residual has no memory; its data must not be null");
+  }
+};
+
+/// residual + y, of the video with every frame, row and column twice, nearest neighbour, which is never made.
+template <class T>
+struct DoubledResidual {
+  VideoView<const T> residual;
+
+  constexpr auto row(index_t row) const {
+    const index_t width = 2 * residual.width, height = 2 * residual.height;
+    const index_t x = row % width, line = row / width, y = line % height, frame = line / height;
+    return [values = residual.pixel(frame / 2, y / 2, x / 2)](float y, index_t column) {
+      return float(values[column]) + y;
+    };
+  }
+  void require_fits(index_t rows, index_t columns) const {
+    require(8 * residual.pixels() == rows && residual.channels == columns, [&] {
+      return "the residual is " + shape_text(residual) + " before it is doubled and the result " +
+             extents_text({rows, columns}) + "; an eighth of its pixels and all of its channels work";
+    });
+    require(residual.data != nullptr || columns == 0 || rows == 0,
+            "the residual has no memory; its data must not be null");
   }
 };
 
@@ -101,6 +126,8 @@ struct GatedResidual {
              " rows each and the result " + extents_text({rows, columns}) +
              "; the columns must be equal and the gates must cover the rows";
     });
+    require(gate.data != nullptr || rows == 0 || columns == 0,
+            "the gate has no memory; its data must not be null");
   }
 };
 

@@ -1,0 +1,82 @@
+// Random convolutions for tests, and their comparison with the oracle.
+#pragma once
+#include <array>
+#include <cmath>
+
+#include <stepvideo/kernels/conv/causal_conv3d.hpp>
+
+#include "oracle/conv.hpp"
+#include "support/compare.hpp"
+#include "support/random_input.hpp"
+
+namespace stepvideo::testing {
+
+/// A layer with random weights, in the checkpoint's order and packed.
+template <class T, ConvForm form = ConvForm::plain>
+struct ConvLayer {
+  ConvShape shape;
+  Buffer<T> weight, bias, storage;
+
+  ConvLayer(const ConvShape& of, std::mt19937& engine)
+      : shape(of),
+        weight(random_normal<T>(of.elements(), engine)),
+        bias(random_normal<T>(of.out_channels, engine)),
+        storage(poisoned<T>(conv_weight_elements<form>(host, of))) {
+    pack_conv_weight<form>(host, weight.vector(), shape, storage.vector());
+  }
+  PackedConvWeight<T, Host, form> packed() const { return {shape, conv_detail::host_order, storage.data()}; }
+};
+
+/// One random case of a layer and (frames, height, width) of its input.
+template <class T, ConvForm form = ConvForm::plain>
+struct ConvCase {
+  ConvLayer<T, form> layer;
+  std::array<index_t, 3> extents;
+  Buffer<T> in, residual_values;
+
+  ConvCase(const ConvShape& shape, std::array<index_t, 3> of, std::mt19937& engine)
+      : layer(shape, engine),
+        extents(of),
+        in(random_normal<T>(of[0] * of[1] * of[2] * shape.in_channels, engine)),
+        residual_values(random_normal<T>(8 * of[0] * of[1] * of[2] * shape.out_channels, engine, 5.0f)) {}
+
+  VideoView<const T> view() const {
+    return {in.data(), extents[0], extents[1], extents[2], layer.shape.in_channels};
+  }
+  oracle::Video video() const { return oracle::Video(view()); }
+
+  /// A sum of so many terms in the order of the tiles; after a doubling each weight was rounded once more.
+  Budget budget() const {
+    const double terms = static_cast<double>(layer.shape.taps() * layer.shape.in_channels);
+    const bool rounds_weights = form == ConvForm::after_doubling;
+    return {.float_roundings = 4 + 2 * std::sqrt(terms) + (rounds_weights ? 3 : 0),
+            .element_roundings = rounds_weights ? 1.0 : 0.0};
+  }
+
+  /// `convolve(in, layer, epilogue, out)` against `formula(in, weight, bias)`, which pads by itself: alone,
+  /// and added to a residual that is the output itself.
+  template <class Convolve, class Formula>
+  void check(Convolve&& convolve, Formula&& formula) const {
+    BOOST_TEST_CONTEXT("weight " << to_string(layer.shape) << " on " << extents[0] << "x" << extents[1] << "x"
+                                 << extents[2]) {
+      oracle::Video expected = formula(video(), layer.weight, layer.bias);
+      oracle::Video summed = formula(oracle::magnitudes(video()), oracle::magnitudes(layer.weight),
+                                     oracle::magnitudes(layer.bias));
+      const auto out = poisoned<T>(static_cast<index_t>(expected.values.size()));
+      const VideoView<T> out_view{out.data(), expected.frames, expected.height, expected.width,
+                                  expected.channels};
+      convolve(view(), layer, Store{}, out_view);
+      check_each<T>(out, expected.values, summed.values, budget());
+
+      std::copy_n(residual_values.data(), out.size(), out.data());
+      for (index_t i = 0; i < out.size(); ++i) {
+        expected.values[i] += double(residual_values.data()[i]);
+        summed.values[i] += std::abs(double(residual_values.data()[i]));
+      }
+      convolve(view(), layer, Residual<T>{out_view.rows()}, out_view);
+      check_each<T>(out, expected.values, summed.values, budget());
+    }
+  }
+};
+
+}  // namespace stepvideo::testing
