@@ -26,7 +26,7 @@ int main() {
   };
   std::vector<float> result(tokens * width);  // (tokens, heads, dim)
   const auto out = sv::HeadsView<float>::dense(result.data(), 1, tokens, heads, dim);
-  sv::attention(sv::host, part(0), part(1), part(2), sv::FullMask{}, out, {.scale = 0.125f});
+  sv::attention(sv::host, part(0), part(1), part(2), sv::FullMask{}, out, {});
 
   const float* row = out.row(0, tokens - 1, heads - 1);
   std::printf("last token, last head: %.6f %.6f %.6f %.6f\n", row[0], row[1], row[2], row[3]);

@@ -34,7 +34,7 @@ int main() {
   };
   const sv::Buffer<sv::bf16, sv::Device> result(device, tokens * width);  // (tokens, heads, dim)
   const auto out = sv::HeadsView<sv::bf16>::dense(result.data(), 1, tokens, heads, dim);
-  sv::attention(device, part(0), part(1), part(2), sv::FullMask{}, out, {.scale = 0.125f});
+  sv::attention(device, part(0), part(1), part(2), sv::FullMask{}, out, {});
 
   const sv::Buffer<sv::bf16> host_result(result.size());
   sv::copy(device, result, host_result);

@@ -31,7 +31,7 @@ int main() {
     return sv::HeadsView<float>::dense(data.data(), 1, tokens, heads, dim);
   };
   sv::attention(sv::host, view(queries), view(keys), view(values), EarlierFramesMask{tokens_per_frame},
-                view(result), {.scale = 1.0f / std::sqrt(static_cast<float>(dim))});
+                view(result), {});
 
   for (const sv::index_t token : {0, 11, 12, 59}) {
     const float* row = view(result).row(0, token, 1);

@@ -25,6 +25,7 @@
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/core/workspace.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
+#include <stepvideo/kernels/attention/attention_path.hpp>
 #include <stepvideo/kernels/attention/attention_work.hpp>
 #include <stepvideo/kernels/attention/fp8_attention.hpp>
 #include <stepvideo/kernels/attention/host_attention.hpp>
@@ -60,6 +61,7 @@
 #include <stepvideo/kernels/sampler/guided_step.hpp>
 #include <stepvideo/kernels/sampler/noise.hpp>
 #include <stepvideo/kernels/tile/activation.hpp>
+#include <stepvideo/kernels/tile/alignment.hpp>
 #include <stepvideo/kernels/tile/conv_tile.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/exp.hpp>

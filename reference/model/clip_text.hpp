@@ -1,7 +1,6 @@
 // Hunyuan CLIP's text encoder: a BERT, norms after the residual sums.
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -94,7 +93,6 @@ class ClipText {
                           rows.row_stride,
                           config_.heads.dim};
     };
-    const AttentionOptions options{.scale = 1.0f / std::sqrt(static_cast<float>(config_.heads.dim))};
 
     embed(execution_, ids, {words_.matrix(), positions_.matrix(), {token_types_.values.data(), width}},
           x);  // token type 0
@@ -104,7 +102,7 @@ class ClipText {
       apply(x.rows(), block.key, Store{}, third(1));
       apply(x.rows(), block.value, Store{}, third(2));
       attention(execution_, heads(third(0)), heads(third(1)), heads(third(2)),
-                KeyPrefixMask{key_lengths.vector()}, heads(y.rows()), options);
+                KeyPrefixMask{key_lengths.vector()}, heads(y.rows()), {});
       apply(y.rows(), block.attention_out, Residual<T>{x.rows()}, x.rows());
       normalise(x, block.attention_norm);
       apply(x.rows(), block.hidden, Activate<GeluErf>{}, hidden);

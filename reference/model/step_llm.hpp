@@ -1,7 +1,6 @@
 // Step-LLM as a text encoder: a causal transformer with square-root ALiBi instead of rotary embedding, whose
 // last hidden states are the text states (no final norm, no head).
 #pragma once
-#include <cmath>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -72,7 +71,6 @@ class StepLlm {
     const auto queries = heads_at(0, config_.heads.count, dim);
     const auto keys = heads_at(width, config_.groups, 2 * dim),
                values = heads_at(width + dim, config_.groups, 2 * dim);
-    const AttentionOptions options{.scale = 1.0f / std::sqrt(static_cast<float>(dim))};
 
     embed(execution_, ids, {.words = words_.matrix()}, x);
     for (int layer = 0; layer < config_.layers; ++layer) {
@@ -80,7 +78,7 @@ class StepLlm {
       rms_norm(execution_, x.rows(), block.attention_norm.vector(), config_.epsilon, y.rows());
       linear(execution_, y.rows(), block.wqkv.matrix(), Store{}, packed);
       attention(execution_, queries, keys, values, SqrtAlibiMask{slopes_.vector()},
-                HeadsView<T>::dense(y.data, batch, tokens, config_.heads.count, dim), options);
+                HeadsView<T>::dense(y.data, batch, tokens, config_.heads.count, dim), {});
       linear(execution_, y.rows(), block.wo.matrix(), Residual<T>{x.rows()}, x.rows());
       rms_norm(execution_, x.rows(), block.ffn_norm.vector(), config_.epsilon, y.rows());
       linear(execution_, y.rows(), block.w1.matrix(), SwiGlu{}, hidden);

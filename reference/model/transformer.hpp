@@ -1,7 +1,6 @@
 // Step-Video-T2V's video transformer: one template over the element type and the execution.
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -158,14 +157,13 @@ class Transformer {
     };
     const auto head = [&](TokensView<T> view) { return packed_heads(view, config_.heads, 1, 0); };
     const auto part = [&](index_t p) { return packed_heads(at.qkv, config_.heads, 3, static_cast<int>(p)); };
-    const AttentionOptions options{.scale = 1.0f / std::sqrt(static_cast<float>(config_.heads.dim))};
 
     multiply(at.normed, weights.wqkv, Store{}, at.qkv);  // [q | k | v] x heads
     tap(".attn1.wqkv", at.qkv);
     qk_norm_rope(execution_, whole_heads(at.qkv, config_.heads, 3),
                  QkNorm<T>{weights.query_norm.vector(), weights.key_norm.vector(), qk_epsilon}, rope_.view(),
                  QkvOutput<T>{part(0), part(1)});
-    attention(execution_, part(0), part(1), part(2), FullMask{}, head(at.attended), options);
+    attention(execution_, part(0), part(1), part(2), FullMask{}, head(at.attended), {});
     multiply(at.attended, weights.wo, Store{}, at.delta);
     tap(".attn1", at.delta);
     gated_residual(execution_, at.delta, at.modulation(block, 2), at.stream, at.rounded);
@@ -175,7 +173,7 @@ class Transformer {
     rms_norm(execution_, queries, weights.cross_query_norm.vector(), qk_epsilon, queries);
     const TextKeys<T> keys =
         text.keys_values(block, weights.cross_wkv.matrix(), weights.cross_key_norm.vector(), qk_epsilon);
-    attention(execution_, queries, keys.keys, keys.values, text.mask(), head(at.attended), options);
+    attention(execution_, queries, keys.keys, keys.values, text.mask(), head(at.attended), {});
     multiply(at.attended, weights.cross_wo, Store{}, at.delta);
     tap(".attn2", at.delta);
     const LayerNormTerms<T> norm2{weights.norm2_weight.vector(), weights.norm2_bias.vector(),

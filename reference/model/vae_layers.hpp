@@ -1,7 +1,6 @@
 // The layers that the VAE's encoder and decoder are made of, for any element type and execution.
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <optional>
@@ -202,8 +201,7 @@ class AttentionBlock {
     };
     const VideoView<float> attended = stream.template like_x<float>(stream.first, channels);
     attention(execution, part(0), part(1), part(2), CausalMask{},
-              HeadsView<float>::dense(attended.data, 1, tokens, 1, channels),
-              AttentionOptions{.scale = 1.0f / std::sqrt(static_cast<float>(channels))});
+              HeadsView<float>::dense(attended.data, 1, tokens, 1, channels), {});
     project_(execution, attended, Residual<float>{stream.x.rows()}, stream.x);
   }
 

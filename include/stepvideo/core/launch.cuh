@@ -6,6 +6,30 @@
 
 namespace stepvideo {
 
+namespace detail {
+
+/// check(), with what helps where the program has no machine code or PTX that the GPU runs.
+inline void check_launch(cudaError_t status, std::source_location at) {
+  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction ||
+      status == cudaErrorUnsupportedPtxVersion) {
+    cudaGetLastError();
+    const auto attribute = [](cudaDeviceAttr of) {
+      int current = 0, value = 0;
+      cudaGetDevice(&current);
+      cudaDeviceGetAttribute(&value, of, current);
+      return std::to_string(value);
+    };
+    throw Error("this program holds no code that runs on the current GPU, of compute capability " +
+                attribute(cudaDevAttrComputeCapabilityMajor) + "." +
+                attribute(cudaDevAttrComputeCapabilityMinor) +
+                "; compile it for that one (CMAKE_CUDA_ARCHITECTURES, or nvcc's -gencode), or with newer "
+                "PTX a newer driver helps");
+  }
+  check(status, at);
+}
+
+}  // namespace detail
+
 /// A launch's shape. `grid` and `block` count blocks and threads; `shared_bytes` is dynamic shared memory.
 struct Launch {
   dim3 grid = 1;
@@ -15,22 +39,22 @@ struct Launch {
 };
 
 /// Launches `kernel(params)`. A kernel takes one struct of parameters, by value. Throws Error where the
-/// launch is refused.
+/// launch is refused, in words where the program was not compiled for the GPU.
 ///     launch({.grid = rows, .block = 256, .stream = stream}, rms_norm_kernel<Policy>, params);
 template <class Params>
 void launch(const Launch& shape, void (*kernel)(Params), const Params& params,
             std::source_location at = std::source_location::current()) {
   // Blocks get more than 48 KiB only when the kernel says so beforehand.
   if (shape.shared_bytes > 48 * 1024)
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shape.shared_bytes)),
-          at);
+    detail::check_launch(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                              static_cast<int>(shape.shared_bytes)),
+                         at);
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = shape.stream;
-  check(cudaLaunchKernelEx(&config, kernel, params), at);
+  detail::check_launch(cudaLaunchKernelEx(&config, kernel, params), at);
 }
 
 }  // namespace stepvideo

@@ -3,6 +3,7 @@
 #include <initializer_list>
 #include <string>
 
+#include <stepvideo/core/error.hpp>
 #include <stepvideo/core/view.hpp>
 
 namespace stepvideo {
@@ -34,6 +35,15 @@ std::string shape_text(const HeadsView<T>& view) {
 template <class T>
 std::string shape_text(const VideoView<T>& view) {
   return extents_text({view.frames, view.height, view.width, view.channels});
+}
+
+/// Throws RequestError where a view has elements and no data. `name` is what the message calls it.
+template <class T>
+void require_data(const char* name, const HeadsView<T>& view) {
+  require(view.data != nullptr || view.batch * view.tokens * view.heads * view.dim == 0, [&] {
+    return std::string(name) + " are " + shape_text(view) +
+           " and have no data; a view of so many elements needs some";
+  });
 }
 
 }  // namespace stepvideo

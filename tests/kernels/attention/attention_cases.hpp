@@ -104,19 +104,20 @@ template <class T>
 void poison_padding(const AttentionProblem<T>& problem, const Buffer<index_t>& lengths) {
   const auto& e = problem.extents;
   for (index_t b = 0; b < e.batch; ++b)
-    for (index_t key = lengths[b]; key < e.keys; ++key)
+    for (index_t key = std::max<index_t>(lengths[b], 0); key < e.keys; ++key)
       for (index_t group = 0; group < e.groups; ++group)
         for (index_t i = 0; i < e.dim; ++i)
           problem.keys.view.row(b, key, group)[i] = problem.values.view.row(b, key, group)[i] = T(NAN);
 }
 
-/// Lengths from zero to beyond the keys; padding is NaN, which shows whether it is touched.
+/// Lengths from below zero to beyond the keys; padding is NaN, which shows whether it is touched.
 template <class T, class Attend>
 void padded_keys_receive_no_weight(Attend&& attend, const AttentionLimits& limits) {
   on_random_problems<T>(limits, 32, [&](std::mt19937& engine, const auto& problem, ErrorBudget<T>& budget) {
     const auto& e = problem.extents;
     Buffer<index_t> lengths(e.batch);
-    for (index_t& length : lengths) length = random_int(engine, 0, static_cast<int>(e.keys) + 3);
+    for (index_t& length : lengths) length = random_int(engine, -3, static_cast<int>(e.keys) + 3);
+    if (e.keys % 3 == 0) lengths[0] = e.keys % 2 == 0 ? -(index_t{1} << 32) + 1 : (index_t{1} << 32) + 1;
     poison_padding(problem, lengths);
     attend(problem, KeyPrefixMask{lengths.vector()});
     budget.judge(
@@ -261,6 +262,17 @@ void views_that_do_not_fit_are_refused_by_name(Attention&& attention) {
   float one = 0;
   refused(view(3, 2, 64), view(4, 2, 64), view(4, 2, 64), view(3, 2, 64), full,
           {.log_sum_exp = HeadsView<float>::dense(&one, 1, 1, 1, 1)}, "log_sum_exp is (1, 1, 1, 1)");
+  refused(view(3, 2, 64), view(4, 2, 64), view(4, 2, 64), view(3, 2, 64), full, {.scale = NAN},
+          "the scale is nan");
+  refused(view(3, 2, 64), view(4, 2, 64), view(4, 2, 64), view(3, 2, 64), full, {.scale = -INFINITY},
+          "the scale is -inf");
+  const auto nowhere = HeadsView<T>::dense(nullptr, 1, 4, 2, 64), here = view(4, 2, 64);
+  refused(nowhere, here, here, here, full, {}, "queries are (1, 4, 2, 64) and have no data");
+  refused(here, nowhere, here, here, full, {}, "keys are (1, 4, 2, 64) and have no data");
+  refused(here, here, nowhere, here, full, {}, "values are (1, 4, 2, 64) and have no data");
+  refused(here, here, here, nowhere, full, {}, "the results are (1, 4, 2, 64) and have no data");
+  refused(here, here, here, here, KeyPrefixMask{{nullptr, 1}}, {}, "the key lengths have no data");
+  refused(here, here, here, here, SqrtAlibiMask{{nullptr, 2}}, {}, "the slopes have no data");
   refused(view(3, 2, 64), view(4, 2, 64), view(4, 2, 64), view(3, 2, 64), KeyPrefixMask{{nullptr, 2}}, {},
           "2 key lengths for a batch of 1");
   refused(view(3, 2, 64), view(4, 2, 64), view(4, 2, 64), view(3, 2, 64), SqrtAlibiMask{{&one, 1}}, {},

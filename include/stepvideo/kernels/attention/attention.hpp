@@ -1,6 +1,8 @@
 // Attention over any number of tokens, in memory linear in it.
 #pragma once
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <string>
 #include <type_traits>
 
@@ -17,14 +19,18 @@
 namespace stepvideo {
 
 struct AttentionOptions {
-  /// What products of queries and keys are multiplied with; usually 1 / sqrt(dim).
-  float scale = 1.0f;
+  /// What products of queries and keys are multiplied with, a finite number; without one, 1 / sqrt(dim).
+  std::optional<float> scale{};
   /// (batch, query tokens, query heads, 1), or no data: log(sum over the visible keys of exp(score)), minus
   /// infinity where there is none. What merge_attention needs.
   HeadsView<float> log_sum_exp{};
+
+  /// The scale for heads of `dim` channels.
+  float scale_for(index_t dim) const { return scale.value_or(1.0f / std::sqrt(static_cast<float>(dim))); }
 };
 
-/// What attention requires, on any execution. Throws RequestError naming the view that disagrees.
+/// What attention requires of extents and options, on any execution. Throws RequestError naming the view that
+/// disagrees.
 template <class T, class Out>
 void require_attention_shapes(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
                               HeadsView<Out> out, const AttentionOptions& options) {
@@ -54,6 +60,22 @@ void require_attention_shapes(HeadsView<const T> queries, HeadsView<const T> key
     return "attention: queries are " + shape_text(queries) + " and log_sum_exp is " +
            shape_text(options.log_sum_exp) + "; it has one value for each query and head";
   });
+  require(std::isfinite(options.scale_for(queries.dim)), [&] {
+    return "attention: the scale is " + std::to_string(*options.scale) + "; a finite one works";
+  });
+}
+
+/// What a call of attention requires, on any execution: the shapes, data where there are elements, a mask
+/// that fits. Throws RequestError; touches no element.
+template <class T, AttentionMask Mask, class Out>
+void require_attention_call(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
+                            const Mask& mask, HeadsView<Out> out, const AttentionOptions& options) {
+  require_attention_shapes<T>(queries, keys, values, out, options);
+  require_mask_fits(mask, queries.batch, queries.heads);
+  require_data("attention: queries", queries);
+  require_data("attention: keys", keys);
+  require_data("attention: values", values);
+  require_data("attention: the results", out);
 }
 
 }  // namespace stepvideo
@@ -64,14 +86,14 @@ namespace stepvideo::attention_detail::inline STEPVIDEO_INSTRUCTION_SET {
 template <class T, class Mask, class Out>
 void attend(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values, const Mask& mask,
             HeadsView<Out> out, const AttentionOptions& options) {
-  require_attention_shapes<T>(queries, keys, values, out, options);
-  require_mask_fits(mask, queries.batch, queries.heads);
+  require_attention_call<T>(queries, keys, values, mask, out, options);
   require(queries.dim <= host_attention_max_dim, [&] {
     return "attention: a head of " + std::to_string(queries.dim) + " channels is wider than the host's " +
            std::to_string(host_attention_max_dim);
   });
   const Partition tiles(queries.tokens, TilePolicy::queries, simd_floats);
   const index_t heads_per_group = queries.heads / keys.heads;
+  const float scale = options.scale_for(queries.dim);
 #pragma omp parallel for collapse(3) schedule(dynamic)
   for (index_t batch = 0; batch < queries.batch; ++batch)
     for (index_t head = 0; head < queries.heads; ++head)
@@ -79,7 +101,7 @@ void attend(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const
         const index_t first = tiles.first(tile), count = tiles.extent(tile), group = head / heads_per_group;
         const auto keys_of = head_rows(keys, batch, group, 0, keys.tokens);
         const auto values_of = head_rows(values, batch, group, 0, keys.tokens);
-        QueryTile work(head_rows(queries, batch, head, first, count), options.scale);
+        QueryTile work(head_rows(queries, batch, head, first, count), scale);
         const index_t end = mask.visible_keys(batch, first + count - 1, keys.tokens);
         for (index_t key = 0; key < end; key += TilePolicy::keys)
           work.attend(keys_of, values_of, key, std::min(end - key, TilePolicy::keys),
@@ -98,7 +120,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// in float32. queries and out (batch, query tokens, query heads, dim), keys and values (batch, key tokens,
 /// key heads, dim): query head h attends with key head h / (query heads / key heads). Any strides, any
 /// numbers of tokens. A query that sees no key gets zeros. `out` must not overlap the inputs. The host takes
-/// a dim of up to host_attention_max_dim. Throws RequestError where shapes disagree.
+/// a dim of up to host_attention_max_dim. Throws RequestError where shapes disagree or data is missing.
 template <Element T, AttentionMask Mask>
 void attention(Host, std::type_identity_t<HeadsView<const T>> queries,
                std::type_identity_t<HeadsView<const T>> keys, std::type_identity_t<HeadsView<const T>> values,

@@ -6,15 +6,22 @@
 
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/core/view_text.hpp>
 
 namespace stepvideo {
 
-/// Kernels number tokens, and what lies a tile behind the last, by int.
-inline void require_countable_tokens(index_t queries, index_t keys) {
-  constexpr index_t most = std::numeric_limits<int>::max() / 2;
-  require(std::max(queries, keys) <= most, [&] {
-    return "attention: there are " + std::to_string(queries) + " queries and " + std::to_string(keys) +
-           " keys; the device attends to up to " + std::to_string(most);
+/// Kernels number tokens, and what lies a tile behind the last, by int; tiles of queries, too.
+template <class T>
+void require_countable_attention(const HeadsView<const T>& queries, index_t keys) {
+  constexpr index_t most = std::numeric_limits<int>::max(), least_tile = 64;
+  require(std::max(queries.tokens, keys) <= most / 2, [&] {
+    return "attention: there are " + std::to_string(queries.tokens) + " queries and " + std::to_string(keys) +
+           " keys; the device attends to up to " + std::to_string(most / 2);
+  });
+  const index_t tiles = (queries.tokens + least_tile - 1) / least_tile;
+  require(tiles == 0 || queries.heads == 0 || queries.batch <= most / tiles / queries.heads, [&] {
+    return "attention: queries are " + shape_text(queries) + ", which is more than the " +
+           std::to_string(most) + " tiles of 64 tokens of a head that one call takes; a smaller batch works";
   });
 }
 

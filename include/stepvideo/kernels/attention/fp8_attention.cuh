@@ -5,6 +5,7 @@
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/attention/attention_gpu.cuh>
 #include <stepvideo/kernels/attention/fp8_attention.hpp>
 #include <stepvideo/kernels/attention/fp8_mainloop.cuh>
 #include <stepvideo/kernels/attention/quantize_attention.cuh>
@@ -46,22 +47,25 @@ template <Element T, AttentionMask Mask>
 void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
                    const QuantizedHeads<const fp8_e4m3>& keys, const QuantizedValues<const fp8_e4m3>& values,
                    const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
-  require_fp8_attention_shapes(queries, keys, values, out, options);
-  require_mask_fits(mask, out.batch, out.heads);
-  dispatch<128>("head dimension", out.dim, [](auto) {});
-  require(options.scale > 0, [&] {
-    return "fp8_attention: scale is " + std::to_string(options.scale) + "; on the device it must be positive";
+  require_countable_attention(HeadsView<const T>(out), values.tokens);
+  require_fp8_attention_call(queries, keys, values, mask, out, options);
+  using Policy = Fp8AttentionPolicy<T, std::remove_cvref_t<decltype(kernel_mask(mask))>>;
+  const float scale = options.scale_for(out.dim);
+  require(out.dim == Policy::dim, [&] {
+    return "fp8_attention: heads have " + std::to_string(out.dim) + " channels; on the device " +
+           std::to_string(Policy::dim) + " are built";
   });
-  for (const auto& view : {queries.values, keys.values, values.codes})
-    require(allows_bulk_copies(view), [&] {
-      return "fp8_attention: the operand " + shape_text(view) +
-             " must be aligned to 16 bytes, and its strides multiples of 16 bytes";
-    });
+  require(scale > 0, [&] {
+    return "fp8_attention: the scale is " + std::to_string(scale) + "; on the device it must be positive";
+  });
+  const Misalignment misaligned =
+      first_of(bulk_misalignment("queries", queries.values), bulk_misalignment("keys", keys.values),
+               bulk_misalignment("the values' codes", values.codes));
+  require(!misaligned,
+          [&] { return "fp8_attention: " + to_string(misaligned) + "; bulk copies cannot reach it"; });
   if (out.batch * out.tokens * out.heads == 0) return;
-  require_countable_tokens(out.tokens, values.tokens);
+  require_fp8_attention_gpu(attention_gpu(fp8_attention_kernel<Policy>, Policy::threads));
 
-  using KernelMask = std::remove_cvref_t<decltype(kernel_mask(mask))>;
-  using Policy = Fp8AttentionPolicy<T, KernelMask>;
   // With no keys there is nothing to map; the kernel then loads none.
   const bool has_keys = values.tokens > 0;
   const Fp8AttentionParams<Policy> params{
@@ -77,15 +81,10 @@ void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
       .mask = kernel_mask(mask),
       .work = AttentionWorkList::of(out, keys.values.heads, Policy::queries),
       .key_tokens = static_cast<int>(values.tokens),
-      .scale = options.scale,
+      .scale = scale,
       .out_takes_pairs = reinterpret_cast<std::uintptr_t>(out.data) % 4 == 0 && out.batch_stride % 2 == 0 &&
                          out.token_stride % 2 == 0 && out.head_stride % 2 == 0};
   const int processors = device_attribute(cudaDevAttrMultiProcessorCount);
-  const int major = device_attribute(cudaDevAttrComputeCapabilityMajor);
-  require(major == 9, [&] {
-    return "fp8_attention: the device has compute capability " + std::to_string(major) +
-           ".x; it runs on Hopper, 9.0";
-  });
   launch({.grid = dim3(static_cast<unsigned>(std::min(params.work.count(), processors))),
           .block = Policy::threads,
           .shared_bytes = sizeof(Fp8AttentionShared<Policy>),

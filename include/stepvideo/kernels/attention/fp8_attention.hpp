@@ -9,6 +9,7 @@
 
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
+#include <stepvideo/kernels/attention/attention_path.hpp>
 #include <stepvideo/kernels/attention/quantize_attention.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
@@ -47,6 +48,38 @@ void require_fp8_attention_shapes(const QuantizedHeads<const fp8_e4m3>& queries,
                               as_heads(codes.batch, values.tokens, codes.heads, codes.tokens), out, options);
 }
 
+/// What a call of fp8_attention on quantised operands requires, on any execution. Throws RequestError;
+/// touches no element.
+template <class T, AttentionMask Mask>
+void require_fp8_attention_call(const QuantizedHeads<const fp8_e4m3>& queries,
+                                const QuantizedHeads<const fp8_e4m3>& keys,
+                                const QuantizedValues<const fp8_e4m3>& values, const Mask& mask,
+                                HeadsView<T> out, const AttentionOptions& options) {
+  require_fp8_attention_shapes(queries, keys, values, out, options);
+  require_mask_fits(mask, out.batch, out.heads);
+  require_data("fp8_attention: queries", queries.values);
+  require_data("fp8_attention: the queries' scales", queries.scales);
+  require_data("fp8_attention: keys", keys.values);
+  require_data("fp8_attention: the keys' scales", keys.scales);
+  require_data("fp8_attention: value codes", values.codes);
+  require_data("fp8_attention: the values' scales", values.scales);
+  require_data("fp8_attention: the values' means", values.means);
+  require_data("fp8_attention: the results", out);
+}
+
+/// What the device's fp8_attention requires of a GPU. Throws RequestError.
+inline void require_fp8_attention_gpu(const AttentionGpu& gpu) {
+  const int capability = gpu.compute_capability;
+  require(capability / 10 == 9, [&] {
+    return "fp8_attention: the GPU has compute capability " + std::to_string(capability / 10) + "." +
+           std::to_string(capability % 10) + "; it runs on Hopper, 9.0";
+  });
+  require(gpu.has_code_for_warpgroups, [] {
+    return "fp8_attention: the program was not compiled for 90a (or with "
+           "-DSTEPVIDEO_WITHOUT_WARPGROUP_PRODUCTS); add it to CMAKE_CUDA_ARCHITECTURES";
+  });
+}
+
 /// Weights are rounded to fp8 as 2^offset exp(score - reference): a whole power, so that a key that gets all
 /// attention gets it unrounded, and high, for fp8's full precision ends at 2^-6.
 inline constexpr float fp8_weight_offset_log2 = 6.0f;
@@ -55,13 +88,13 @@ inline constexpr float fp8_weight_offset_log2 = 6.0f;
 /// products with values in float32. Queries and keys (batch, tokens, heads, dim), out the queries' shape in
 /// T. The log-sum-exp is that of the quantised scores; on the GPU up to 1.5e-2 low (see Fp8AttentionPolicy).
 /// Hidden keys get no weight, but their codes, and the scales of blocks with visible keys, must be numbers.
-/// Throws RequestError where shapes disagree.
+/// Throws RequestError where shapes disagree or data is missing.
 template <Element T, AttentionMask Mask>
 void fp8_attention(Host, const QuantizedHeads<const fp8_e4m3>& queries,
                    const QuantizedHeads<const fp8_e4m3>& keys, const QuantizedValues<const fp8_e4m3>& values,
                    const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
-  require_fp8_attention_shapes(queries, keys, values, out, options);
-  require_mask_fits(mask, out.batch, out.heads);
+  require_fp8_attention_call(queries, keys, values, mask, out, options);
+  const float scale = options.scale_for(out.dim);
   const index_t sharing = out.heads / keys.values.heads, dim = out.dim, key_tokens = values.tokens;
 #pragma omp parallel for collapse(3) schedule(dynamic, 16)
   for (index_t batch = 0; batch < out.batch; ++batch)
@@ -70,8 +103,7 @@ void fp8_attention(Host, const QuantizedHeads<const fp8_e4m3>& queries,
         const index_t group = head / sharing;
         const index_t seen = std::clamp<index_t>(mask.visible_keys(batch, query, key_tokens), 0, key_tokens);
         const fp8_e4m3* query_codes = queries.values.row(batch, query, head);
-        const float query_scale =
-            queries.scale(batch, query / quantization_block_tokens, head) * options.scale;
+        const float query_scale = queries.scale(batch, query / quantization_block_tokens, head) * scale;
         std::vector<float> scores(static_cast<std::size_t>(seen));
         float largest = -std::numeric_limits<float>::infinity(), sum = 0;
         for (index_t key = 0; key < seen; ++key) {
@@ -184,11 +216,8 @@ void fp8_attention(E execution, std::type_identity_t<HeadsView<const T>> queries
                    std::type_identity_t<HeadsView<const T>> keys,
                    std::type_identity_t<HeadsView<const T>> values, const Mask& mask, HeadsView<T> out,
                    const AttentionOptions& options, QuantizeOptions quantize, Workspace workspace) {
-  require_attention_shapes<T>(queries, keys, values, out, options);
-  if constexpr (std::is_same_v<Mask, KeyPrefixMask>) {
-    mask.require_fits(queries.batch, queries.heads);
-    quantize.lengths = mask.lengths;
-  }
+  require_attention_call<T>(queries, keys, values, mask, out, options);
+  if constexpr (std::is_same_v<Mask, KeyPrefixMask>) quantize.lengths = mask.lengths;
   const bool center_keys = quantize.center && options.log_sum_exp.data == nullptr;
   const auto operands =
       quantize_attention<T>(execution, queries, keys, values, quantize, center_keys, workspace);

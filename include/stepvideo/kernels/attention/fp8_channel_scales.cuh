@@ -23,7 +23,7 @@ struct QuantizePolicy {
   static_assert(row_values % 8 == 0 && sizeof(T) == 2);
 };
 
-namespace quantize_detail {
+namespace attention_detail {
 
 /// Eight neighbouring channels as floats; packs of one where the view is not aligned.
 template <class Policy, class T>
@@ -47,13 +47,13 @@ struct ExtentsView {
   }
 };
 
-}  // namespace quantize_detail
+}  // namespace attention_detail
 
 template <class T>
 struct ChannelExtentsParams {
   HeadsView<const T> in;
   QuantizeOptions options;
-  quantize_detail::ExtentsView extents;
+  attention_detail::ExtentsView extents;
 };
 
 /// One block for each head of each batch element (x) of each chunk of tokens (y).
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(Policy::threads)
 #pragma unroll 4
   for (index_t token = first + row; token < end; token += Policy::extent_rows) {
     float values[8];
-    quantize_detail::load_channels<Policy>(in.row(batch, token, head) + lane * 8, values);
+    attention_detail::load_channels<Policy>(in.row(batch, token, head) + lane * 8, values);
 #pragma unroll
     for (int i = 0; i < 8; ++i) extents[i].add(values[i]);
   }
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(Policy::threads)
 }
 
 struct ChannelScalesParams {
-  quantize_detail::ExtentsView extents;
+  attention_detail::ExtentsView extents;
   QuantizeOptions options;
   index_t tokens, heads;
   HeadsView<float> means, scales;  ///< scales may have no data
@@ -111,22 +111,28 @@ __global__ void __launch_bounds__(Policy::dim) channel_scales_kernel(ChannelScal
     params.scales.row(batch, 0, head)[threadIdx.x] = Fp8Scale::of(extent.radius(mean)).scale;
 }
 
-namespace quantize_detail {
-
-template <Element T>
-bool packs_of_eight_fit(HeadsView<const T> view) {
-  return packs_fit<8>(view.data, view.batch_stride, view.token_stride, view.head_stride);
-}
+namespace attention_detail {
 
 /// Calls `function(policy)` for the head dimension and alignment at hand.
 template <Element T, class Function>
-void with_policy(index_t dim, bool is_aligned, Function&& function) {
+void with_policy(index_t dim, const Misalignment& misaligned, Function&& function) {
   dispatch<128>("head dimension", dim, [&]<int built>(std::integral_constant<int, built>) {
-    if (is_aligned) {
-      function(QuantizePolicy<T, built, 8>{});
-    } else {
+    if (misaligned) {
       function(QuantizePolicy<T, built, 1>{});
+    } else {
+      function(QuantizePolicy<T, built, 8>{});
     }
+  });
+}
+
+/// Heads are blocks along a grid's x, and blocks of 128 tokens along its y.
+template <class T>
+void require_quantizable(const char* kernel, const HeadsView<T>& in) {
+  constexpr index_t most_heads = (index_t{1} << 31) - 1, most_tokens = 65'535 * quantization_block_tokens;
+  require(in.batch * in.heads <= most_heads && in.tokens <= most_tokens, [&] {
+    return std::string(kernel) + ": in is " + shape_text(in) + "; on the device there may be " +
+           std::to_string(most_heads) + " heads of all batch elements, and " + std::to_string(most_tokens) +
+           " tokens";
   });
 }
 
@@ -143,7 +149,7 @@ void channel_scales(Device device, HeadsView<const T> in, const QuantizeOptions&
   const index_t rows = in.batch * in.heads;
   const ExtentsView extents{workspace.take<ChannelExtent>(rows * chunks * in.dim), chunks,
                             static_cast<int>(in.dim)};
-  with_policy<T>(in.dim, packs_of_eight_fit<T>(in), [&](auto policy) {
+  with_policy<T>(in.dim, quantize_values_misalignment<T>(in), [&](auto policy) {
     using Policy = decltype(policy);
     if (chunks > 0)
       launch({.grid = dim3(static_cast<unsigned>(rows), static_cast<unsigned>(chunks)),
@@ -156,12 +162,12 @@ void channel_scales(Device device, HeadsView<const T> in, const QuantizeOptions&
   });
 }
 
-}  // namespace quantize_detail
+}  // namespace attention_detail
 
 /// Bytes that mean_of_heads and quantize_values need to sum up `in`.
 template <class T>
 std::size_t channel_extents_workspace(Device, HeadsView<const T> in) {
-  return workspace_bytes<ChannelExtent>(in.batch * in.heads * quantize_detail::extent_chunks(in.tokens) *
+  return workspace_bytes<ChannelExtent>(in.batch * in.heads * attention_detail::extent_chunks(in.tokens) *
                                         in.dim);
 }
 
@@ -169,9 +175,11 @@ std::size_t channel_extents_workspace(Device, HeadsView<const T> in) {
 template <Element T>
 void mean_of_heads(Device device, std::type_identity_t<HeadsView<const T>> in, const QuantizeOptions& options,
                    HeadsView<float> means, Workspace workspace) {
+  require_mean_of_heads_shapes<T>(in, means, options);
+  attention_detail::require_quantizable("mean_of_heads", in);
   if (in.batch * in.heads == 0) return;
-  quantize_detail::channel_scales<T>(device, in, {.center = true, .lengths = options.lengths}, means, {},
-                                     workspace);
+  attention_detail::channel_scales<T>(device, in, {.center = true, .lengths = options.lengths}, means, {},
+                                      workspace);
 }
 
 }  // namespace stepvideo

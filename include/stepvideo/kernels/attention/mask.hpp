@@ -13,8 +13,8 @@
 namespace stepvideo {
 
 /// A mask that holds arrays also has require_fits(batch, query heads), which throws RequestError when one is
-/// too short. visible_keys(batch, query, keys): of `keys` keys the query sees this many, the first ones. The
-/// number must not fall as `query` rises.
+/// too short. visible_keys(batch, query, keys): of `keys` keys the query sees this many, the first ones: from
+/// none to `keys`. The number must not fall as `query` rises.
 template <class M>
 concept AttentionMask = requires(const M& mask, index_t at) {
   { mask.visible_keys(at, at, at) } -> std::convertible_to<index_t>;
@@ -45,19 +45,22 @@ struct FullMask {
 };
 
 /// Each batch element has its own number of keys; what follows is padding. The lengths lie in the memory of
-/// the execution that attends.
+/// the execution that attends, where the host cannot judge them: one below zero counts as zero, one beyond
+/// the keys as all of them.
 struct KeyPrefixMask {
   static constexpr bool same_keys_for_all_queries = true;
   VectorView<const index_t> lengths;
 
   constexpr index_t visible_keys(index_t batch, index_t, index_t keys) const {
-    return std::min(lengths[batch], keys);
+    return std::clamp<index_t>(lengths[batch], 0, keys);
   }
   void require_fits(index_t batch, index_t) const {
     require(lengths.size == batch, [&] {
       return "attention: there are " + std::to_string(lengths.size) + " key lengths for a batch of " +
              std::to_string(batch) + "; each element needs one";
     });
+    require(lengths.data != nullptr || batch == 0,
+            [] { return "attention: the key lengths have no data; FullMask shows all keys"; });
   }
 };
 
@@ -81,6 +84,8 @@ struct SqrtAlibiMask {
       return "attention: there are " + std::to_string(slopes.size) + " slopes for " + std::to_string(heads) +
              " query heads; each head needs one";
     });
+    require(slopes.data != nullptr || heads == 0,
+            [] { return "attention: the slopes have no data; alibi_slope() gives those of each head"; });
   }
   constexpr float bias(index_t head, index_t query, index_t key) const {
     return -slopes[head] * std::sqrt(static_cast<float>(query - key));
@@ -94,7 +99,7 @@ struct MaybePrefixMask {
   const index_t* lengths = nullptr;  ///< None: every key.
 
   constexpr index_t visible_keys(index_t batch, index_t, index_t keys) const {
-    return lengths == nullptr ? keys : std::min(lengths[batch], keys);
+    return lengths == nullptr ? keys : std::max<index_t>(std::min(lengths[batch], keys), 0);
   }
 };
 

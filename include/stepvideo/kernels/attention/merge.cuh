@@ -74,14 +74,10 @@ void merge_attention(Device device, std::type_identity_t<HeadsView<const T>> oth
     launch({.grid = dim3(static_cast<unsigned>(blocks)), .block = Policy::threads, .stream = device.stream},
            merge_attention_kernel<Policy>, MergeParams<T>{other, other_log_sum_exp, into, into_log_sum_exp});
   };
-  constexpr int widest = widest_access_bytes / sizeof(T);
-  const auto allows = [](const auto& view) {
-    return packs_fit<widest>(view.data, view.dim, view.batch_stride, view.token_stride, view.head_stride);
-  };
-  if (allows(other) && allows(into)) {
-    launch_with(MergePolicy<T, widest>{});
-  } else {
+  if (merge_attention_misalignment<T>(other, into)) {
     launch_with(MergePolicy<T, 1>{});
+  } else {
+    launch_with(MergePolicy<T, widest_access_bytes / sizeof(T)>{});
   }
 }
 

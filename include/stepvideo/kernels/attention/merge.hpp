@@ -10,6 +10,7 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/attention/softmax_state.hpp>
+#include <stepvideo/kernels/tile/alignment.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
@@ -28,11 +29,22 @@ void require_merge_shapes(HeadsView<const T> other, HeadsView<const float> other
            "heads, 1); the result to merge into is " +
            shape_text(into);
   });
+  require_data("merge_attention: the result to merge", other);
+  require_data("merge_attention: the log_sum_exp of the result to merge", other_log_sum_exp);
+  require_data("merge_attention: the result to merge into", into);
+  require_data("merge_attention: the log_sum_exp of the result to merge into", into_log_sum_exp);
+}
+
+/// What keeps the device's merge_attention from moving 16 bytes at a time, its fast path; nothing where it
+/// does.
+template <class T>
+Misalignment merge_attention_misalignment(HeadsView<const T> other, HeadsView<T> into) {
+  return first_of(misalignment("the result to merge", other), misalignment("the result to merge into", into));
 }
 
 /// Two calls of attention over disjoint keys become one over both: `into` and its log-sum-exp take in
 /// `other`. Exact up to rounding and independent of the order up to rounding; a part that saw no key changes
-/// nothing.
+/// nothing. Throws RequestError where shapes disagree or data is missing.
 template <Element T>
 void merge_attention(Host, std::type_identity_t<HeadsView<const T>> other,
                      HeadsView<const float> other_log_sum_exp, HeadsView<T> into,

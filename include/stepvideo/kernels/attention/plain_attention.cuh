@@ -157,38 +157,20 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   }
 }
 
-/// What plain_attention requires beyond attention's shapes: sizes that its blocks can count.
-template <class T>
-void require_plain_attention_fits(const HeadsView<const T>& queries, index_t keys) {
-  require_countable_tokens(queries.tokens, keys);
-  constexpr index_t most_channels = 1 << 20, most_tiles = std::numeric_limits<int>::max();
-  require(queries.dim <= most_channels, [&] {
-    return "attention: a head of " + std::to_string(queries.dim) + " channels is wider than the device's " +
+/// What plain_attention requires beyond what every device's attention does.
+inline void require_plain_head(index_t dim) {
+  constexpr index_t most_channels = 1 << 20;
+  require(dim <= most_channels, [&] {
+    return "attention: a head of " + std::to_string(dim) + " channels is wider than the device's " +
            std::to_string(most_channels);
-  });
-  const index_t tiles = (queries.tokens + PlainTiling::queries - 1) / PlainTiling::queries;
-  require(tiles == 0 || queries.heads == 0 || queries.batch <= most_tiles / tiles / queries.heads, [&] {
-    return "attention: queries are " + shape_text(queries) + ", which is more than the " +
-           std::to_string(most_tiles) +
-           " tiles of 64 tokens of a head that one call takes; a smaller batch works";
   });
 }
 
-/// attention() on any GPU from compute capability 8.0 on, for every element and any width of a head: same
-/// shapes, masks and errors as the host's, any strides (rows that start at multiples of 16 bytes are read
-/// faster). Products, weights and sums are float32, rounded to T once; no tensor core takes part. The arrays
-/// of the mask lie in device memory. Runs on device.stream, gives the same bits every time. A block keeps
-/// results of 768 channels on Hopper, 512 on an A100, 256 where it gets 99 KiB of shared memory; for wider
-/// heads scores are made again for each part of the result.
+/// plain_attention() for arguments that have passed its checks.
 template <Element T, AttentionMask Mask>
-void plain_attention(Device device, std::type_identity_t<HeadsView<const T>> queries,
-                     std::type_identity_t<HeadsView<const T>> keys,
-                     std::type_identity_t<HeadsView<const T>> values, const Mask& mask, HeadsView<T> out,
-                     const AttentionOptions& options) {
-  require_attention_shapes<T>(queries, keys, values, out, options);
-  require_mask_fits(mask, queries.batch, queries.heads);
-  require_plain_attention_fits<T>(queries, keys.tokens);
-  if (queries.batch * queries.heads * queries.tokens == 0) return;
+void launch_plain_attention(Device device, HeadsView<const T> queries, HeadsView<const T> keys,
+                            HeadsView<const T> values, const Mask& mask, HeadsView<T> out,
+                            const AttentionOptions& options) {
   using KernelMask = std::remove_cvref_t<decltype(kernel_mask(mask))>;
   using Policy = PlainAttentionPolicy<T, KernelMask>;
   const auto work = AttentionWorkList::of(queries, keys.heads, Policy::queries);
@@ -217,13 +199,31 @@ void plain_attention(Device device, std::type_identity_t<HeadsView<const T>> que
           .out = out,
           .log_sum_exp = options.log_sum_exp,
           .mask = kernel_mask(mask),
-          .scale = options.scale,
+          .scale = options.scale_for(queries.dim),
           .work = work,
           .block_channels = part_slices * Policy::channels,
           .queries_have_packs = has_packs(queries),
           .keys_have_packs = has_packs(keys),
           .values_have_packs = has_packs(values),
           .out_has_packs = has_packs(out)});
+}
+
+/// attention() on any GPU from compute capability 8.0 on, for every element and any width of a head: same
+/// shapes, masks and errors as the host's, any strides (rows that start at multiples of 16 bytes are read
+/// faster). Products, weights and sums are float32, rounded to T once; no tensor core takes part. The arrays
+/// of the mask lie in device memory. Runs on device.stream, gives the same bits every time. A block keeps
+/// results of 768 channels on Hopper, 512 on an A100, 256 where it gets 99 KiB of shared memory; for wider
+/// heads scores are made again for each part of the result.
+template <Element T, AttentionMask Mask>
+void plain_attention(Device device, std::type_identity_t<HeadsView<const T>> queries,
+                     std::type_identity_t<HeadsView<const T>> keys,
+                     std::type_identity_t<HeadsView<const T>> values, const Mask& mask, HeadsView<T> out,
+                     const AttentionOptions& options) {
+  require_countable_attention(queries, keys.tokens);
+  require_plain_head(queries.dim);
+  require_attention_call<T>(queries, keys, values, mask, out, options);
+  if (queries.batch * queries.heads * queries.tokens == 0) return;
+  launch_plain_attention<T>(device, queries, keys, values, mask, out, options);
 }
 
 }  // namespace stepvideo

@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(Policy::row_threads, 2)
     if (token < visible)
 #pragma unroll
       for (int i = 0; i < Policy::row_values; i += 8)
-        quantize_detail::load_channels<Policy>(in.row(batch, token, head) + channel + i, rows[round] + i);
+        attention_detail::load_channels<Policy>(in.row(batch, token, head) + channel + i, rows[round] + i);
   }
   if (params.means.data != nullptr) {
     const float* means = params.means.row(batch, 0, head) + channel;
@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(Policy::threads)
     for (int i = 0; i < 4; ++i) {
       const index_t token = first + word / 4 * 16 + i / 2 * 8 + word % 4 * 2 + i % 2;
       if (token < visible) {
-        quantize_detail::load_channels<Policy>(in.row(batch, token, head) + octet * 8, values[i]);
+        attention_detail::load_channels<Policy>(in.row(batch, token, head) + octet * 8, values[i]);
 #pragma unroll
         for (int c = 0; c < 8; ++c) values[i][c] -= means[octet * 8 + c];
       }
@@ -141,12 +141,9 @@ template <Element T>
 void quantize_heads(Device device, std::type_identity_t<HeadsView<const T>> in, HeadsView<const float> means,
                     const QuantizeOptions& options, const QuantizedHeads<fp8_e4m3>& out) {
   require_quantize_heads_shapes<T>(in, means, out, options);
+  attention_detail::require_quantizable("quantize_heads", in);
   if (in.batch * in.tokens * in.heads == 0) return;
-  const auto& values = out.values;
-  const bool is_aligned =
-      quantize_detail::packs_of_eight_fit<T>(in) &&
-      packs_fit<16>(values.data, values.batch_stride, values.token_stride, values.head_stride);
-  quantize_detail::with_policy<T>(in.dim, is_aligned, [&](auto policy) {
+  attention_detail::with_policy<T>(in.dim, quantize_heads_misalignment<T>(in, out), [&](auto policy) {
     using Policy = decltype(policy);
     launch({.grid = dim3(static_cast<unsigned>(in.batch * in.heads),
                          static_cast<unsigned>(quantization_blocks(in.tokens))),
@@ -163,9 +160,10 @@ void quantize_values(Device device, std::type_identity_t<HeadsView<const T>> in,
                      const QuantizeOptions& options, const QuantizedValues<fp8_e4m3>& out,
                      Workspace workspace) {
   require_quantize_values_shapes<T>(in, out, options);
+  attention_detail::require_quantizable("quantize_values", in);
   if (in.batch * in.tokens * in.heads == 0) return;
-  quantize_detail::channel_scales<T>(device, in, options, out.means, out.scales, workspace);
-  quantize_detail::with_policy<T>(in.dim, quantize_detail::packs_of_eight_fit<T>(in), [&](auto policy) {
+  attention_detail::channel_scales<T>(device, in, options, out.means, out.scales, workspace);
+  attention_detail::with_policy<T>(in.dim, quantize_values_misalignment<T>(in), [&](auto policy) {
     using Policy = decltype(policy);
     launch({.grid = dim3(static_cast<unsigned>(in.batch * in.heads),
                          static_cast<unsigned>(quantization_blocks(in.tokens))),

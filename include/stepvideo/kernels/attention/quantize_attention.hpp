@@ -15,6 +15,7 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/core/workspace.hpp>
+#include <stepvideo/kernels/tile/alignment.hpp>
 #include <stepvideo/kernels/tile/hadamard.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
@@ -63,13 +64,38 @@ struct QuantizeOptions {
   /// Subtract a head's mean key, which changes all scores of a query alike, and its mean value, which the
   /// result gets back: a common offset would take fp8's precision away from what differs.
   bool center = true;
-  /// One number of tokens per batch element, or none: the tokens after it are taken as zeros.
+  /// One number of tokens per batch element, or none: the tokens after it are taken as zeros. The lengths lie
+  /// in the memory of the execution that quantises, where the host cannot judge them: one below zero counts
+  /// as zero, one beyond the tokens as all of them.
   VectorView<const index_t> lengths{};
 
   constexpr index_t visible(index_t batch, index_t tokens) const {
-    return lengths.data == nullptr ? tokens : std::min(lengths[batch], tokens);
+    return lengths.data == nullptr ? tokens : std::clamp<index_t>(lengths[batch], 0, tokens);
   }
 };
+
+inline void require_lengths_fit(const char* kernel, const QuantizeOptions& options, index_t batch) {
+  const auto& lengths = options.lengths;
+  require(lengths.data == nullptr ? lengths.size == 0 : lengths.size == batch, [&] {
+    return std::string(kernel) + ": there are " + std::to_string(lengths.size) + " lengths" +
+           (lengths.data == nullptr ? " without data" : "") + " for a batch of " + std::to_string(batch) +
+           "; each element needs one, or there are none";
+  });
+}
+
+/// What mean_of_heads requires, on any execution.
+template <class T>
+void require_mean_of_heads_shapes(HeadsView<const T> in, HeadsView<float> means,
+                                  const QuantizeOptions& options) {
+  require(means.batch == in.batch && means.tokens == 1 && means.heads == in.heads && means.dim == in.dim,
+          [&] {
+            return "mean_of_heads: in is " + shape_text(in) + " and means are " + shape_text(means) +
+                   "; they must have one row for each head";
+          });
+  require_lengths_fit("mean_of_heads", options, in.batch);
+  require_data("mean_of_heads: in", in);
+  require_data("mean_of_heads: means", means);
+}
 
 template <class T>
 void require_quantize_heads_shapes(HeadsView<const T> in, HeadsView<const float> means,
@@ -92,10 +118,10 @@ void require_quantize_heads_shapes(HeadsView<const T> in, HeadsView<const float>
     return "quantize_heads: a head of " + std::to_string(in.dim) +
            " channels cannot be rotated; a power of two can, or rotate = false";
   });
-  require(options.lengths.data == nullptr || options.lengths.size == in.batch, [&] {
-    return "quantize_heads: there are " + std::to_string(options.lengths.size) + " lengths for a batch of " +
-           std::to_string(in.batch) + "; each element needs one";
-  });
+  require_lengths_fit("quantize_heads", options, in.batch);
+  require_data("quantize_heads: in", in);
+  require_data("quantize_heads: the codes", values);
+  require_data("quantize_heads: the scales", out.scales);
 }
 
 template <class T>
@@ -117,10 +143,23 @@ void require_quantize_values_shapes(HeadsView<const T> in, const QuantizedValues
               return "quantize_values: in is " + shape_text(in) + " and its scales or means " +
                      shape_text(parameter) + "; both need one row for each head";
             });
-  require(options.lengths.data == nullptr || options.lengths.size == in.batch, [&] {
-    return "quantize_values: there are " + std::to_string(options.lengths.size) + " lengths for a batch of " +
-           std::to_string(in.batch) + "; each element needs one";
-  });
+  require_lengths_fit("quantize_values", options, in.batch);
+  require_data("quantize_values: in", in);
+  require_data("quantize_values: the codes", codes);
+  require_data("quantize_values: the scales", out.scales);
+  require_data("quantize_values: the means", out.means);
+}
+
+/// What keeps the device's quantize_heads from moving 16 bytes at a time, its fast path; nothing where it
+/// does.
+template <class T>
+Misalignment quantize_heads_misalignment(HeadsView<const T> in, const QuantizedHeads<fp8_e4m3>& out) {
+  return first_of(misalignment("in", in), misalignment("the codes", out.values));
+}
+/// The same of quantize_values and of mean_of_heads.
+template <class T>
+Misalignment quantize_values_misalignment(HeadsView<const T> in) {
+  return misalignment("in", in);
 }
 
 /// Sum, least and largest of a channel, and what follows from them.
@@ -164,7 +203,7 @@ std::size_t channel_extents_workspace(Host, HeadsView<const T>) {
 
 }  // namespace stepvideo
 
-namespace stepvideo::quantize_detail::inline STEPVIDEO_INSTRUCTION_SET {
+namespace stepvideo::attention_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Sums in runs of 64 tokens, so that the rounding error does not grow with their number.
 template <class T>
@@ -181,7 +220,7 @@ void add_channels(HeadsView<const T> in, index_t batch, index_t head, index_t vi
   }
 }
 
-}  // namespace stepvideo::quantize_detail::inline STEPVIDEO_INSTRUCTION_SET
+}  // namespace stepvideo::attention_detail::inline STEPVIDEO_INSTRUCTION_SET
 
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
@@ -191,12 +230,13 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 template <Element T>
 void mean_of_heads(Host, std::type_identity_t<HeadsView<const T>> in, const QuantizeOptions& options,
                    HeadsView<float> means, Workspace = {}) {
+  require_mean_of_heads_shapes<T>(in, means, options);
 #pragma omp parallel for collapse(2) schedule(static)
   for (index_t batch = 0; batch < in.batch; ++batch)
     for (index_t head = 0; head < in.heads; ++head) {
       std::vector<ChannelExtent> extents;
       const index_t visible = options.visible(batch, in.tokens);
-      quantize_detail::add_channels(in, batch, head, visible, extents);
+      attention_detail::add_channels(in, batch, head, visible, extents);
       for (index_t i = 0; i < in.dim; ++i)
         means.row(batch, 0, head)[i] = extents[static_cast<std::size_t>(i)].center(visible);
     }
@@ -247,7 +287,7 @@ void quantize_values(Host, std::type_identity_t<HeadsView<const T>> in, const Qu
     for (index_t head = 0; head < in.heads; ++head) {
       std::vector<ChannelExtent> extents;
       const index_t visible = options.visible(batch, in.tokens);
-      quantize_detail::add_channels(in, batch, head, visible, extents);
+      attention_detail::add_channels(in, batch, head, visible, extents);
       for (index_t i = 0; i < in.dim; ++i) {
         const auto& extent = extents[static_cast<std::size_t>(i)];
         const float mean = options.center ? extent.center(visible) : 0.0f;

@@ -11,11 +11,13 @@
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/attention.hpp>
+#include <stepvideo/kernels/attention/attention_path.hpp>
 #include <stepvideo/kernels/attention/attention_work.hpp>
 #include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/attention/query_mask.cuh>
 #include <stepvideo/kernels/attention/warp_mainloop.cuh>
 #include <stepvideo/kernels/attention/warp_tile.cuh>
+#include <stepvideo/kernels/tile/shared_memory.cuh>
 
 namespace stepvideo {
 
@@ -63,10 +65,9 @@ static_assert(sizeof(WarpAttentionShared<WarpAttentionPolicy<bf16, 128, FullMask
 template <class Policy>
 __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiprocessor)
     warp_attention_kernel(const __grid_constant__ typename Policy::Params params) {
-  extern __shared__ __align__(256) std::byte memory[];
   using T = typename Policy::Element;
   using Shared = WarpAttentionShared<Policy>;
-  auto& shared = *reinterpret_cast<Shared*>(memory);
+  auto& shared = shared_memory<Shared>();
   constexpr int tile_keys = Policy::tile_keys;
 
   const AttentionWork work =
@@ -140,14 +141,13 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
     });
 }
 
-/// warp_attention() with blocks of `warps` warps, for views that have passed its checks. Eight warps are
+/// warp_attention() with blocks of `warps` warps, for arguments that have passed its checks. Eight warps are
 /// built for heads of 128 channels.
 template <int warps, class T, AttentionMask Mask>
-void launch_warp_attention(Device device, HeadsView<const T> queries, HeadsView<const T> keys,
-                           HeadsView<const T> values, const Mask& mask, HeadsView<T> out,
-                           const AttentionOptions& options) {
+void launch_warp_blocks(Device device, HeadsView<const T> queries, HeadsView<const T> keys,
+                        HeadsView<const T> values, const Mask& mask, HeadsView<T> out,
+                        const AttentionOptions& options) {
   using KernelMask = std::remove_cvref_t<decltype(kernel_mask(mask))>;
-  if (queries.batch * queries.heads * queries.tokens == 0) return;
   const auto launch_for = [&]<int dim>(std::integral_constant<int, dim>) {
     using Policy = WarpAttentionPolicy<T, dim, KernelMask, warps>;
     const auto work = AttentionWorkList::of(queries, keys.heads, Policy::tile_queries);
@@ -162,7 +162,7 @@ void launch_warp_attention(Device device, HeadsView<const T> queries, HeadsView<
             .out = out,
             .log_sum_exp = options.log_sum_exp,
             .mask = kernel_mask(mask),
-            .factor = QueryFactor::of(options.scale),
+            .factor = QueryFactor::of(options.scale_for(dim)),
             .work = work});
   };
   if constexpr (warps == 8) {
@@ -188,6 +188,18 @@ bool wide_blocks_pay(HeadsView<const T> queries, HeadsView<const T> keys) {
 template <class T>
 concept WarpAttentionElement = std::same_as<T, bf16> || std::same_as<T, fp16>;
 
+/// warp_attention() for arguments that have passed its checks.
+template <WarpAttentionElement T, AttentionMask Mask>
+void launch_warp_attention(Device device, HeadsView<const T> queries, HeadsView<const T> keys,
+                           HeadsView<const T> values, const Mask& mask, HeadsView<T> out,
+                           const AttentionOptions& options) {
+  if (wide_blocks_pay<T>(queries, keys)) {
+    launch_warp_blocks<8>(device, queries, keys, values, mask, out, options);
+  } else {
+    launch_warp_blocks<4>(device, queries, keys, values, mask, out, options);
+  }
+}
+
 /// attention() on a GPU from compute capability 8.0 on, for heads of 64 or 128 channels: same shapes and
 /// masks, any strides (rows that start at multiples of 16 bytes are read faster), same errors; weights are
 /// rounded to T before they meet the values, sums are float32. The arrays of the mask lie in device memory.
@@ -197,14 +209,14 @@ void warp_attention(Device device, std::type_identity_t<HeadsView<const T>> quer
                     std::type_identity_t<HeadsView<const T>> keys,
                     std::type_identity_t<HeadsView<const T>> values, const Mask& mask, HeadsView<T> out,
                     const AttentionOptions& options) {
-  require_attention_shapes<T>(queries, keys, values, out, options);
-  require_mask_fits(mask, queries.batch, queries.heads);
-  require_countable_tokens(queries.tokens, keys.tokens);
-  if (wide_blocks_pay<T>(queries, keys)) {
-    launch_warp_attention<8>(device, queries, keys, values, mask, out, options);
-  } else {
-    launch_warp_attention<4>(device, queries, keys, values, mask, out, options);
-  }
+  require_countable_attention(queries, keys.tokens);
+  require_attention_call<T>(queries, keys, values, mask, out, options);
+  require(is_tensor_core_head(queries.dim), [&] {
+    return "warp_attention: heads have " + std::to_string(queries.dim) +
+           " channels; 64 and 128 are built, attention() takes any";
+  });
+  if (queries.batch * queries.heads * queries.tokens == 0) return;
+  launch_warp_attention<T>(device, queries, keys, values, mask, out, options);
 }
 
 }  // namespace stepvideo

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/alignment.hpp>
 #include <stepvideo/kernels/tile/async_copy.cuh>
 #include <stepvideo/kernels/tile/swizzle.hpp>
 
@@ -23,11 +24,7 @@ struct AlignedHeads {
   HeadsView<T> view;
   bool is_aligned;
 
-  AlignedHeads(HeadsView<T> heads)
-      : view(heads),
-        is_aligned(reinterpret_cast<std::uintptr_t>(heads.data) % 16 == 0 &&
-                   (heads.batch_stride | heads.token_stride | heads.head_stride) * index_t{sizeof(T)} % 16 ==
-                       0) {}
+  AlignedHeads(HeadsView<T> heads) : view(heads), is_aligned(!misalignment("", heads)) {}
 
   __device__ TokenRows<T> rows(int batch, int head) const {
     return {view.row(batch, 0, head), view.token_stride, is_aligned};

@@ -9,6 +9,7 @@
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/attention.hpp>
+#include <stepvideo/kernels/attention/attention_gpu.cuh>
 #include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/attention/warpgroup_mainloop.cuh>
 #include <stepvideo/kernels/tile/shared_memory.cuh>
@@ -39,43 +40,25 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32,
   }
 }
 
-/// Whether warpgroup_attention serves these arguments on the current device: heads of 64 or 128 channels,
-/// some keys, a positive scale, views that bulk copies reach (16-byte strides), and code for the device's
-/// warpgroup products (see has_warpgroup_products).
+/// The current device and, for elements that it takes, this program's code of warpgroup_attention for it.
 template <class T, AttentionMask Mask>
-bool warpgroup_attention_serves(HeadsView<const T> queries, HeadsView<const T> keys,
-                                HeadsView<const T> values, const Mask&, HeadsView<T> out,
-                                const AttentionOptions& options) {
-  if ((queries.dim != 64 && queries.dim != 128) || keys.tokens == 0 || !(options.scale > 0)) return false;
-  if (!allows_bulk_copies(queries) || !allows_bulk_copies(keys) || !allows_bulk_copies(values) ||
-      !allows_bulk_copies(out))
-    return false;
-  if (device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) return false;
-  using Policy =
-      WarpgroupAttentionPolicy<T, 128,
-                               std::remove_cvref_t<decltype(kernel_mask(std::declval<const Mask&>()))>>;
-  cudaFuncAttributes attributes{};
-  check(cudaFuncGetAttributes(&attributes, warpgroup_attention_kernel<Policy>));
-  return attributes.maxThreadsPerBlock >= Policy::threads;
+AttentionGpu warpgroup_attention_gpu(const Mask&) {
+  if constexpr (sizeof(T) == 2) {
+    using KernelMask = std::remove_cvref_t<decltype(kernel_mask(std::declval<const Mask&>()))>;
+    using Policy = WarpgroupAttentionPolicy<T, 128, KernelMask>;
+    return attention_gpu(warpgroup_attention_kernel<Policy>, Policy::threads);
+  } else {
+    return attention_gpu();
+  }
 }
 
-/// attention() where warpgroup_attention_serves() says so; throws RequestError elsewhere. The softmax's
-/// weights are rounded to T before they meet the values, sums are float32. Under a causal mask a key that is
-/// not finite may reach queries up to a tile before it.
+/// attention() where attention_path() says AttentionKernel::warpgroup, with arguments that have passed its
+/// checks. The softmax's weights are rounded to T before they meet the values, sums are float32. Under a
+/// causal mask a key that is not finite may reach queries up to a tile before it.
 template <class T, AttentionMask Mask>
-void warpgroup_attention(Device device, std::type_identity_t<HeadsView<const T>> queries,
-                         std::type_identity_t<HeadsView<const T>> keys,
-                         std::type_identity_t<HeadsView<const T>> values, const Mask& mask, HeadsView<T> out,
-                         const AttentionOptions& options) {
-  require_attention_shapes<T>(queries, keys, values, out, options);
-  require_mask_fits(mask, queries.batch, queries.heads);
-  if (queries.batch * queries.heads * queries.tokens == 0) return;
-  require(warpgroup_attention_serves<T>(queries, keys, values, mask, out, options), [&] {
-    return "warpgroup_attention: queries " + shape_text(queries) + " and keys " + shape_text(keys) +
-           " need heads of 64 or 128 channels, a positive scale, at least one key, strides of 16 bytes and a "
-           "Hopper GPU; attention() takes any";
-  });
-  require_countable_tokens(queries.tokens, keys.tokens);
+void launch_warpgroup_attention(Device device, HeadsView<const T> queries, HeadsView<const T> keys,
+                                HeadsView<const T> values, const Mask& mask, HeadsView<T> out,
+                                const AttentionOptions& options) {
   dispatch<64, 128>("head dimension", queries.dim, [&]<int dim>(std::integral_constant<int, dim>) {
     using KernelMask = std::remove_cvref_t<decltype(kernel_mask(mask))>;
     using Policy = WarpgroupAttentionPolicy<T, dim, KernelMask>;
@@ -92,7 +75,7 @@ void warpgroup_attention(Device device, std::type_identity_t<HeadsView<const T>>
         .is_interleaved = keys.tokens > short_keys,
         .query_tokens = static_cast<int>(queries.tokens),
         .key_tokens = static_cast<int>(keys.tokens),
-        .scale = options.scale};
+        .scale = options.scale_for(queries.dim)};
     const int blocks = std::min(params.work.count(), device_attribute(cudaDevAttrMultiProcessorCount));
     launch({.grid = dim3(static_cast<unsigned>(blocks)),
             .block = Policy::threads,

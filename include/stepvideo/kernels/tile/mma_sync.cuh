@@ -6,6 +6,12 @@
 
 #include <stepvideo/core/element.hpp>
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+// clang-format off
+#error "stepvideo needs compute capability 8.0 and is being compiled for less, nvcc's default; name your GPUs, with -gencode=arch=compute_80,code=sm_80 or CMAKE_CUDA_ARCHITECTURES"
+// clang-format on
+#endif
+
 namespace stepvideo {
 
 /// 16 x 16 elements of the left operand, or two neighbouring 16 x 8 tiles of the right one: four 8 x 8

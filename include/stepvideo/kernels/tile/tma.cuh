@@ -37,21 +37,9 @@ inline auto tensor_map_encoder() {
   return encode;
 }
 
-/// Whether bulk copies can reach a view: 16-byte aligned, strides of whole 16-byte units.
-template <class T>
-bool allows_bulk_copies(HeadsView<T> view) {
-  constexpr index_t unit = 16 / sizeof(T);
-  const auto is_whole = [](index_t stride, index_t extent) {
-    return extent <= 1 || (stride > 0 && stride % unit == 0);
-  };
-  return reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0 && view.dim % unit == 0 &&
-         is_whole(view.batch_stride, view.batch) && is_whole(view.token_stride, view.tokens) &&
-         is_whole(view.head_stride, view.heads);
-}
-
 /// A view as bulk copies see it. Coordinates are (channel, token, head, batch); a box is `box_tokens` tokens
 /// of 128 bytes of channels and lies in shared memory in the 128-byte swizzle. Reads outside the view give
-/// zeros, writes outside are dropped. Throws Error where CUDA refuses the view (see allows_bulk_copies).
+/// zeros, writes outside are dropped. Throws Error where CUDA refuses the view (see bulk_misalignment).
 template <class T>
 CUtensorMap tensor_map(HeadsView<T> view, int box_tokens) {
   using Value = std::remove_const_t<T>;

@@ -7,8 +7,25 @@
 
 namespace stepvideo {
 
+// Two ways of compiling would halve the speed on Hopper without a word: plain sm_90 has neither wgmma nor
+// setmaxnreg, and ptxas ignores setmaxnreg and serialises wgmma in relocatable code. Who means it defines
+// STEPVIDEO_WITHOUT_WARPGROUP_PRODUCTS for the whole program. nvcc's shorthand -arch=sm_90a compiles for
+// plain sm_90 as well and cannot be told from it.
+#ifndef STEPVIDEO_WITHOUT_WARPGROUP_PRODUCTS
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ / 10 == 90 && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
+// clang-format off
+#error "stepvideo is being compiled for sm_90, where its Hopper kernels are empty; -gencode=arch=compute_90a,code=sm_90a has them (-arch=sm_90a adds plain sm_90), -DSTEPVIDEO_WITHOUT_WARPGROUP_PRODUCTS does without"
+// clang-format on
+#endif
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL) && defined(__CUDACC_RDC__)
+// clang-format off
+#error "stepvideo's Hopper kernels are being compiled with -rdc=true, which makes ptxas spill and serialise them; compile this file without it, or with -DSTEPVIDEO_WITHOUT_WARPGROUP_PRODUCTS"
+// clang-format on
+#endif
+#endif
+
 /// Whether the code being compiled may use what this header and setmaxnreg need: sm_90a, not plain sm_90.
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL) && !defined(STEPVIDEO_WITHOUT_WARPGROUP_PRODUCTS)
 inline constexpr bool has_warpgroup_products = true;
 #else
 inline constexpr bool has_warpgroup_products = false;
