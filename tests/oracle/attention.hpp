@@ -11,6 +11,8 @@ namespace stepvideo::oracle {
 struct Attention {
   std::vector<double> out;          ///< (batch, query tokens, query heads, dim)
   std::vector<double> log_sum_exp;  ///< (batch, query tokens, query heads)
+  std::vector<double> summed;       ///< As out: the sum of the absolute values of what was summed.
+  std::vector<double> scored;       ///< As log_sum_exp: the same of the score for which it is largest.
 };
 
 /// Attention in the arithmetic of `Real`; `round_weight(weight)` and `round_result(value)` may lose
@@ -21,8 +23,10 @@ Attention attention_in(HeadsView<const T> queries, HeadsView<const T> keys, Head
                        Real scale, Sees&& sees, Bias&& bias, RoundWeight&& round_weight,
                        RoundResult&& round_result) {
   const index_t sharing = queries.heads / keys.heads, rows = queries.batch * queries.tokens * queries.heads;
-  Attention result{std::vector<double>(static_cast<std::size_t>(rows * queries.dim)),
-                   std::vector<double>(static_cast<std::size_t>(rows))};
+  const auto of_elements = static_cast<std::size_t>(rows * queries.dim),
+             of_rows = static_cast<std::size_t>(rows);
+  Attention result{std::vector<double>(of_elements), std::vector<double>(of_rows),
+                   std::vector<double>(of_elements), std::vector<double>(of_rows)};
 #pragma omp parallel for schedule(dynamic, 16)
   for (index_t row = 0; row < rows; ++row) {
     const index_t h = row % queries.heads, i = row / queries.heads % queries.tokens,
@@ -33,21 +37,32 @@ Attention attention_in(HeadsView<const T> queries, HeadsView<const T> keys, Head
     for (index_t j = 0; j < keys.tokens; ++j) {
       if (!sees(b, i, j)) continue;
       const T* key = keys.row(b, j, h / sharing);
-      Real score = 0;
-      for (index_t c = 0; c < queries.dim; ++c) score += Real(float(query[c])) * Real(float(key[c]));
+      Real score = 0, magnitude = 0;
+      for (index_t c = 0; c < queries.dim; ++c) {
+        const Real product = Real(float(query[c])) * Real(float(key[c]));
+        score += product, magnitude += std::abs(product);
+      }
       weights[j] = score * scale + Real(bias(h, i, j));
+      result.scored[row] =
+          std::max(result.scored[row], double(magnitude * std::abs(scale) + std::abs(Real(bias(h, i, j)))));
       largest = std::max(largest, weights[j]);
     }
     for (index_t j = 0; j < keys.tokens; ++j)
       if (sees(b, i, j)) sum += weights[j] = std::exp(weights[j] - largest);
-    std::vector<Real> out(static_cast<std::size_t>(queries.dim), Real{0});
+    std::vector<Real> out(static_cast<std::size_t>(queries.dim), Real{0}), summed = out;
     for (index_t j = 0; j < keys.tokens; ++j) {
       if (!sees(b, i, j)) continue;
       const T* value = values.row(b, j, h / sharing);
       const Real weight = round_weight(weights[j] / sum);
-      for (index_t c = 0; c < queries.dim; ++c) out[c] += weight * Real(float(value[c]));
+      for (index_t c = 0; c < queries.dim; ++c) {
+        const Real term = weight * Real(float(value[c]));
+        out[c] += term, summed[c] += std::abs(term);
+      }
     }
-    for (index_t c = 0; c < queries.dim; ++c) result.out[row * queries.dim + c] = round_result(out[c]);
+    for (index_t c = 0; c < queries.dim; ++c) {
+      result.out[row * queries.dim + c] = round_result(out[c]);
+      result.summed[row * queries.dim + c] = summed[c];
+    }
     result.log_sum_exp[row] = largest + std::log(sum);
   }
   return result;

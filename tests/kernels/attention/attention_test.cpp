@@ -94,6 +94,54 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(any_number_of_threads_gives_the_same_bits, T, Elem
   for (int threads : {2, 3, 5}) BOOST_CHECK(one == run(threads));
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(without_a_scale_it_is_one_over_the_root_of_the_width, T, Elements) {
+  for (const index_t dim : {1, 20, 64, 128}) {
+    std::mt19937 engine(7);
+    const testing::AttentionProblem<T> problem(engine, {.queries = 33, .keys = 70, .dim = dim});
+    const auto bits = [&](const AttentionOptions& options) {
+      testing::for_each_element(problem.out.view, [](index_t, T& value) { value = T(NAN); });
+      attention(host, problem.queries.view, problem.keys.view, problem.values.view, FullMask{},
+                problem.out.view, options);
+      std::vector<float> result;
+      testing::for_each_element(problem.out.view, [&](index_t, T value) { result.push_back(float(value)); });
+      return result;
+    };
+    BOOST_CHECK(bits({}) == bits({.scale = 1.0f / std::sqrt(static_cast<float>(dim))}));
+    if (dim > 1) BOOST_CHECK(bits({}) != bits({.scale = 1.0f}));
+  }
+}
+
+/// One element of 24,000 that is zero, its negative, its neighbour or a few units off uses more than its
+/// budget.
+BOOST_AUTO_TEST_CASE_TEMPLATE(one_corrupted_element_exceeds_its_budget, T, Elements) {
+  std::mt19937 engine(10);
+  const testing::AttentionProblem<T> problem(
+      engine, {.batch = 1, .queries = 125, .keys = 200, .heads = 3, .groups = 3, .dim = 64});
+  on_host(problem, FullMask{});
+  const auto expected = oracle::attention<T>(problem.queries.view, problem.keys.view, problem.values.view,
+                                             problem.scale, testing::sees_all, testing::no_bias);
+  std::vector<double> actual;
+  testing::for_each_element(problem.out.view, [&](index_t, T value) { actual.push_back(float(value)); });
+  const auto share = [&] { return testing::worst_of_attention<T>(actual, expected, 64, 200).share; };
+  BOOST_CHECK_LE(share(), 1.0);
+  int found = 0;
+  for (std::size_t at = 0; at < actual.size(); at += 997) {
+    const double good = actual[at];
+    const double bads[] = {0.0, -good, actual[at + 1],
+                           good + expected.summed[at] * (std::same_as<T, float> ? 1e-4 : 0.02)};
+    for (const double bad : bads) {
+      actual[at] = bad;
+      found += share() > 1;
+    }
+    actual[at] = NAN;
+    BOOST_CHECK_EQUAL(share(), std::numeric_limits<double>::infinity());
+    actual[at] = good;
+  }
+  const int tried = 4 * static_cast<int>((actual.size() + 996) / 997);
+  BOOST_TEST_MESSAGE(found << " of " << tried << " corruptions were found");
+  BOOST_CHECK_GE(10 * found, 9 * tried);
+}
+
 BOOST_AUTO_TEST_CASE(alibi_slopes_equal_those_of_the_release) {
   const auto golden =
       nlohmann::json::parse(std::ifstream(STEPVIDEO_TEST_DATA "/golden/step_llm_tiny/slopes.json"));

@@ -58,3 +58,12 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(fifty_runs_give_the_same_bits, Subject, Subjects) 
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_graph_captures_the_call, Subject, Subjects) {
   testing::a_graph_captures_the_call<typename Subject::Kernel, typename Subject::Element>();
 }
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_batch_may_be_larger_than_a_grid_is_wide, Subject, Subjects) {
+  testing::a_batch_may_be_larger_than_a_grid_is_wide<typename Subject::Kernel, typename Subject::Element>();
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(elements_behind_2_to_the_31_are_reached, Subject, Subjects) {
+  if constexpr (std::is_same_v<typename Subject::Element, bf16>)
+    testing::elements_behind_2_to_the_31_are_reached<typename Subject::Kernel>();
+}

@@ -5,6 +5,7 @@
 
 #include <stepvideo/kernels/attention/fp8_attention.hpp>
 
+#include "kernels/attention/fp8_budget.hpp"
 #include "kernels/attention/fp8_problem.hpp"
 #include "oracle/attention.hpp"
 #include "oracle/quantize_attention.hpp"
@@ -82,10 +83,27 @@ struct Fp8Problem {
 
 const auto fp8_no_bias = [](index_t, index_t, index_t) { return 0.0; };
 const auto fp8_sees_all = [](index_t, index_t, index_t) { return true; };
+const auto fp8_sees_past = [](index_t, index_t query, index_t key) { return key <= query; };
 
 /// fp8 keeps three bits: each of queries, keys, weights and values moves by 2.6 % of itself, and independent
 /// inputs average nothing away that the result does not lose as well. 5.4 % is what random operands give.
 inline constexpr double fp8_bound = 0.085;
+
+/// Fails unless every element is within its budget and the relative error within fp8_bound.
+template <class T, Execution E, class Sees, class Bias>
+void check_fp8(const Fp8Problem<T, E>& problem, const oracle::Attention& expected, Sees&& sees, Bias&& bias,
+               const Fp8Roundings& roundings = {}) {
+  const auto results = problem.results();
+  BOOST_REQUIRE_EQUAL(results.size(), expected.out.size());
+  STEPVIDEO_CHECK_CLOSE(results, expected.out, fp8_bound);
+  const auto allowed = fp8_allowed_errors<T>(problem.queries.view, problem.keys.view, problem.values.view,
+                                             problem.scale, sees, bias, expected, roundings);
+  const WorstElement worst = worst_of_allowed(results, expected.out, allowed);
+  BOOST_TEST_MESSAGE("the worst element uses " << worst.share << " of its budget");
+  BOOST_CHECK_MESSAGE(worst.share <= 1, "element " << worst.at << " is " << worst.actual << " for "
+                                                   << worst.expected << ", " << worst.share
+                                                   << " times what it may lose");
+}
 
 template <class T, Execution E, class Test>
 void on_fp8_problems(E execution, int trials, Test&& test) {
@@ -110,7 +128,7 @@ void fp8_attention_agrees_with_the_oracle(E execution) {
     const QuantizeOptions options{.rotate = trial % 2 == 0, .center = trial % 4 < 2};
     problem.attend(execution, FullMask{}, options, trial % 3 == 0);
     const auto expected = problem.expected(fp8_sees_all, fp8_no_bias);
-    STEPVIDEO_CHECK_CLOSE(problem.results(), expected.out, fp8_bound);
+    check_fp8(problem, expected, fp8_sees_all, fp8_no_bias);
     if (trial % 3 != 0) return;
     const auto log_sum_exp = bring(problem.there_log_sum_exp);
     for (index_t i = 0; i < log_sum_exp.size(); ++i)
@@ -122,9 +140,7 @@ template <class T, Execution E>
 void causal_fp8_attention_agrees_with_the_oracle(E execution) {
   on_fp8_problems<T>(execution, 12, [&](std::mt19937&, const Fp8Problem<T, E>& problem, int trial) {
     problem.attend(execution, CausalMask{}, {}, trial % 2 == 0);
-    const auto expected =
-        problem.expected([](index_t, index_t query, index_t key) { return key <= query; }, fp8_no_bias);
-    STEPVIDEO_CHECK_CLOSE(problem.results(), expected.out, fp8_bound);
+    check_fp8(problem, problem.expected(fp8_sees_past, fp8_no_bias), fp8_sees_past, fp8_no_bias);
   });
 }
 
@@ -134,11 +150,10 @@ void alibi_fp8_attention_agrees_with_the_oracle(E execution) {
     const auto slopes = random_normal<float>(problem.extents.heads, engine, 0.5f);
     const auto carried = carry(execution, slopes);
     problem.attend(execution, SqrtAlibiMask{carried.vector()}, {}, false);
-    const auto expected = problem.expected([](index_t, index_t query, index_t key) { return key <= query; },
-                                           [&](index_t head, index_t query, index_t key) {
-                                             return -double(slopes[head]) * std::sqrt(double(query - key));
-                                           });
-    STEPVIDEO_CHECK_CLOSE(problem.results(), expected.out, fp8_bound);
+    const auto bias = [&](index_t head, index_t query, index_t key) {
+      return -double(slopes[head]) * std::sqrt(double(query - key));
+    };
+    check_fp8(problem, problem.expected(fp8_sees_past, bias), fp8_sees_past, bias);
   });
 }
 
@@ -147,9 +162,9 @@ void padded_keys_receive_no_weight_in_fp8(E execution) {
   on_fp8_problems<T>(execution, 12, [&](std::mt19937& engine, Fp8Problem<T, E> problem, int) {
     const auto& e = problem.extents;
     Buffer<index_t> lengths(e.batch);
-    for (index_t& length : lengths) length = random_int(engine, 0, static_cast<int>(e.keys));
+    for (index_t& length : lengths) length = random_int(engine, -2, static_cast<int>(e.keys) + 2);
     for (index_t b = 0; b < e.batch; ++b)
-      for (index_t key = lengths[b]; key < e.keys; ++key)
+      for (index_t key = std::max<index_t>(lengths[b], 0); key < e.keys; ++key)
         for (index_t group = 0; group < e.groups; ++group)
           for (index_t i = 0; i < 128; ++i)
             problem.keys.view.row(b, key, group)[i] = problem.values.view.row(b, key, group)[i] = T(INFINITY);
@@ -157,15 +172,15 @@ void padded_keys_receive_no_weight_in_fp8(E execution) {
     const auto carried = carry(execution, lengths);
     const KeyPrefixMask mask{carried.vector()};
     problem.attend(execution, mask, {}, true);
-    auto expected =
-        problem.expected([&](index_t b, index_t, index_t key) { return key < lengths[b]; }, fp8_no_bias);
+    const auto sees = [&](index_t b, index_t, index_t key) { return key < lengths[b]; };
+    auto expected = problem.expected(sees, fp8_no_bias);
     const auto log_sum_exp = bring(problem.there_log_sum_exp);
     const std::size_t of_element = std::size_t(e.queries * e.heads);
     for (std::size_t i = 0; i < expected.log_sum_exp.size(); ++i)
-      if (lengths[index_t(i / of_element)] == 0) BOOST_REQUIRE_EQUAL(log_sum_exp[index_t(i)], -INFINITY);
+      if (lengths[index_t(i / of_element)] <= 0) BOOST_REQUIRE_EQUAL(log_sum_exp[index_t(i)], -INFINITY);
     for (std::size_t i = 0; i < expected.out.size(); ++i)
-      if (lengths[index_t(i / of_element / 128)] == 0) expected.out[i] = 0;
-    STEPVIDEO_CHECK_CLOSE(problem.results(), expected.out, fp8_bound);
+      if (lengths[index_t(i / of_element / 128)] <= 0) expected.out[i] = 0;
+    check_fp8(problem, expected, sees, fp8_no_bias);
   });
 }
 
@@ -213,11 +228,19 @@ void fp8_attention_of_quantised_operands_agrees_with_the_oracle(E execution) {
                   codes.means.row(b, 0, h)[i] +
                   codes.scales.row(b, 0, h)[i] * float(codes.codes.row(b, i, h)[position]);
           }
-    const auto expected =
-        oracle::attention<float>(HeadsView<const float>::dense(q.data(), e.batch, e.queries, e.heads, 128),
-                                 HeadsView<const float>::dense(k.data(), e.batch, e.keys, e.groups, 128),
-                                 HeadsView<const float>(values), problem.scale, fp8_sees_all, fp8_no_bias);
-    STEPVIDEO_CHECK_CLOSE(problem.results(), expected.out, 0.035);
+    const auto queries = HeadsView<const float>::dense(q.data(), e.batch, e.queries, e.heads, 128),
+               keys = HeadsView<const float>::dense(k.data(), e.batch, e.keys, e.groups, 128);
+    const auto expected = oracle::attention<float>(queries, keys, HeadsView<const float>(values),
+                                                   problem.scale, fp8_sees_all, fp8_no_bias);
+    const auto results = problem.results();
+    STEPVIDEO_CHECK_CLOSE(results, expected.out, 0.035);
+    auto allowed = fp8_allowed_errors<float>(queries, keys, values, problem.scale, fp8_sees_all, fp8_no_bias,
+                                             expected, {.products = 0, .weights = 0.026, .values = 0});
+    for (std::size_t i = 0; i < allowed.size(); ++i) allowed[i] += half_unit<T>(expected.out[i]);
+    const WorstElement worst = worst_of_allowed(results, expected.out, allowed);
+    BOOST_CHECK_MESSAGE(worst.share <= 1, "element " << worst.at << " is " << worst.actual << " for "
+                                                     << worst.expected << ", " << worst.share
+                                                     << " times what it may lose");
     const auto log_sum_exp = bring(problem.there_log_sum_exp);
     for (index_t i = 0; i < log_sum_exp.size(); ++i)
       BOOST_CHECK_SMALL(log_sum_exp[i] - expected.log_sum_exp[std::size_t(i)], 1.5e-2);
@@ -237,8 +260,56 @@ void rising_scores_leave_no_trace_of_lower_ones(E execution) {
       problem.queries.view.row(0, t, 0)[i] = T(i == 0 ? 20.0f + float(t % 7) : 0.0f);
   problem.carry_inputs(execution);
   problem.attend(execution, FullMask{}, {.rotate = false, .center = false}, true);
+  // All keys of a tile are alike: what their products lose is the same for each.
+  check_fp8(problem, problem.expected(fp8_sees_all, fp8_no_bias), fp8_sees_all, fp8_no_bias, {.products = 0});
+}
+
+/// Operands without keys, queries or batch elements, in the workspaces that they ask for.
+template <class T, Execution E>
+void nothing_to_attend_with_gives_zeros(E execution) {
+  std::mt19937 engine(67);
+  for (const bool center : {true, false}) {
+    const Fp8Problem<T, E> blind(execution, engine,
+                                 {.batch = 2, .queries = 5, .keys = 0, .heads = 2, .groups = 1});
+    blind.attend(execution, FullMask{}, {.center = center}, true);
+    for (const double result : blind.results()) BOOST_REQUIRE_EQUAL(result, 0.0);
+    const auto sums = bring(blind.there_log_sum_exp);
+    for (const float sum : sums) BOOST_REQUIRE_EQUAL(sum, -INFINITY);
+    for (const Fp8Extents& none :
+         {Fp8Extents{.queries = 0, .keys = 7}, Fp8Extents{.batch = 0, .queries = 3, .keys = 7},
+          Fp8Extents{.queries = 0, .keys = 0}})
+      Fp8Problem<T, E>(execution, engine, none).attend(execution, CausalMask{}, {.center = center}, false);
+  }
+}
+
+/// Of many elements in a result of fp8 a row that is zero, one element that is its negative, or one that is
+/// not a number.
+template <class T, Execution E>
+void corrupted_results_exceed_their_budget(E execution) {
+  std::mt19937 engine(71);
+  const Fp8Problem<T, E> problem(execution, engine, {.queries = 230, .keys = 300, .heads = 2, .groups = 2});
+  problem.attend(execution, FullMask{}, {}, false);
   const auto expected = problem.expected(fp8_sees_all, fp8_no_bias);
-  STEPVIDEO_CHECK_CLOSE(problem.results(), expected.out, fp8_bound);
+  const auto allowed = fp8_allowed_errors<T>(problem.queries.view, problem.keys.view, problem.values.view,
+                                             problem.scale, fp8_sees_all, fp8_no_bias, expected, {});
+  const auto good = problem.results();
+  const auto share = [&](const std::vector<double>& results) {
+    return worst_of_allowed(results, expected.out, allowed).share;
+  };
+  BOOST_CHECK_LE(share(good), 1.0);
+  int found = 0, tried = 0;
+  for (std::size_t row = 0; row < good.size(); row += 128 * 7) {
+    auto corrupted = good;
+    std::fill_n(corrupted.begin() + std::ptrdiff_t(row), 128, 0.0);
+    BOOST_CHECK_GT(share(corrupted), 1.0);
+    corrupted = good;
+    corrupted[row + row / 128 % 128] *= -1;
+    found += share(corrupted) > 1, ++tried;
+    corrupted[row] = NAN;
+    BOOST_CHECK_GT(share(corrupted), 1.0);
+  }
+  BOOST_TEST_MESSAGE(found << " of " << tried << " negated elements were found");
+  BOOST_CHECK_GE(10 * found, 7 * tried);
 }
 
 /// FlashAttention-3's measure is absolute: 9.1e-3 on such inputs.
@@ -256,6 +327,7 @@ void outliers_cost_no_more_than_published(E execution, index_t keys) {
   BOOST_TEST_MESSAGE("absolute error on outliers: " << error << ", relative "
                                                     << relative_error(results, expected.out));
   BOOST_CHECK_LE(error, 1.2e-2);
+  check_fp8(problem, expected, fp8_sees_all, fp8_no_bias);
 }
 
 }  // namespace stepvideo::testing

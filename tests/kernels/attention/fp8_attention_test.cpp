@@ -21,6 +21,12 @@ BOOST_AUTO_TEST_CASE(quantised_operands_agree_with_the_oracle) {
 BOOST_AUTO_TEST_CASE(rising_scores_leave_no_trace_of_lower_ones) {
   testing::rising_scores_leave_no_trace_of_lower_ones<bf16>(host);
 }
+BOOST_AUTO_TEST_CASE(nothing_to_attend_with_gives_zeros) {
+  testing::nothing_to_attend_with_gives_zeros<bf16>(host);
+}
+BOOST_AUTO_TEST_CASE(corrupted_results_exceed_their_budget) {
+  testing::corrupted_results_exceed_their_budget<bf16>(host);
+}
 BOOST_AUTO_TEST_CASE(outliers_cost_no_more_than_published) {
   testing::outliers_cost_no_more_than_published<bf16>(host, 1024);
 }

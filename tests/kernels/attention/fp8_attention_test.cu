@@ -4,6 +4,7 @@
 
 #include "kernels/attention/fp8_attention_cases.hpp"
 #include "support/device.cuh"
+#include "support/place.hpp"
 
 using namespace stepvideo;
 
@@ -28,6 +29,12 @@ BOOST_AUTO_TEST_CASE(quantised_operands_agree_with_the_oracle) {
 BOOST_AUTO_TEST_CASE(rising_scores_leave_no_trace_of_lower_ones) {
   testing::rising_scores_leave_no_trace_of_lower_ones<bf16>(device);
 }
+BOOST_AUTO_TEST_CASE(nothing_to_attend_with_gives_zeros) {
+  testing::nothing_to_attend_with_gives_zeros<bf16>(device);
+}
+BOOST_AUTO_TEST_CASE(corrupted_results_exceed_their_budget) {
+  testing::corrupted_results_exceed_their_budget<bf16>(device);
+}
 BOOST_AUTO_TEST_CASE(outliers_cost_no_more_than_published) {
   testing::outliers_cost_no_more_than_published<bf16>(device, 4096);
 }
@@ -48,12 +55,36 @@ BOOST_AUTO_TEST_CASE(fifty_runs_give_the_same_bits) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(heads_that_are_not_built_are_refused_by_name) {
-  const auto view = HeadsView<bf16>::dense(nullptr, 1, 4, 1, 64);
-  const Buffer<std::byte, Device> memory(device, 1 << 16);
-  BOOST_CHECK_EXCEPTION(
-      fp8_attention<bf16>(device, view, view, view, FullMask{}, view, {}, {}, Workspace(memory)),
-      RequestError, [](const RequestError& error) {
-        return std::string(error.what()) == "head dimension 64 is not built; built are 128";
-      });
+/// More batch elements than a grid has blocks along y and z.
+BOOST_AUTO_TEST_CASE(a_batch_may_be_larger_than_a_grid_is_wide) {
+  std::mt19937 engine(73);
+  const testing::Fp8Problem<bf16, Device> problem(
+      device, engine, {.batch = 66'000, .queries = 1, .keys = 2, .heads = 1, .groups = 1});
+  problem.attend(device, FullMask{}, {}, false);
+  testing::check_fp8(problem, problem.expected(testing::fp8_sees_all, testing::fp8_no_bias),
+                     testing::fp8_sees_all, testing::fp8_no_bias);
+}
+
+BOOST_AUTO_TEST_CASE(streams_and_graphs_take_quantisation_and_attention) {
+  std::mt19937 engine(79);
+  const testing::Fp8Problem<bf16, Device> problem(device, engine,
+                                                  {.queries = 300, .keys = 260, .heads = 2, .groups = 1});
+  const auto memory = problem.workspace(device);
+  const auto unwritten = testing::carry(device, problem.out.storage);
+  const auto judge_on = [&](const auto& place) {
+    copy(device, unwritten, problem.there_out);
+    synchronize(device);
+    testing::run(place, [&](Device stream) {
+      fp8_attention<bf16>(stream, problem.queries.in(problem.there_queries),
+                          problem.keys.in(problem.there_keys), problem.values.in(problem.there_values),
+                          FullMask{}, problem.out.in(problem.there_out), {.scale = problem.scale}, {},
+                          Workspace(memory));
+    });
+    check(cudaDeviceSynchronize());
+    testing::check_fp8(problem, problem.expected(testing::fp8_sees_all, testing::fp8_no_bias),
+                       testing::fp8_sees_all, testing::fp8_no_bias);
+  };
+  const testing::OwnStream stream;
+  judge_on(Device(stream));
+  judge_on(testing::InGraph{});
 }

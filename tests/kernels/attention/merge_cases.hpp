@@ -25,6 +25,21 @@ AttentionProblem<T> with_keys(const AttentionProblem<T>& whole, std::mt19937& en
   return part;
 }
 
+/// A problem of its own with the inputs of one and the results of another.
+template <class T>
+AttentionProblem<T> with_results(const AttentionProblem<T>& inputs, const AttentionProblem<T>& results) {
+  std::mt19937 engine(0);
+  AttentionProblem<T> joined = with_keys(inputs, engine, 0, inputs.extents.keys);
+  const auto take = [](const auto& from, const auto& to) {
+    std::vector<std::remove_cvref_t<decltype(*from.data)>> elements;
+    for_each_element(from, [&](index_t, auto element) { elements.push_back(element); });
+    for_each_element(to, [&](index_t i, auto& element) { element = elements[std::size_t(i)]; });
+  };
+  take(results.out.view, joined.out.view);
+  take(results.log_sum_exp.view, joined.log_sum_exp.view);
+  return joined;
+}
+
 /// `merge(other, into)` merges the results of one problem into another's. The first part may be empty.
 template <class T, class Attend, class Merge>
 void parts_of_the_keys_merge_into_the_whole(Attend&& attend, Merge&& merge, const AttentionLimits& limits) {
@@ -39,16 +54,7 @@ void parts_of_the_keys_merge_into_the_whole(Attend&& attend, Merge&& merge, cons
       attend(other, FullMask{});
       merge(other, into);
     }
-    // The whole's keys, the parts' result.
-    AttentionProblem<T> merged = with_keys(problem, engine, 0, keys);
-    std::vector<T> elements;
-    for_each_element(into.out.view, [&](index_t, T element) { elements.push_back(element); });
-    for_each_element(merged.out.view, [&](index_t i, T& element) { element = elements[std::size_t(i)]; });
-    std::vector<float> sums;
-    for_each_element(into.log_sum_exp.view, [&](index_t, float element) { sums.push_back(element); });
-    for_each_element(merged.log_sum_exp.view,
-                     [&](index_t i, float& element) { element = sums[std::size_t(i)]; });
-    budget.judge(merged, sees_all, no_bias);
+    budget.judge(with_results(problem, into), sees_all, no_bias, 3);
   });
 }
 

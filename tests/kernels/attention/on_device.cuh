@@ -2,11 +2,14 @@
 #pragma once
 #include <bit>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/attention/mask.hpp>
+#include <stepvideo/kernels/tile/alignment.hpp>
 
 #include "kernels/attention/attention_cases.hpp"
 #include "support/device.cuh"
@@ -131,6 +134,50 @@ void a_graph_captures_the_call() {
   check(cudaGraphExecDestroy(executable));
   check(cudaGraphDestroy(graph));
   check(cudaStreamDestroy(stream));
+}
+
+/// More batch elements than a grid has blocks along y and z, in a layout that allows bulk copies and in one
+/// that does not.
+template <class Kernel, class T>
+void a_batch_may_be_larger_than_a_grid_is_wide() {
+  std::mt19937 engine(41);
+  ErrorBudget<T> budget;
+  for (bool tried[2] = {}; !tried[0] || !tried[1];) {
+    const AttentionProblem<T> problem(
+        engine, {.batch = 70'000, .queries = 1, .keys = 3, .heads = 2, .groups = 1, .dim = 64});
+    bool& is_tried = tried[static_cast<bool>(first_of(misalignment("queries", problem.queries.view),
+                                                      misalignment("keys", problem.keys.view),
+                                                      misalignment("out", problem.out.view)))];
+    if (std::exchange(is_tried, true)) continue;
+    OnDevice<Kernel>{}(problem, FullMask{});
+    budget.judge(problem, sees_all, no_bias);
+  }
+}
+
+/// Tokens so far apart that their elements are numbered beyond 2^31: the bits are those of dense tokens.
+template <class Kernel>
+void elements_behind_2_to_the_31_are_reached() {
+  constexpr index_t tokens = 20, heads = 2, dim = 64, width = heads * dim, stride = index_t{1} << 27;
+  static_assert((tokens - 1) * stride > std::numeric_limits<int>::max());
+  std::mt19937 engine(42);
+  const auto source = random_normal<bf16>(3 * tokens * width, engine);
+  /// The bits of attention over [queries | keys | values | out], whose tokens lie `token_stride` apart.
+  const auto attend = [&](index_t token_stride) {
+    const Buffer<bf16, Device> memory(device, (tokens - 1) * token_stride + 4 * width);
+    const auto part = [&](index_t i) {
+      return HeadsView<bf16>{memory.data() + i * width, 1, tokens, heads, dim, 0, token_stride, dim};
+    };
+    constexpr std::size_t row_bytes = width * sizeof(bf16);
+    const std::size_t pitch = static_cast<std::size_t>(token_stride) * sizeof(bf16);
+    for (index_t i = 0; i < 3; ++i)
+      check(cudaMemcpy2D(part(i).data, pitch, source.data() + i * tokens * width, row_bytes, row_bytes,
+                         tokens, cudaMemcpyDefault));
+    Kernel{}(device, part(0), part(1), part(2), CausalMask{}, part(3), AttentionOptions{.scale = 0.2f});
+    std::vector<std::uint16_t> bits(tokens * width);
+    check(cudaMemcpy2D(bits.data(), row_bytes, part(3).data, pitch, row_bytes, tokens, cudaMemcpyDefault));
+    return bits;
+  };
+  BOOST_CHECK(attend(stride) == attend(4 * width));
 }
 
 }  // namespace stepvideo::testing
