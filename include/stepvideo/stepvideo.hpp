@@ -6,6 +6,7 @@
 #include <stepvideo/comm/flight_recorder.hpp>
 #include <stepvideo/comm/mesh.hpp>
 #include <stepvideo/comm/parallel_attention.hpp>
+#include <stepvideo/comm/rank_agreement.hpp>
 #include <stepvideo/comm/shared_layers.hpp>
 #include <stepvideo/comm/thread_communicator.hpp>
 #include <stepvideo/comm/thread_meetings.hpp>

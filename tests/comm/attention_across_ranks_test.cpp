@@ -31,7 +31,7 @@ HeadsView<T> share_of(HeadsView<T> whole, Shard tokens, Shard heads) {
 /// A workspace whose bytes are NaN in every element type: what is read before it is written shows.
 Buffer<std::byte> poisoned_bytes(std::size_t bytes) {
   Buffer<std::byte> buffer(static_cast<index_t>(bytes));
-  std::memset(buffer.data(), 0xFF, bytes);
+  if (bytes > 0) std::memset(buffer.data(), 0xFF, bytes);
   return buffer;
 }
 

@@ -35,6 +35,7 @@ Run run_ranks(int ranks, const std::string& scenario) {
 void check_fails(int ranks, const std::string& scenario, std::initializer_list<std::string> phrases) {
   const Run run = run_ranks(ranks, scenario);
   BOOST_CHECK_NE(run.exit_code, 0);
+  BOOST_CHECK_LT(run.seconds, 30);
   BOOST_TEST_MESSAGE(scenario << ": " << run.seconds << " s");
   for (const auto& phrase : phrases)
     BOOST_CHECK_MESSAGE(run.errors.find(phrase) != std::string::npos,
@@ -72,6 +73,7 @@ BOOST_AUTO_TEST_CASE(a_rank_that_ends_early_is_not_waited_for) {
 
 BOOST_AUTO_TEST_CASE(ranks_that_disagree_are_named_with_both_values) {
   check_fails(2, "mismatch", {"all_reduce of ranks 0, 1: rank 0 has 4 elements and rank 1 has 5"});
+  check_fails(3, "other_request", {"rank 0 has model ab12 and rank 2 has model ff00"});
   check_fails(3, "other_group",
               {"rank 0 calls all_reduce of ranks 0, 1 and rank 1 all_reduce of ranks 0, 1, 2"});
 }

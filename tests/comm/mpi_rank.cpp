@@ -12,6 +12,7 @@
 
 #include <stepvideo/comm/attention_across_ranks.hpp>
 #include <stepvideo/comm/mpi_communicator.hpp>
+#include <stepvideo/comm/rank_agreement.hpp>
 
 #include "comm/communicator_cases.hpp"
 
@@ -121,6 +122,12 @@ const std::map<std::string, std::function<void(MpiCommunicator&)>> scenarios{
      [](MpiCommunicator& communicator) {
        std::vector<float> values(4 + std::size_t(communicator.rank()));
        communicator.all_reduce(host, world_of(communicator), view_of(values));
+     }},
+    {"other_request",
+     [](MpiCommunicator& communicator) {
+       const std::vector<SharedFact> facts{{"topology", "ulysses=3"},
+                                           {"model", communicator.rank() == 2 ? "ff00" : "ab12"}};
+       require_same_facts(communicator, host, world_of(communicator), facts);
      }},
     {"other_group",
      [](MpiCommunicator& communicator) {

@@ -1,0 +1,95 @@
+// What ranks make sure of together: before any work, that they were asked for the same; between steps, that
+// all of them stop or none.
+#pragma once
+#include <algorithm>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <stepvideo/comm/communicator.hpp>
+
+namespace stepvideo {
+
+/// Something that must be equal on all ranks: {"topology", "guidance=1,..."}, {"model", its digest}.
+struct SharedFact {
+  std::string name, value;
+};
+
+namespace agreement_detail {
+
+/// Every member's text, by member.
+template <Communicator C>
+std::vector<std::string> gather_texts(C& communicator, typename C::ExecutionType execution,
+                                      const Group& group, const std::string& mine) {
+  const auto members = static_cast<std::size_t>(group.size);
+  std::vector<index_t> sizes(members);
+  const index_t size = std::ssize(mine);
+  communicator.all_gather(execution, group, VectorView<const index_t>{&size, 1},
+                          std::vector<index_t>(members, 1), VectorView<index_t>{sizes.data(), group.size});
+  std::string all(static_cast<std::size_t>(sum_of(sizes)), '\0');
+  communicator.all_gather(execution, group, VectorView<const char>{mine.data(), size}, sizes,
+                          VectorView<char>{all.data(), std::ssize(all)});
+  std::vector<std::string> texts;
+  std::size_t at = 0;
+  for (const index_t of_member : sizes) {
+    texts.push_back(all.substr(at, static_cast<std::size_t>(of_member)));
+    at += static_cast<std::size_t>(of_member);
+  }
+  return texts;
+}
+
+}  // namespace agreement_detail
+
+/// Throws RequestError, the same on every rank, naming the first fact that differs, the ranks and both
+/// values. Facts of one name each, in one order; a rank that has other facts differs in the first of them.
+/// For the memory of the host.
+template <Communicator C>
+void require_same_facts(C& communicator, typename C::ExecutionType execution, const Group& group,
+                        std::span<const SharedFact> facts) {
+  std::string mine;
+  for (const auto& [name, value] : facts) mine += name + '\0' + value + '\0';
+  const auto texts = agreement_detail::gather_texts(communicator, execution, group, mine);
+  const auto facts_of = [&](std::size_t member) {
+    std::vector<SharedFact> of_member;
+    for (std::string_view rest = texts[member]; !rest.empty();) {
+      const auto take = [&] {
+        const auto end = rest.find('\0');
+        std::string word(rest.substr(0, end));
+        rest.remove_prefix(end + 1);
+        return word;
+      };
+      std::string name = take();
+      of_member.push_back({std::move(name), take()});
+    }
+    return of_member;
+  };
+  const auto first = facts_of(0);
+  for (int member = 1; member < group.size; ++member) {
+    const auto other = facts_of(static_cast<std::size_t>(member));
+    for (std::size_t i = 0; i < std::max(first.size(), other.size()); ++i) {
+      const auto text = [&](const std::vector<SharedFact>& of, int of_member) {
+        return "rank " + std::to_string(group.rank(of_member)) + " has " +
+               (i < of.size() ? of[i].name + " " + of[i].value : "nothing more");
+      };
+      const bool is_same = i < first.size() && i < other.size() && first[i].name == other[i].name &&
+                           first[i].value == other[i].value;
+      require(is_same, [&] {
+        return text(first, 0) + " and " + text(other, member) +
+               "; start all ranks with the same request, model and version";
+      });
+    }
+  }
+}
+
+/// Whether some rank of the group asks to stop, the same answer on every rank: asked between steps, all of
+/// them leave behind the same step. For the memory of the host.
+template <Communicator C>
+bool any_rank_stops(C& communicator, typename C::ExecutionType execution, const Group& group, bool this_one) {
+  int stopping = this_one ? 1 : 0;
+  communicator.all_reduce(execution, group, VectorView<int>{&stopping, 1});
+  return stopping > 0;
+}
+
+}  // namespace stepvideo
