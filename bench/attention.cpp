@@ -1,5 +1,4 @@
 // attention at the sizes of the demo's transformer, of longer videos, and of the VAE's one wide head.
-#include <cmath>
 
 #include <omp.h>
 
@@ -27,10 +26,9 @@ void run(const Size& size, const Mask& mask, double share) {
   const auto view = [&](const Buffer<T>& values, index_t tokens) {
     return HeadsView<T>::dense(values.data(), batch, tokens, heads, dim);
   };
-  const AttentionOptions options{.scale = 1.0f / std::sqrt(static_cast<float>(dim))};
   const double seconds = bench::fastest_seconds([&](int set) {
     attention(host, view(q[set], queries), view(k[set], keys), view(v[set], keys), mask, view(out, queries),
-              options);
+              {});
   });
   const double flops = share * 4.0 * static_cast<double>(batch * queries * keys * heads * dim);
   std::printf("%-4s %-24s %td x %td queries, %td keys, %td heads of %td  %9.3f ms  %6.1f GFLOP/s\n",

@@ -103,7 +103,7 @@ void measure(index_t tokens, index_t heads, bool judge) {
   const Buffer<bf16, Device> out(size);
   const auto bytes = fp8_attention_workspace(device, view(out), view(out));
   const Buffer<std::byte, Device> memory(static_cast<index_t>(bytes));
-  const AttentionOptions options{.scale = 1 / std::sqrt(float(dim))};
+  const AttentionOptions options{};
   const auto quantise = [&](int run, const QuantizeOptions& how) {
     const Inputs& in = inputs[run % sets];
     return quantize_attention<bf16>(device, view(in.queries), view(in.keys), view(in.values), how, how.center,
@@ -136,7 +136,8 @@ void measure(index_t tokens, index_t heads, bool judge) {
     const Buffer<double, Device> weights(judged * sampled_queries * tokens),
         expected(judged * sampled_queries * dim);
     reference_kernel<<<dim3(sampled_queries, unsigned(judged)), 256>>>(
-        view(in.queries), view(in.keys), view(in.values), options.scale, weights.data(), expected.data());
+        view(in.queries), view(in.keys), view(in.values), options.scale_for(dim), weights.data(),
+        expected.data());
     for (bool rotate : {true, false}) {
       check(cudaMemset(out.data(), 0xFF, out.size_bytes()));
       fp8_attention<bf16>(device, view(in.queries), view(in.keys), view(in.values), FullMask{}, view(out),

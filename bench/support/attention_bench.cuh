@@ -1,6 +1,5 @@
 // What the benches of attention share.
 #pragma once
-#include <cmath>
 #include <functional>
 #include <vector>
 
@@ -38,7 +37,7 @@ inline void measure_attention(Report& report, const AttentionCase& shape,
             .values = heads(values.at(run).data(), shape.keys),
             .out = heads(out.data(), shape.queries),
             .key_lengths = key_length.vector(),
-            .options = {.scale = 1.0f / std::sqrt(static_cast<float>(attention_dim))}});
+            .options = {}});
   });
 }
 
