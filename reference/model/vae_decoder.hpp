@@ -1,6 +1,7 @@
 // From latents to frames.
 #pragma once
 #include <algorithm>
+#include <concepts>
 #include <functional>
 #include <string>
 #include <vector>
@@ -26,19 +27,12 @@ class VaeVolumeUpsample {
         conv2_(execution, checkpoint, name + ".conv3d.conv2.conv"),
         norm2_(execution, checkpoint, name + ".conv3d.norm2") {}
 
-  void operator()(vae::Stream<E>& stream) const {
-    const E execution = stream.execution;
-    const VideoView<float> x = stream.x;
-    const auto hidden =
-        stream.second.template video<float>(execution, 2 * x.frames, 2 * x.height, 2 * x.width, x.channels);
-    conv1_(execution, x, Store{}, hidden);
-    const auto normed = stream.first.template video<T>(execution, hidden.frames, hidden.height, hidden.width,
-                                                       hidden.channels);
-    norm1_(execution, hidden, Activate<Silu>{}, normed);
-    conv2_(execution, normed, Store{}, hidden);
-    const DoubledResidual<float> add{x};
-    norm2_(execution, hidden, chain(add, Activate<Silu>{}, add), hidden);
-    stream.advance(stream.second, hidden);
+  void operator()(E execution, const vae::VolumeUpsampleRooms<T>& at) const {
+    conv1_(execution, at.in, Store{}, at.out);
+    norm1_(execution, at.out, Activate<Silu>{}, at.normed);
+    conv2_(execution, at.normed, Store{}, at.out);
+    const DoubledResidual<float> add{at.in};
+    norm2_(execution, at.out, chain(add, Activate<Silu>{}, add), at.out);
   }
 
  private:
@@ -48,21 +42,22 @@ class VaeVolumeUpsample {
   vae::Norm<T, E> norm2_;
 };
 
-/// The decoder with its weights in the memory of `E`. Works chunk by chunk: three latent frames become 17
-/// frames; memory is that of one chunk, and is kept between calls.
+/// The decoder with its weights in the memory of `E`, where its views lie, too. Works chunk by chunk: three
+/// latent frames become 17 frames. A chunk's memory is vae::DecoderRooms' and is kept between calls; beside
+/// it one frame waits for the next chunk.
 template <Element T, Execution E>
 class VaeDecoder {
  public:
   /// Throws RequestError where the checkpoint is not a whole video VAE.
   VaeDecoder(E execution, const io::Checkpoint& checkpoint)
-      : config_(VaeConfig::of(checkpoint)),
+      : execution_(execution),
+        config_(VaeConfig::of(checkpoint)),
         conv_in_(execution, checkpoint, "decoder.conv_in.conv"),
         conv_unpatchify_(execution, checkpoint, "decoder.conv_unpatchify.conv.conv"),
         middle_(execution, checkpoint, "decoder.mid"),
         norm_out_(execution, checkpoint, "decoder.norm_out"),
         conv_out_(execution, checkpoint, "decoder.conv_out"),
-        upsample_1_(execution, checkpoint, "decoder.up.1.upsample.conv"),
-        stream_{.execution = execution} {
+        upsample_1_(execution, checkpoint, "decoder.up.1.upsample.conv") {
     for (int level = 0; level < VaeConfig::levels; ++level) {
       const std::string name = "decoder.up." + std::to_string(level);
       levels_.emplace_back(execution, checkpoint, name, config_.decoder.up.blocks[level]);
@@ -71,9 +66,11 @@ class VaeDecoder {
   }
 
   const VaeConfig& config() const { return config_; }
+  /// The memory that chunks were decoded in so far: the most that vae::DecoderRooms asked for.
+  std::size_t room_bytes() const { return memory_.size_bytes(); }
   void observe(vae::Observer observer) { observer_ = std::move(observer); }
 
-  /// Decodes one video. `latents` (1, frames, channels, height, width) in host memory: one frame gives one
+  /// Decodes one video. `latents` (1, frames, channels, height, width): one frame gives one
   /// image, a multiple of three gives 17 frames for each three. `on_frames` gets (frames, 16 height, 16
   /// width, 3), nominally in [-1, 1], not clamped, in order, as soon as the seams around them are blended;
   /// the view is valid during the call. Throws RequestError naming frames or channels that do not fit.
@@ -96,6 +93,7 @@ class VaeDecoder {
             "the latents have no pixels; height and width must be 1 or more");
     const int step = std::min(shape.frames, VideoShape::chunk_latent_frames);
     const index_t frame_size = latents.channels * shape.height * shape.width;
+    static_assert(std::same_as<E, Host>, "seams are blended in the host's memory");
     VaeSeam seam;
     for (int first = 0; first < shape.frames; first += step) {
       LatentsView<const float> chunk = latents;
@@ -106,70 +104,59 @@ class VaeDecoder {
   }
 
  private:
-  /// Leaves the frames of one chunk in pixels_.
-  VideoView<float> decode_chunk(LatentsView<const float> latents) {
-    const E execution = stream_.execution;
-    stem(latents);
-    middle_(stream_, observer_);
-    for (int level = VaeConfig::levels - 1; level >= 0; --level) {
-      levels_[level](stream_);
-      if (level >= 2) volume_upsamples_[level - 2](stream_);
-      if (level == 1) upsample_space();
-      if (level >= 1 && observer_) observer_("decoder.up." + std::to_string(level) + ".upsample", stream_.x);
+  using Rooms = vae::DecoderRooms<T>;
+
+  Rooms make_room(LatentShape chunk) {
+    const auto bytes = static_cast<index_t>(Rooms::lay_out(config_, chunk).bytes);
+    if (bytes > memory_.size()) {
+      memory_ = {};  // the old memory goes before the new is asked for
+      memory_ = Buffer<std::byte, E>(execution_, bytes);
     }
-    const VideoView<float> x = stream_.x;
-    const auto normed = stream_.template like_x<T>(stream_.first, x.channels);
-    norm_out_(execution, x, Activate<Silu>{}, normed);
-    VideoView<float> frames{nullptr, x.frames - skipped_frames, x.height, x.width, 3};
-    Buffer<float, E> pixels(execution, frames.size());
-    frames.data = pixels.data();
-    causal_conv3d(execution, normed, conv_out_.weight(), conv_out_.bias(), {.skipped_frames = skipped_frames},
-                  Store{}, frames);
-    pixels_ = vae::fetch(execution, std::move(pixels));
-    frames.data = pixels_.data();
-    return frames;
+    return Rooms::lay_out(config_, chunk, {memory_.data(), memory_.size_bytes()});
+  }
+
+  /// The frames of one chunk, valid until the next.
+  VideoView<float> decode_chunk(LatentsView<const float> latents) {
+    const Rooms at = make_room(latents.shape);
+    stem(latents, at);
+    middle_(execution_, at.middle, observer_);
+    for (int level = VaeConfig::levels - 1; level >= 0; --level) {
+      levels_[level](execution_, at.levels[level]);
+      if (level >= 2) {
+        volume_upsamples_[level - 2](execution_, at.volume_upsamples[level - 2]);
+        observe("decoder.up." + std::to_string(level) + ".upsample", at.volume_upsamples[level - 2].out);
+      }
+      if (level == 1) {
+        conv2d(execution_, at.narrow, upsample_1_.weight(), upsample_1_.bias(), {}, Store{}, at.widened);
+        observe("decoder.up.1.upsample", at.widened);
+      }
+    }
+    norm_out_(execution_, at.last, Activate<Silu>{}, at.normed);
+    causal_conv3d(execution_, at.normed, conv_out_.weight(), conv_out_.bias(),
+                  {.skipped_frames = Rooms::skipped_frames}, Store{}, at.pixels);
+    return at.pixels;
   }
 
   /// From latents to the first video: two convolutions and a shuffle, each with its shortcut.
-  void stem(LatentsView<const float> latents) {
-    const E execution = stream_.execution;
-    const LatentShape shape = latents.shape;
-    const Buffer<float, E> placed = vae::place(execution, latents.data, latents.size());
-    latents.data = placed.data();
-    const auto z = stream_.first.template video<float>(execution, shape.frames, shape.height, shape.width,
-                                                       latents.channels);
-    latents_to_tokens(execution, latents, TokensView<float>::dense(z.data, 1, z.pixels(), z.channels));
+  void stem(LatentsView<const float> latents, const Rooms& at) const {
+    latents_to_tokens(execution_, latents,
+                      TokensView<float>::dense(at.latents.data, 1, at.latents.pixels(), at.latents.channels));
+    repeat_channels(execution_, at.latents, Store{}, at.repeated);
+    conv_in_(execution_, at.latents, Residual<float>{at.repeated.rows()}, at.stem);
+    observe("decoder.conv_in", at.stem);
 
-    const index_t stem_width = config_.decoder.stem_width, width = config_.decoder.mid_width;
-    const auto x = stream_.current.template video<float>(execution, z.frames, z.height, z.width, stem_width);
-    const auto repeated =
-        stream_.second.template video<float>(execution, z.frames, z.height, z.width, stem_width);
-    repeat_channels(execution, z, Store{}, repeated);
-    conv_in_(execution, z, Residual<float>{repeated.rows()}, x);
-    if (observer_) observer_("decoder.conv_in", x);
-
-    const auto patches =
-        stream_.first.template video<float>(execution, z.frames, z.height, z.width, 8 * width);
-    conv_unpatchify_(execution, x, Store{}, patches);
-    const auto shuffled =
-        stream_.second.template video<float>(execution, 2 * z.frames - 1, 2 * z.height, 2 * z.width, width);
-    pixel_shuffle3d(execution, patches, 1, 1, Store{}, shuffled);
-    pixel_shuffle3d(execution, x, 8 * width / stem_width, 1, Residual<float>{shuffled.rows()}, shuffled);
-    stream_.advance(stream_.second, shuffled);
-    if (observer_) observer_("decoder.conv_unpatchify", shuffled);
+    conv_unpatchify_(execution_, at.stem, Store{}, at.patches);
+    pixel_shuffle3d(execution_, at.patches, 1, 1, Store{}, at.shuffled);
+    pixel_shuffle3d(execution_, at.stem, at.patches.channels / at.stem.channels, 1,
+                    Residual<float>{at.shuffled.rows()}, at.shuffled);
+    observe("decoder.conv_unpatchify", at.shuffled);
   }
 
-  void upsample_space() {
-    const VideoView<float> x = stream_.x;
-    const auto doubled = stream_.first.template video<float>(stream_.execution, x.frames, 2 * x.height,
-                                                             2 * x.width, x.channels);
-    conv2d(stream_.execution, x, upsample_1_.weight(), upsample_1_.bias(), {}, Store{}, doubled);
-    stream_.advance(stream_.first, doubled);
+  void observe(const std::string& layer, VideoView<const float> result) const {
+    if (observer_) observer_(layer, result);
   }
 
-  /// Time was doubled twice without its past: so many first frames are no part of the video.
-  static constexpr int skipped_frames = 3;
-
+  E execution_;
   VaeConfig config_;
   vae::Convolution<T, E> conv_in_, conv_unpatchify_;
   vae::Middle<T, E> middle_;
@@ -178,8 +165,7 @@ class VaeDecoder {
   vae::Convolution<T, E, ConvForm::after_doubling> upsample_1_;
   std::vector<vae::Level<T, E>> levels_;                   // by level
   std::vector<VaeVolumeUpsample<T, E>> volume_upsamples_;  // of levels 2 and 3
-  vae::Stream<E> stream_;
-  Buffer<float> pixels_;
+  Buffer<std::byte, E> memory_;
   vae::Observer observer_;
 };
 

@@ -14,20 +14,20 @@
 
 namespace stepvideo::model {
 
-/// The encoder with its weights in the memory of `E`. Works chunk by chunk: 17 frames become three latent
-/// frames; memory is that of one chunk, and is kept between calls.
+/// The encoder with its weights in the memory of `E`, where its views lie, too. Works chunk by chunk: 17
+/// frames become three latent frames. A chunk's memory is vae::EncoderRooms' and is kept between calls.
 template <Element T, Execution E>
 class VaeEncoder {
  public:
   /// Throws RequestError where the checkpoint is not a whole video VAE, or has no encoder.
   VaeEncoder(E execution, const io::Checkpoint& checkpoint)
-      : config_(config_of(checkpoint)),
+      : execution_(execution),
+        config_(config_of(checkpoint)),
         conv_in_(execution, checkpoint, "encoder.conv_in.conv"),
         middle_(execution, checkpoint, "encoder.mid"),
         norm_out_(execution, checkpoint, "encoder.norm_out"),
         conv_patchify_(execution, checkpoint, "encoder.conv_patchify.conv.conv"),
-        conv_out_(execution, checkpoint, "encoder.conv_out.conv"),
-        stream_{.execution = execution} {
+        conv_out_(execution, checkpoint, "encoder.conv_out.conv") {
     for (int level = 0; level < VaeConfig::levels; ++level) {
       const std::string name = "encoder.down." + std::to_string(level);
       levels_.emplace_back(execution, checkpoint, name, config_.encoder->down.blocks[level]);
@@ -39,9 +39,9 @@ class VaeEncoder {
 
   const VaeConfig& config() const { return config_; }
 
-  /// Encodes one video. `video` (frames, height, width, 3) in [-1, 1], in host memory: 1 frame or a multiple
+  /// Encodes one video. `video` (frames, height, width, 3) in [-1, 1]: 1 frame or a multiple
   /// of 17, height and width multiples of 16. `mean` and `log_variance` (1, frames', channels, height / 16,
-  /// width / 16) in host memory, log_variance clamped to [-30, 20]. Throws RequestError where a size is off
+  /// width / 16), log_variance clamped to [-30, 20]. Throws RequestError where a size is off
   /// the grid.
   void encode(VideoView<const float> video, LatentsView<float> mean, LatentsView<float> log_variance) {
     const VideoShape shape{static_cast<int>(video.frames), static_cast<int>(video.height),
@@ -57,10 +57,9 @@ class VaeEncoder {
                   std::to_string(config_.latent_channels) + " channels, " + to_string(shape) + " in latents");
     const index_t step = std::min<index_t>(video.frames, VideoShape::chunk_frames);
     for (index_t first = 0; first < video.frames; first += step) {
-      encode_chunk(video.frames_from(first, step), mean, log_variance);
-      const index_t size = mean.channels * chunk_latent_frames_ * mean.shape.height * mean.shape.width;
-      mean.data += size;
-      log_variance.data += size;
+      const index_t moments = encode_chunk(video.frames_from(first, step), mean, log_variance);
+      mean.data += moments;
+      log_variance.data += moments;
     }
   }
 
@@ -75,78 +74,65 @@ class VaeEncoder {
     return config;
   }
 
-  void encode_chunk(VideoView<const float> video, LatentsView<float> mean, LatentsView<float> log_variance) {
-    const E execution = stream_.execution;
-    load(video);
+  using Rooms = vae::EncoderRooms<T>;
+
+  Rooms make_room(VideoShape chunk) {
+    const auto bytes = static_cast<index_t>(Rooms::lay_out(config_, chunk).bytes);
+    if (bytes > memory_.size()) {
+      memory_ = {};  // the old memory goes before the new is asked for
+      memory_ = Buffer<std::byte, E>(execution_, bytes);
+    }
+    return Rooms::lay_out(config_, chunk, {memory_.data(), memory_.size_bytes()});
+  }
+
+  /// Writes the first latent frames of both and returns how many elements of each that were.
+  index_t encode_chunk(VideoView<const float> video, LatentsView<float> mean,
+                       LatentsView<float> log_variance) {
+    const Rooms at = make_room(
+        {static_cast<int>(video.frames), static_cast<int>(video.height), static_cast<int>(video.width)});
+    conv_in_(execution_, video, Store{}, at.stem);
     for (int level = 0; level < VaeConfig::levels; ++level) {
-      levels_[level](stream_);
-      if (level < 3) downsample(level);
+      levels_[level](execution_, at.levels[level]);
+      if (level < VaeConfig::levels - 1) downsample(level, at);
     }
-    middle_(stream_, {});
-    const VideoView<float> moments = patchify();
-    chunk_latent_frames_ = moments.frames;
+    middle_(execution_, at.middle, {});
+    patchify(at);
 
-    const index_t channels = config_.latent_channels, pixels = moments.pixels();
-    const auto half = [&](index_t first) {
-      return TokensView<float>{moments.data + first * channels, 1, pixels, channels, 0, 2 * channels};
+    const index_t channels = config_.latent_channels, pixels = at.moments.pixels();
+    const auto half = [&](index_t index) {
+      return TokensView<float>{at.moments.data + index * channels, 1, pixels, channels, 0, 2 * channels};
     };
-    convert(execution, TokensView<const float>(half(1)), half(1),
+    convert(execution_, TokensView<const float>(half(1)), half(1),
             [](float x) { return std::clamp(x, -30.0f, 20.0f); });
-    for (auto [index, out] : {std::pair{0, mean}, std::pair{1, log_variance}}) {
-      Buffer<float, E> values(execution, channels * pixels);
-      LatentsView<float> chunk = out;
-      chunk.shape.frames = static_cast<int>(moments.frames);
-      chunk.data = values.data();
-      tokens_to_latents(execution, TokensView<const float>(half(index)), chunk);
-      const Buffer<float> on_host = vae::fetch(execution, std::move(values));
-      std::copy(on_host.begin(), on_host.end(), out.data);
-    }
+    mean.shape.frames = log_variance.shape.frames = static_cast<int>(at.moments.frames);
+    tokens_to_latents(execution_, TokensView<const float>(half(0)), mean);
+    tokens_to_latents(execution_, TokensView<const float>(half(1)), log_variance);
+    return channels * pixels;
   }
 
-  void load(VideoView<const float> video) {
-    const E execution = stream_.execution;
-    const Buffer<float, E> placed = vae::place(execution, video.data, video.size());
-    video.data = placed.data();
-    stream_.x = stream_.current.template video<float>(execution, video.frames, video.height, video.width,
-                                                      conv_in_.out_channels());
-    conv_in_(execution, video, Store{}, stream_.x);
-  }
-
-  /// Level 0 halves height and width; levels 1 and 2 halve time as well, (n + 1) / 2 frames remain.
-  void downsample(int level) {
-    const E execution = stream_.execution;
-    const VideoView<float> x = stream_.x;
+  void downsample(int level, const Rooms& at) const {
     const auto& conv = downsamples_[level];
-    const index_t frames = level == 0 ? x.frames : (x.frames + 1) / 2;
-    const auto halved =
-        stream_.first.template video<float>(execution, frames, x.height / 2, x.width / 2, x.channels);
+    const ConvOptions by_two{.stride = 2};
     if (level == 0)
-      conv2d(execution, x, conv.weight(), conv.bias(), {.stride = 2}, Store{}, halved);
+      conv2d(execution_, at.whole[0], conv.weight(), conv.bias(), by_two, Store{}, at.halved[0]);
     else
-      causal_conv3d(execution, x, conv.weight(), conv.bias(), {.stride = 2}, Store{}, halved);
-    stream_.advance(stream_.first, halved);
+      causal_conv3d(execution_, at.whole[level], conv.weight(), conv.bias(), by_two, Store{},
+                    at.halved[level]);
   }
 
   /// From the last video to the moments: a convolution and an unshuffle, then a convolution, each with its
   /// shortcut.
-  VideoView<float> patchify() {
-    const E execution = stream_.execution;
-    const VideoView<float> x = stream_.x;
-    norm_out_(execution, x, Activate<Silu>{}, x);
-    const index_t patch_width = config_.encoder->patch_width;
-    const auto narrow = stream_.template like_x<float>(stream_.first, patch_width);
-    conv_patchify_(execution, x, Store{}, narrow);
-    const auto patches = stream_.second.template video<float>(execution, (x.frames + 1) / 2, x.height / 2,
-                                                              x.width / 2, 8 * patch_width);
-    pixel_unshuffle3d(execution, narrow, 1, 1, Store{}, patches);
-    pixel_unshuffle3d(execution, x, x.channels / patch_width, 1, Residual<float>{patches.rows()}, patches);
-    const auto moments = stream_.first.template video<float>(execution, patches.frames, patches.height,
-                                                             patches.width, 2 * config_.latent_channels);
-    average_channels(execution, patches, Store{}, moments);
-    conv_out_(execution, patches, Residual<float>{moments.rows()}, moments);
-    return moments;
+  void patchify(const Rooms& at) const {
+    norm_out_(execution_, at.last, Activate<Silu>{}, at.last);
+    conv_patchify_(execution_, at.last, Store{}, at.narrow);
+    pixel_unshuffle3d(execution_, at.narrow, 1, 1, Store{}, at.patches);
+    pixel_unshuffle3d(execution_, at.last, at.last.channels / at.narrow.channels, 1,
+                      Residual<float>{at.patches.rows()}, at.patches);
+    average_channels(execution_, at.patches, Store{}, at.moments);
+    conv_out_(execution_, at.patches, Residual<float>{at.moments.rows()}, at.moments);
   }
 
+  E execution_;
   VaeConfig config_;
   vae::Convolution<T, E> conv_in_;
   vae::Middle<T, E> middle_;
@@ -154,8 +140,7 @@ class VaeEncoder {
   vae::Convolution<T, E> conv_patchify_, conv_out_;
   std::vector<vae::Level<T, E>> levels_;             // by level
   std::vector<vae::Convolution<T, E>> downsamples_;  // after levels 0, 1, 2
-  vae::Stream<E> stream_;
-  index_t chunk_latent_frames_ = 0;
+  Buffer<std::byte, E> memory_;
 };
 
 }  // namespace stepvideo::model

@@ -17,71 +17,9 @@
 
 #include "io/checkpoint.hpp"
 #include "model/vae_config.hpp"
+#include "model/vae_rooms.hpp"
 
 namespace stepvideo::model::vae {
-
-/// Values of the host in the memory of an execution.
-template <Execution E>
-Buffer<float, E> place(E execution, const float* values, index_t count) {
-  Buffer<float> copied(count);
-  std::copy_n(values, count, copied.data());
-  return transfer(execution, std::move(copied));
-}
-
-/// The way back.
-template <Execution E>
-Buffer<float> fetch(E execution, Buffer<float, E>&& values) {
-  if constexpr (std::same_as<E, Host>) {
-    return std::move(values);
-  } else {
-    Buffer<float> result(values.size());
-    copy(values, result, execution);
-    synchronize(execution);
-    return result;
-  }
-}
-
-/// Memory for one video at a time. It grows to the largest it is asked for and is kept.
-template <Execution E>
-class Storage {
- public:
-  /// An uninitialised video; the one before is lost.
-  template <Element T>
-  VideoView<T> video(E execution, index_t frames, index_t height, index_t width, index_t channels) {
-    VideoView<T> result{nullptr, frames, height, width, channels};
-    const index_t bytes = result.size() * static_cast<index_t>(sizeof(T));
-    if (bytes > memory_.size()) {
-      memory_ = {};  // the old memory goes before the new is asked for
-      memory_ = Buffer<std::byte, E>(execution, bytes);
-    }
-    result.data = reinterpret_cast<T*>(memory_.data());
-    return result;
-  }
-
- private:
-  Buffer<std::byte, E> memory_;
-};
-
-/// The video that runs through the layers, and memory for what is on its way. A layer reads `x` and leaves
-/// its result there. x and what a norm reads are float32 for every T; what a norm hands to a convolution is
-/// T. (With x in bf16 its roundings add up to 1.5e-2 over the encoder; so they stay below 7e-3.)
-template <Execution E>
-struct Stream {
-  E execution;
-  VideoView<float> x{};
-  Storage<E> current{}, first{}, second{};
-
-  /// A video in `storage` with x's frames, height and width.
-  template <Element Out>
-  VideoView<Out> like_x(Storage<E>& storage, index_t channels) {
-    return storage.template video<Out>(execution, x.frames, x.height, x.width, channels);
-  }
-  /// Makes `video`, which lies in `storage`, the current one.
-  void advance(Storage<E>& storage, VideoView<float> video) {
-    std::swap(current, storage);
-    x = video;
-  }
-};
 
 template <Element T, Execution E, ConvForm form = ConvForm::plain>
 class Convolution {
@@ -155,20 +93,12 @@ class ResidualBlock {
     if (checkpoint.contains(shortcut + ".weight")) shortcut_.emplace(execution, checkpoint, shortcut);
   }
 
-  void operator()(Stream<E>& stream) const {
-    const E execution = stream.execution;
-    const VideoView<T> normed_in = stream.template like_x<T>(stream.first, stream.x.channels);
-    norm1_(execution, stream.x, Activate<Silu>{}, normed_in);
-    const VideoView<float> hidden = stream.template like_x<float>(stream.second, conv1_.out_channels());
-    conv1_(execution, normed_in, Store{}, hidden);
-    const VideoView<T> normed = stream.template like_x<T>(stream.first, hidden.channels);
-    norm2_(execution, hidden, Activate<Silu>{}, normed);
-    if (shortcut_) {
-      const VideoView<float> shortcut = stream.template like_x<float>(stream.second, hidden.channels);
-      (*shortcut_)(execution, stream.x, Store{}, shortcut);
-      stream.advance(stream.second, shortcut);
-    }
-    conv2_(execution, normed, Residual<float>{stream.x.rows()}, stream.x);
+  void operator()(E execution, const ResidualRooms<T>& at) const {
+    norm1_(execution, at.in, Activate<Silu>{}, at.normed_in);
+    conv1_(execution, at.normed_in, Store{}, at.hidden);
+    norm2_(execution, at.hidden, Activate<Silu>{}, at.normed);
+    if (shortcut_) (*shortcut_)(execution, at.in, Store{}, at.out);  // in hidden's memory
+    conv2_(execution, at.normed, Residual<float>{at.out.rows()}, at.out);
   }
 
  private:
@@ -189,20 +119,17 @@ class AttentionBlock {
         queries_keys_values_(execution, checkpoint, {name + ".q.conv", name + ".k.conv", name + ".v.conv"}),
         project_(execution, checkpoint, name + ".proj_out.conv") {}
 
-  void operator()(Stream<E>& stream) const {
-    const E execution = stream.execution;
-    const index_t channels = stream.x.channels, tokens = stream.x.pixels();
-    const VideoView<T> normed = stream.template like_x<T>(stream.first, channels);
-    norm_(execution, stream.x, Store{}, normed);
-    const VideoView<float> packed = stream.template like_x<float>(stream.second, 3 * channels);
-    queries_keys_values_(execution, normed, Store{}, packed);
+  void operator()(E execution, const AttentionRooms<T>& at) const {
+    const index_t channels = at.stream.channels, tokens = at.stream.pixels();
+    norm_(execution, at.stream, Store{}, at.normed);
+    queries_keys_values_(execution, at.normed, Store{}, at.packed);
     const auto part = [&](index_t i) {
-      return HeadsView<float>{packed.data + i * channels, 1, tokens, 1, channels, 0, 3 * channels, channels};
+      return HeadsView<float>{
+          at.packed.data + i * channels, 1, tokens, 1, channels, 0, 3 * channels, channels};
     };
-    const VideoView<float> attended = stream.template like_x<float>(stream.first, channels);
     attention(execution, part(0), part(1), part(2), CausalMask{},
-              HeadsView<float>::dense(attended.data, 1, tokens, 1, channels), {});
-    project_(execution, attended, Residual<float>{stream.x.rows()}, stream.x);
+              HeadsView<float>::dense(at.attended.data, 1, tokens, 1, channels), {});
+    project_(execution, at.attended, Residual<float>{at.stream.rows()}, at.stream);
   }
 
  private:
@@ -223,13 +150,13 @@ class Middle {
         attention_(execution, checkpoint, name + ".attn_1"),
         block_2_(execution, checkpoint, name + ".block_2") {}
 
-  void operator()(Stream<E>& stream, const Observer& observer) const {
-    block_1_(stream);
-    if (observer) observer(name_ + ".block_1", stream.x);
-    attention_(stream);
-    if (observer) observer(name_ + ".attn_1", stream.x);
-    block_2_(stream);
-    if (observer) observer(name_ + ".block_2", stream.x);
+  void operator()(E execution, const MiddleRooms<T>& at, const Observer& observer) const {
+    block_1_(execution, at.block_1);
+    if (observer) observer(name_ + ".block_1", at.block_1.out);
+    attention_(execution, at.attention);
+    if (observer) observer(name_ + ".attn_1", at.attention.stream);
+    block_2_(execution, at.block_2);
+    if (observer) observer(name_ + ".block_2", at.block_2.out);
   }
 
  private:
@@ -247,8 +174,8 @@ class Level {
     for (int block = 0; block < blocks; ++block)
       blocks_.emplace_back(execution, checkpoint, name + ".block." + std::to_string(block));
   }
-  void operator()(Stream<E>& stream) const {
-    for (const auto& block : blocks_) block(stream);
+  void operator()(E execution, const std::vector<ResidualRooms<T>>& at) const {
+    for (std::size_t block = 0; block < blocks_.size(); ++block) blocks_[block](execution, at[block]);
   }
 
  private:

@@ -199,7 +199,7 @@ PhaseCost CostModel::decode_phase(int ranks) const {
   const Work chunk = decode_work(request_.shapes.vae, request_.video, element);
   const long long chunks = request_.video.chunks();
   return {.name = "decode",
-          .weight_bytes = parameters_.vae_decoder * element,
+          .weight_bytes = (parameters_.vae_decoder + parameters_.vae_doubling) * element,
           .activation_bytes = decode_activation_bytes(request_.shapes.vae, request_.video, element) +
                               static_cast<double>(request_.video.tokens()) * float_bytes *
                                   static_cast<double>(request_.shapes.vae.latent_channels),

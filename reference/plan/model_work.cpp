@@ -6,6 +6,7 @@
 
 #include "io/checkpoint.hpp"
 #include "io/model_folder.hpp"
+#include "model/vae_rooms.hpp"
 
 namespace stepvideo::plan {
 namespace {
@@ -26,117 +27,93 @@ double count_elements(const std::vector<io::ExpectedTensor>& tensors, const auto
   return sum;
 }
 
-/// Follows a video through the decoder as model/vae_decoder.hpp runs it, and adds up.
-class DecoderWalk {
+/// The work between the decoder's rooms, as model/vae_decoder.hpp does it.
+template <Element T>
+class DecoderWork {
  public:
-  DecoderWalk(const model::VaeConfig& config, VideoShape video, double element_bytes)
-      : element_bytes_(element_bytes) {
-    const LatentShape latent = video.latent();
-    const bool is_image = video.is_image();
-    frames_ = is_image ? 1 : VideoShape::chunk_latent_frames;
-    height_ = latent.height, width_ = latent.width;
-    run(config);
+  explicit DecoderWork(const model::vae::DecoderRooms<T>& at) {
+    repeat(at.latents, at.repeated);
+    convolve(at.latents, at.stem, 27);
+    convolve(at.stem, at.patches, 27);
+    repeat(at.patches, at.shuffled);
+    repeat(at.stem, at.shuffled);
+    residual(at.middle.block_1);
+    attend(at.middle.attention);
+    residual(at.middle.block_2);
+    for (int level = model::VaeConfig::levels - 1; level >= 0; --level) {
+      for (const auto& block : at.levels[level]) residual(block);
+      if (level >= 2) upsample(at.volume_upsamples[level - 2]);
+      if (level == 1) convolve(at.narrow, at.widened, 4);  // after a doubling: two by two taps for each place
+    }
+    norm(at.last, at.normed);
+    convolve(at.normed, at.pixels, 27);
   }
 
   const Work& work() const { return work_; }
-  double bytes() const { return current_ + first_ + second_; }
 
  private:
-  double pixels() const { return frames_ * height_ * width_; }
-
-  void run(const model::VaeConfig& config) {
-    const auto& decoder = config.decoder;
-    stem(static_cast<double>(config.latent_channels), static_cast<double>(decoder.stem_width),
-         static_cast<double>(decoder.mid_width));
-    residual(channels_);
-    attend();
-    residual(channels_);
-    for (int level = model::VaeConfig::levels - 1; level >= 0; --level) {
-      const auto at = static_cast<std::size_t>(level);
-      for (int block = 0; block < decoder.up.blocks[at]; ++block)
-        residual(static_cast<double>(decoder.up.widths[at]));
-      if (level >= 2) upsample_volume();
-      if (level == 1) upsample_space();
-    }
-    hold(first_, channels_, element_bytes_);
-    norm(channels_);
-    convolve(channels_, 3, 27);
+  template <class In, class Out>
+  void convolve(const VideoView<In>& in, const VideoView<Out>& out, double taps) {
+    work_.convolution_flops += 2 * static_cast<double>(out.size() * in.channels) * taps;
+    move(in);
+    move(out);
   }
-
-  void stem(double latent_channels, double stem_width, double mid_width) {
-    hold(first_, latent_channels, float_bytes);
-    hold(current_, stem_width, float_bytes);
-    hold(second_, stem_width, float_bytes);
-    convolve(latent_channels, stem_width, 27);
-    hold(first_, 8 * mid_width, float_bytes);
-    convolve(stem_width, 8 * mid_width, 27);
-    frames_ = 2 * frames_ - 1, height_ *= 2, width_ *= 2, channels_ = mid_width;
-    hold(second_, mid_width, float_bytes);
-    move(3 * float_bytes * mid_width);  // both shuffles, added
-    std::swap(current_, second_);
-  }
-
-  void residual(double out) {
-    hold(first_, channels_, element_bytes_);
-    norm(channels_);
-    hold(second_, out, float_bytes);
-    convolve(channels_, out, 27);
-    hold(first_, out, element_bytes_);
-    norm(out);
-    if (out != channels_) {
-      convolve(channels_, out, 1);
-      std::swap(current_, second_);
-    }
-    convolve(out, out, 27);
-    move(float_bytes * out);
-    channels_ = out;
-  }
-
-  /// One head over all pixels, causal: half of the products.
-  void attend() {
-    hold(first_, channels_, float_bytes);
-    hold(second_, 3 * channels_, float_bytes);
-    norm(channels_);
-    convolve(channels_, 3 * channels_, 1);
-    work_.attention_flops += 2 * pixels() * pixels() * channels_;
-    convolve(channels_, channels_, 1);
-  }
-
-  void upsample_volume() {
-    frames_ *= 2, height_ *= 2, width_ *= 2;
-    hold(second_, channels_, float_bytes);
-    convolve(channels_, channels_, 8);
-    hold(first_, channels_, element_bytes_);
-    norm(channels_);
-    convolve(channels_, channels_, 27);
-    norm(channels_);
-    move(2 * float_bytes * channels_);
-    std::swap(current_, second_);
-  }
-
-  void upsample_space() {
-    height_ *= 2, width_ *= 2;
-    hold(first_, channels_, float_bytes);
-    convolve(channels_, channels_, 4);
-    std::swap(current_, first_);
-  }
-
-  void hold(double& storage, double channels, double bytes) const {
-    storage = std::max(storage, pixels() * channels * bytes);
-  }
-  void move(double bytes_of_pixel) { work_.moved_bytes += pixels() * bytes_of_pixel; }
   /// Read twice (moments, then values), written once.
-  void norm(double channels) { move((2 * float_bytes + element_bytes_) * channels); }
-  void convolve(double in, double out, double taps) {
-    work_.convolution_flops += 2 * pixels() * in * out * taps;
-    move(element_bytes_ * in + float_bytes * out);
+  template <class In, class Out>
+  void norm(const VideoView<In>& in, const VideoView<Out>& out) {
+    move(in);
+    move(in);
+    move(out);
+  }
+  void repeat(const VideoView<float>& in, const VideoView<float>& out) {
+    move(in);
+    move(out);
+  }
+  void residual(const model::vae::ResidualRooms<T>& at) {
+    norm(at.in, at.normed_in);
+    convolve(at.normed_in, at.hidden, 27);
+    norm(at.hidden, at.normed);
+    if (at.in.channels != at.out.channels) convolve(at.in, at.out, 1);
+    convolve(at.normed, at.out, 27);
+    move(at.out);  // the residual
+  }
+  /// One head over all pixels, causal: half of the products.
+  void attend(const model::vae::AttentionRooms<T>& at) {
+    norm(at.stream, at.normed);
+    convolve(at.normed, at.packed, 1);
+    work_.attention_flops +=
+        2 * static_cast<double>(at.stream.pixels()) * static_cast<double>(at.stream.size());
+    move(at.packed);
+    move(at.attended);
+    convolve(at.attended, at.stream, 1);
+    move(at.stream);
+  }
+  /// After a doubling, two by two by two taps for each place.
+  void upsample(const model::vae::VolumeUpsampleRooms<T>& at) {
+    convolve(at.in, at.out, 8);
+    norm(at.out, at.normed);
+    convolve(at.normed, at.out, 27);
+    norm(at.out, at.out);
+    repeat(at.in, at.in);  // added twice, in one pass
+  }
+  template <class Value>
+  void move(const VideoView<Value>& video) {
+    work_.moved_bytes += static_cast<double>(video.size()) * sizeof(Value);
   }
 
-  double element_bytes_;
-  double frames_ = 0, height_ = 0, width_ = 0, channels_ = 0;
-  double current_ = 0, first_ = 0, second_ = 0;  // bytes, as they grow
   Work work_;
 };
+
+/// Calls `function` with the rooms of one chunk (or image) for elements of `element_bytes`.
+template <class Function>
+auto with_decoder_rooms(const model::VaeConfig& config, VideoShape video, double element_bytes,
+                        Function&& function) {
+  LatentShape chunk = video.latent();
+  chunk.frames = std::min(chunk.frames, VideoShape::chunk_latent_frames);
+  if (element_bytes == sizeof(float))
+    return function(model::vae::DecoderRooms<float>::lay_out(config, chunk));
+  return function(model::vae::DecoderRooms<bf16>::lay_out(config, chunk));
+}
 
 Work step_llm_work(const model::StepLlmConfig& config, double tokens) {
   const double width = config.width(), hidden = config.feed_forward;
@@ -184,6 +161,13 @@ ParameterCounts count_parameters(const ModelShapes& shapes) {
     return name.starts_with("transformer_blocks.") &&
            (name.find(".w") != name.npos || name.find(".ff.") != name.npos) && name.find("norm") == name.npos;
   };
+  // A convolution after a doubling holds a weight of 2 x 2 x 2 (2 x 2) taps for each output place.
+  const auto doubled_in_volume = [](const std::string& name) {
+    return name.ends_with(".upsample.conv3d.conv1.conv.weight");
+  };
+  const auto doubled_in_space = [](const std::string& name) {
+    return name == "decoder.up.1.upsample.conv.weight";
+  };
   const auto transformer = expected_tensors(shapes.transformer);
   const auto vae = expected_tensors(shapes.vae);
   return {.transformer = count_elements(transformer, all),
@@ -191,7 +175,9 @@ ParameterCounts count_parameters(const ModelShapes& shapes) {
           .step_llm = count_elements(expected_tensors(shapes.step_llm), all),
           .clip = count_elements(expected_tensors(shapes.clip), all),
           .vae_decoder = count_elements(vae, starting("decoder.")),
-          .vae_encoder = count_elements(vae, starting("encoder."))};
+          .vae_encoder = count_elements(vae, starting("encoder.")),
+          .vae_doubling = count_elements(vae, doubled_in_volume) * (64.0 / 27 - 1) +
+                          count_elements(vae, doubled_in_space) * (16.0 / 9 - 1)};
 }
 
 Work& Work::operator+=(const Work& other) {
@@ -248,14 +234,14 @@ Work text_work(const ModelShapes& shapes) {
 }
 
 Work decode_work(const model::VaeConfig& config, VideoShape video, double element_bytes) {
-  return DecoderWalk(config, video, element_bytes).work();
+  return with_decoder_rooms(
+      config, video, element_bytes,
+      []<Element T>(const model::vae::DecoderRooms<T>& at) { return DecoderWork<T>(at).work(); });
 }
 
 double decode_activation_bytes(const model::VaeConfig& config, VideoShape video, double element_bytes) {
-  const double kept = video.is_image() ? 1 : VideoShape::chunk_frames;
-  const double pixels = kept * video.height * video.width * 3 * float_bytes;
-  // A chunk in work, its pixels, and the chunk before it for the seam.
-  return DecoderWalk(config, video, element_bytes).bytes() + 2 * pixels;
+  return with_decoder_rooms(config, video, element_bytes,
+                            [](const auto& at) { return static_cast<double>(at.bytes); });
 }
 
 }  // namespace stepvideo::plan

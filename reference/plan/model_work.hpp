@@ -32,6 +32,8 @@ struct ParameterCounts {
   double transformer_blocks = 0;  ///< the share that tensor parallelism divides: the blocks' matrices
   double step_llm = 0, clip = 0;
   double vae_decoder = 0, vae_encoder = 0;
+  double vae_doubling =
+      0;  ///< what the decoder holds beside them: taps that are summed for each output place
 };
 ParameterCounts count_parameters(const ModelShapes& shapes);
 
@@ -74,8 +76,8 @@ Work text_work(const ModelShapes& shapes);
 /// One decoded chunk (or image) of height x width pixels.
 Work decode_work(const model::VaeConfig& config, VideoShape video, double element_bytes = 2);
 
-/// The bytes of activations that one decoded chunk holds at most, with elements of `element_bytes` where the
-/// decoder rounds; the decoder's stream is float32.
+/// The bytes of activations that one decoded chunk holds, with elements of `element_bytes` (4 or 2) where the
+/// decoder rounds: those of model::vae::DecoderRooms, in which the decoder runs.
 double decode_activation_bytes(const model::VaeConfig& config, VideoShape video, double element_bytes);
 
 }  // namespace stepvideo::plan
