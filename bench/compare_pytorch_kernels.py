@@ -107,6 +107,19 @@ def gated_residual() -> Call:
     return lambda run: stream(run).add_(gate(0) * delta(run)).bfloat16()
 
 
+def linear(columns: int, depth: int, activation: Callable[[Tensor], Tensor] | None = None) -> Call:
+    x, weight = normal(TOKENS, depth), normal(columns, depth)
+    for run in range(16):
+        weight(run).copy_(torch.randn_like(weight(run)) / math.sqrt(depth))  # as bench/linear_device.cu has them
+    if activation is None:
+        return lambda run: F.linear(x(run), weight(run))
+    return lambda run: activation(F.linear(x(run), weight(run)))
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
 def guided_step(width: int) -> Call:
     prompted, negative, latents = (normal(TOKENS, width, dtype=torch.float32) for _ in range(3))
     return lambda run: latents(run).add_((negative(run) + 9.0 * (prompted(run) - negative(run))) * 0.03)
@@ -124,6 +137,12 @@ EAGER: dict[str, dict[str, Callable[[], Call]]] = {
         "gated_residual_layer_norm, bf16 stream, bf16 out, 75888 x 6144": lambda: gated_layer_norm(torch.bfloat16),
     },
     "gated_residual": {"gated_residual, float stream, bf16 out, 75888 x 6144": gated_residual},
+    "linear_device": {
+        "linear, bf16, 75888 x 18432 x 6144": lambda: linear(3 * WIDTH, WIDTH),
+        "linear, bf16, 75888 x 6144 x 6144": lambda: linear(WIDTH, WIDTH),
+        "linear, bf16, GELU, 75888 x 24576 x 6144": lambda: linear(4 * WIDTH, WIDTH, gelu_tanh),
+        "linear, bf16, 75888 x 6144 x 24576": lambda: linear(WIDTH, 4 * WIDTH),
+    },
     "guided_step": {
         "guided_step, 75888 x 64": lambda: guided_step(64),
         "guided_step, 75888 x 6144": lambda: guided_step(WIDTH),

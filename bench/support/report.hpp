@@ -6,7 +6,10 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <stepvideo/kernels/linear/matmul_table.hpp>
 
 namespace stepvideo::bench {
 
@@ -67,6 +70,10 @@ class Report {
   /// Baselines by the name of the row that they belong to.
   void set_baselines(std::map<std::string, Baseline> baselines) { baselines_ = std::move(baselines); }
 
+  /// The algorithms that matrix products take; the library's first proposals without.
+  void set_matmul_table(std::vector<MatmulTableRow> table) { matmul_table_ = std::move(table); }
+  const std::vector<MatmulTableRow>& matmul_table() const { return matmul_table_; }
+
   /// Times call(0), call(1), ...: each must enqueue the row's work once, on the default stream, and take the
   /// inputs `run` modulo the number of sets. After two runs that count for nothing, as many as fill
   /// `least_seconds` (at least 5, at most 200), each between two events, the median being the result; short
@@ -84,6 +91,7 @@ class Report {
   double l2_bytes_ = 0;
   Ceilings ceilings_;
   std::map<std::string, Baseline> baselines_;
+  std::vector<MatmulTableRow> matmul_table_;
   std::vector<Result> results_;
 };
 

@@ -18,10 +18,29 @@ std::vector<std::string> names_in(const std::optional<std::string>& list) {
   return names;
 }
 
+void bench_linear(const Arguments& arguments) {
+  MatmulSearchRequest request;
+  std::string precision = "bf16,fp16,fp32";
+  FlagParser parser("bench linear",
+                    "searches the fastest algorithm of every matrix product of the model on this GPU");
+  parser.flag("save", request.save, "write the table there, in the form of reference/plan/matmuls")
+      .flag("precision", precision, "operands: bf16, fp16, fp32, with commas between [all]");
+  if (!parser.parse(arguments)) return;
+  request.precisions = names_in(precision);
+  for (const auto& name : request.precisions)
+    require(name == "bf16" || name == "fp16" || name == "fp32",
+            [&] { return fmt::format("--precision: '{}' is none of bf16, fp16 and fp32", name); });
+  if (request.save) io::require_writable_output("--save", *request.save, {".json"});
+  bench_matmuls(request);
+}
+
 }  // namespace
 
-/// `bench kernels` and `bench` are one command; only the latter goes on to a model.
+/// `bench kernels` and `bench` are one command; only the latter goes on to a model. `bench linear` is
+/// another.
 void bench(const Arguments& arguments) {
+  if (!arguments.empty() && arguments.front() == "linear")
+    return bench_linear(Arguments(arguments.begin() + 1, arguments.end()));
   const bool is_kernels = !arguments.empty() && arguments.front() == "kernels";
   std::string device = "auto";
   std::optional<std::filesystem::path> model;

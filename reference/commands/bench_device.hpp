@@ -20,4 +20,13 @@ struct DeviceBenchRequest {
 /// without a GPU and a name that is no bench; Error where PyTorch fails.
 void bench_device(const DeviceBenchRequest& request);
 
+struct MatmulSearchRequest {
+  std::vector<std::string> precisions;        ///< fp32, bf16, fp16: of the operands
+  std::optional<std::filesystem::path> save;  ///< where the table goes, in the form of reference/plan/matmuls
+};
+
+/// Searches the fastest algorithm of every matrix product of the release and prints them. Throws RequestError
+/// as bench_device.
+void bench_matmuls(const MatmulSearchRequest& request);
+
 }  // namespace stepvideo::commands

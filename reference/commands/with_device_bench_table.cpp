@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -12,6 +13,7 @@
 #include "commands/bench_pytorch.hpp"
 #include "commands/options.hpp"
 #include "io/pending_file.hpp"
+#include "plan/matmul_table.hpp"
 #include "support/kernel_benches.hpp"
 
 namespace stepvideo::commands {
@@ -94,6 +96,10 @@ void bench_device(const DeviceBenchRequest& request) {
   }
   bench::Report report;
   report.set_baselines(pytorch.rows);
+  std::vector<MatmulTableRow> matmuls;
+  for (const auto& table : plan::built_in_matmul_tables())
+    std::ranges::copy(table.rows(), std::back_inserter(matmuls));
+  report.set_matmul_table(std::move(matmuls));
   for (const auto& chosen : benches) chosen.run(report);
   if (request.json) {
     io::PendingFile file(*request.json);

@@ -15,4 +15,11 @@ void bench_device(const DeviceBenchRequest&) {
       "STEPVIDEO_BENCH=ON build them); --device cpu works");
 }
 
+void bench_matmuls(const MatmulSearchRequest&) {
+  throw RequestError(
+      "bench linear: this stepvideo was built without the GPU's benches; STEPVIDEO_CUDA=ON and "
+      "STEPVIDEO_BENCH=ON "
+      "build them");
+}
+
 }  // namespace stepvideo::commands

@@ -135,4 +135,10 @@ std::string tensors_digest(const StoredTensors& stored) {
   return digest.hexadecimal().substr(0, digits);
 }
 
+std::string text_digest(std::string_view text) {
+  Sha256 digest;
+  digest.add(std::as_bytes(std::span(text)));
+  return digest.hexadecimal().substr(0, digits);
+}
+
 }  // namespace stepvideo::io

@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "io/model_folder.hpp"
 #include "io/stored_tensors.hpp"
@@ -24,5 +25,8 @@ std::string weights_digest(const std::filesystem::path& path, const StoredTensor
 /// The same number of digits over every tensor: names, dtypes, shapes and all bytes, and nothing of the
 /// files' metadata.
 std::string tensors_digest(const StoredTensors& stored);
+
+/// The same number of digits over the text alone.
+std::string text_digest(std::string_view text);
 
 }  // namespace stepvideo::io

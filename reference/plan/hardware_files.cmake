@@ -1,7 +1,10 @@
 # Writes the plan's data files into a source, OUTPUT, in the order in which messages list them. A file that
 # changes configures anew.
 function(stepvideo_hardware_source output)
-  foreach(kind IN ITEMS hardware links)
+  file(GLOB names_matmuls RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}/plan/matmuls CONFIGURE_DEPENDS
+       ${CMAKE_CURRENT_SOURCE_DIR}/plan/matmuls/*.json)
+  list(TRANSFORM names_matmuls REPLACE "\\.json$" "")
+  foreach(kind IN ITEMS hardware links matmuls)
     set(names_hardware h200 h100 h20 a100 l40s rtx4090 cpu)
     set(names_links nvlink nvlink3 pcie)
     set(text_${kind} "")
@@ -14,5 +17,6 @@ function(stepvideo_hardware_source output)
   endforeach()
   set(STEPVIDEO_HARDWARE_FILES "${text_hardware}")
   set(STEPVIDEO_LINK_FILES "${text_links}")
+  set(STEPVIDEO_MATMUL_FILES "${text_matmuls}")
   configure_file(${CMAKE_CURRENT_SOURCE_DIR}/plan/hardware_files.cpp.in ${output} @ONLY)
 endfunction()

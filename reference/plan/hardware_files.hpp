@@ -12,5 +12,7 @@ struct DataFile {
 /// reference/plan/hardware/*.json and reference/plan/links/*.json, in the order in which messages list them.
 const std::vector<DataFile>& hardware_files();
 const std::vector<DataFile>& link_files();
+/// reference/plan/matmuls/*.json, whatever there are.
+const std::vector<DataFile>& matmul_files();
 
 }  // namespace stepvideo::plan

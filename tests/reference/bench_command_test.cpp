@@ -47,6 +47,12 @@ BOOST_AUTO_TEST_CASE(figures_that_could_not_be_written_are_refused_before_the_wo
   check_refusal({"kernels", "--device", "cuda", "--json", "no/such/folder/x.json"}, "--json");
   check_refusal({"kernels", "--device", "cuda", "--json", "figures.txt"}, ".json");
 }
+BOOST_AUTO_TEST_CASE(a_search_that_cannot_be_is_refused_before_it_begins) {
+  check_refusal({"linear", "--precision", "bf16,fp8"}, "'fp8' is none of bf16, fp16 and fp32");
+  check_refusal({"linear", "--save", "no/such/folder/x.json"}, "--save");
+  check_refusal({"linear", "--save", "table.txt"}, ".json");
+  if (!commands::can_bench_device()) check_refusal({"linear"}, "bench linear: this");
+}
 BOOST_AUTO_TEST_CASE(help_names_the_flags) {
   const auto result = testing::run_program({"bench", "kernels", "--help"});
   BOOST_CHECK_EQUAL(result.exit_code, 0);

@@ -47,4 +47,5 @@ BOOST_AUTO_TEST_CASE(a_build_without_libav_still_writes_tensors) {
 BOOST_AUTO_TEST_CASE(a_build_without_the_gpus_benches_says_so) {
   BOOST_CHECK(!commands::can_bench_device());
   check_says([] { commands::bench_device({}); }, "STEPVIDEO_CUDA=ON");
+  check_says([] { commands::bench_matmuls({}); }, "STEPVIDEO_CUDA=ON");
 }

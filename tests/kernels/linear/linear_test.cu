@@ -1,4 +1,5 @@
 #define BOOST_TEST_MODULE linear_device
+#include <algorithm>
 #include <cstdio>
 #include <tuple>
 
@@ -237,20 +238,18 @@ BOOST_FIXTURE_TEST_CASE(the_table_decides_and_what_it_cannot_serve_falls_to_the_
   const auto call = call_of(shape);
   const auto first = plans.algorithm(call);
   BOOST_REQUIRE(first);
-  cublasLtHandle_t handle = nullptr;
-  check(cublasLtCreate(&handle));
-  const auto proposals = linear_detail::AlgorithmSearch(handle, shape, linear_detail::MatmulLayout::of(call),
-                                                        MatmulMemory{}.workspace_bytes)
-                             .proposals(16);
-  check(cublasLtDestroy(handle));
+  auto candidates = plans.candidates(call);
+  BOOST_CHECK_GT(candidates.size(), 1u);
+  BOOST_CHECK(candidates.front() == *first);
   const Operands<bf16, bf16> operands(640, 512, 1024);
   const auto expected = operands.whole(execution, store);
   std::vector<double> as_doubles(expected.data(), expected.data() + expected.size());
-  std::printf("%zu algorithms for %td x %td x %td\n", proposals.size(), shape.rows, shape.columns,
+  std::printf("%zu algorithms for %td x %td x %td\n", candidates.size(), shape.rows, shape.columns,
               shape.depth);
+  std::shuffle(candidates.begin(), candidates.end(), std::mt19937(3));
+  candidates.resize(std::min<std::size_t>(candidates.size(), 40));
   int others = 0;
-  for (const auto& proposal : proposals) {
-    const auto wanted = linear_detail::attributes_of(proposal.algorithm);
+  for (const auto& wanted : candidates) {
     const MatmulTableRow rows[] = {{plans.platform(), shape, wanted}};
     MatmulPlans tabled(device, rows);
     BOOST_CHECK_EQUAL(tabled.table_rows(), 1u);
@@ -260,7 +259,7 @@ BOOST_FIXTURE_TEST_CASE(the_table_decides_and_what_it_cannot_serve_falls_to_the_
     std::vector<float> values;
     const auto result = operands.whole(on, store);
     for (index_t i = 0; i < result.size(); ++i) values.push_back(result.data()[i]);
-    testing::check_each<bf16>(values, as_doubles, 16.0, {.float_roundings = 24, .element_roundings = 0.2});
+    testing::check_each<bf16>(values, as_doubles, 16.0, {.float_roundings = 24, .element_roundings = 0.6});
   }
   BOOST_CHECK_GT(others, 0);
 

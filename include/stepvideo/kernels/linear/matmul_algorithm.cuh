@@ -1,6 +1,7 @@
 // Asking cuBLASLt for algorithms, and telling it which one to take.
 #pragma once
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <cublasLt.h>
@@ -25,14 +26,17 @@ void for_each_attribute(Algorithm& algorithm, Body&& body) {
   body(CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, algorithm.cluster_shape);
 }
 
+/// What the algorithm has; 0 for an attribute that is not one of its own.
 inline MatmulAlgorithm attributes_of(const cublasLtMatmulAlgo_t& algorithm) {
   MatmulAlgorithm attributes;
-  const auto read = [&](cublasLtMatmulAlgoConfigAttributes_t attribute, auto& value) {
-    std::size_t written = 0;
-    check(cublasLtMatmulAlgoConfigGetAttribute(&algorithm, attribute, &value, sizeof value, &written));
-  };
-  read(CUBLASLT_ALGO_CONFIG_ID, attributes.id);
-  for_each_attribute(attributes, read);
+  std::size_t written = 0;
+  check(cublasLtMatmulAlgoConfigGetAttribute(&algorithm, CUBLASLT_ALGO_CONFIG_ID, &attributes.id,
+                                             sizeof attributes.id, &written));
+  for_each_attribute(attributes, [&](cublasLtMatmulAlgoConfigAttributes_t attribute, auto& value) {
+    if (cublasLtMatmulAlgoConfigGetAttribute(&algorithm, attribute, &value, sizeof value, &written) !=
+        CUBLAS_STATUS_SUCCESS)
+      value = 0;
+  });
   return attributes;
 }
 
@@ -98,6 +102,35 @@ class AlgorithmSearch {
     return proposed.empty() ? std::nullopt : std::optional(proposed.front());
   }
 
+  /// What a search may try: the first proposal, the others, which vary most, and every algorithm of the
+  /// library in each of its tiles, stages and orders of the grid that takes this shape and layout. Thousands,
+  /// and slow to make.
+  std::vector<MatmulAlgorithm> candidates() const {
+    std::vector<MatmulAlgorithm> found;
+    if (const auto first = first_proposal()) found.push_back(attributes_of(first->algorithm));
+    for (const auto& proposal : proposals(most_proposals))
+      if (const auto other = attributes_of(proposal.algorithm); found.empty() || other != found.front())
+        found.push_back(other);
+    const auto element = library_type(shape_.element), result = library_type(shape_.result);
+    int ids[most_proposals] = {}, id_count = 0;
+    check(cublasLtMatmulAlgoGetIds(handle_, CUBLAS_COMPUTE_32F, CUDA_R_32F, element, element, result, result,
+                                   most_proposals, ids, &id_count));
+    for (const int id : std::span(ids, static_cast<std::size_t>(id_count))) {
+      cublasLtMatmulAlgo_t algorithm;
+      if (cublasLtMatmulAlgoInit(handle_, CUBLAS_COMPUTE_32F, CUDA_R_32F, element, element, result, result,
+                                 id, &algorithm) != CUBLAS_STATUS_SUCCESS)
+        continue;
+      const auto swizzles = capability<std::uint32_t>(algorithm, CUBLASLT_ALGO_CAP_CTA_SWIZZLING_SUPPORT);
+      for (const std::uint32_t tile : ids_of(algorithm, CUBLASLT_ALGO_CAP_TILE_IDS))
+        for (const std::uint32_t stages : ids_of(algorithm, CUBLASLT_ALGO_CAP_STAGES_IDS))
+          for (std::uint32_t swizzle = 0; swizzle <= swizzles; ++swizzle) {
+            const MatmulAlgorithm candidate{.id = id, .tile = tile, .stages = stages, .swizzle = swizzle};
+            if (const auto taken = restore(candidate)) found.push_back(attributes_of(taken->algorithm));
+          }
+    }
+    return found;
+  }
+
   /// The algorithm with these attributes; nothing where the library does not take it for this shape and
   /// layout.
   std::optional<ChosenAlgorithm> restore(const MatmulAlgorithm& attributes) const {
@@ -109,9 +142,15 @@ class AlgorithmSearch {
       return {};
     bool is_taken = true;
     for_each_attribute(attributes, [&](cublasLtMatmulAlgoConfigAttributes_t attribute, auto value) {
-      if (value != 0)
-        is_taken &= cublasLtMatmulAlgoConfigSetAttribute(&chosen.algorithm, attribute, &value,
-                                                         sizeof value) == CUBLAS_STATUS_SUCCESS;
+      decltype(value) present{};
+      std::size_t written = 0;
+      if (value == 0 ||
+          (cublasLtMatmulAlgoConfigGetAttribute(&chosen.algorithm, attribute, &present, sizeof present,
+                                                &written) == CUBLAS_STATUS_SUCCESS &&
+           present == value))
+        return;  // the default; some refuse to be told
+      is_taken &= cublasLtMatmulAlgoConfigSetAttribute(&chosen.algorithm, attribute, &value, sizeof value) ==
+                  CUBLAS_STATUS_SUCCESS;
     });
     cublasLtMatmulHeuristicResult_t verdict{};
     is_taken = is_taken && is_fit(chosen.algorithm) &&
@@ -126,6 +165,8 @@ class AlgorithmSearch {
   /// place they would be rounded to the result's element on the way, as with the output's type.
   static constexpr std::uint32_t reduction_schemes =
       CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+
+  static constexpr int most_proposals = 128;
 
   /// The library's struct has no name of its own, and nvcc 13.0 breaks over a template of such a type.
   struct Proposal {
@@ -147,6 +188,16 @@ class AlgorithmSearch {
     std::size_t written = 0;
     check(cublasLtMatmulAlgoCapGetAttribute(&algorithm, attribute, &value, sizeof value, &written));
     return value;
+  }
+  /// The tiles or stages that an algorithm has, or 0, its own choice, where it names none.
+  static std::vector<std::uint32_t> ids_of(const cublasLtMatmulAlgo_t& algorithm,
+                                           cublasLtMatmulAlgoCapAttributes_t attribute) {
+    std::size_t bytes = 0, written = 0;
+    check(cublasLtMatmulAlgoCapGetAttribute(&algorithm, attribute, nullptr, 0, &bytes));
+    if (bytes == 0) return {0};
+    std::vector<std::uint32_t> ids(bytes / sizeof(std::uint32_t));
+    check(cublasLtMatmulAlgoCapGetAttribute(&algorithm, attribute, ids.data(), bytes, &written));
+    return ids;
   }
   bool is_fit(const cublasLtMatmulAlgo_t& algorithm) const {
     const auto flags = capability<std::uint64_t>(algorithm, CUBLASLT_ALGO_CAP_NUMERICAL_IMPL_FLAGS);

@@ -74,19 +74,24 @@ class MatmulPlans {
     return plan ? std::optional(linear_detail::attributes_of(plan->algorithm)) : std::nullopt;
   }
 
+  /// What a search may try for `call`, the library's first proposal first.
+  std::vector<MatmulAlgorithm> candidates(const MatmulCall& call) const {
+    return search_of(key_of(call)).candidates();
+  }
+
   /// Enqueues the product, or returns false, having done nothing, where the library has no algorithm for its
   /// shape, alignment and epilogue.
   bool multiply(const MatmulCall& call) {
     const auto& plan = plan_of(call);
-    if (!plan) return false;
-    const float one = 1, beta = call.adds_residual() ? 1 : 0;
-    linear_detail::MatmulDescriptors with(call.shape, call.rows, linear_detail::MatmulLayout::of(call),
-                                          call.bias);
-    check(cublasLtMatmul(handle_.get(), with.product(), &one, call.weight, with.weight(), call.in, with.in(),
-                         &beta, call.adds_residual() ? call.residual : call.out, with.residual(), call.out,
-                         with.out(), &plan->algorithm, workspace_.data(), workspace_.size_bytes(),
-                         device_.stream));
-    return true;
+    if (plan) enqueue(call, *plan);
+    return plan.has_value();
+  }
+  /// The same with an algorithm of the caller's, as a search for the fastest makes them; false where the
+  /// library does not take it.
+  bool multiply_with(const MatmulAlgorithm& algorithm, const MatmulCall& call) {
+    const auto plan = search_of(key_of(call)).restore(algorithm);
+    if (plan) enqueue(call, *plan);
+    return plan.has_value();
   }
 
  private:
@@ -124,18 +129,30 @@ class MatmulPlans {
     return Handle(handle);
   }
 
+  static Key key_of(const MatmulCall& call) { return {call.shape, linear_detail::MatmulLayout::of(call)}; }
+  linear_detail::AlgorithmSearch search_of(const Key& key) const {
+    return {handle_.get(), key.shape, key.layout, workspace_.size_bytes()};
+  }
   const Plan& plan_of(const MatmulCall& call) {
-    const Key key{call.shape, linear_detail::MatmulLayout::of(call)};
+    const Key key = key_of(call);
     const std::lock_guard lock(mutex_);
     const auto known = plans_.find(key);  // references into a map stay valid
     return known != plans_.end() ? known->second : plans_.emplace(key, choose(key)).first->second;
   }
   Plan choose(const Key& key) const {
-    const linear_detail::AlgorithmSearch search(handle_.get(), key.shape, key.layout,
-                                                workspace_.size_bytes());
+    const auto search = search_of(key);
     if (const auto row = table_.find(key.shape); row != table_.end())
       if (auto known = search.restore(row->second)) return known;
     return search.first_proposal();
+  }
+  void enqueue(const MatmulCall& call, const linear_detail::ChosenAlgorithm& chosen) const {
+    const float one = 1, beta = call.adds_residual() ? 1 : 0;
+    linear_detail::MatmulDescriptors with(call.shape, call.rows, linear_detail::MatmulLayout::of(call),
+                                          call.bias);
+    check(cublasLtMatmul(handle_.get(), with.product(), &one, call.weight, with.weight(), call.in, with.in(),
+                         &beta, call.adds_residual() ? call.residual : call.out, with.residual(), call.out,
+                         with.out(), &chosen.algorithm, workspace_.data(), workspace_.size_bytes(),
+                         device_.stream));
   }
 
   Device device_;

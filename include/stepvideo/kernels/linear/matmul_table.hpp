@@ -9,9 +9,17 @@
 namespace stepvideo {
 
 enum class MatmulElement { fp32, bf16, fp16 };
+constexpr const char* to_string(MatmulElement element) {
+  constexpr const char* names[] = {"fp32", "bf16", "fp16"};
+  return names[static_cast<int>(element)];
+}
 
 /// What the library does to a product before it stores it.
 enum class MatmulEpilogue { store, bias, gelu, bias_gelu, residual, bias_residual };
+constexpr const char* to_string(MatmulEpilogue epilogue) {
+  constexpr const char* names[] = {"store", "bias", "gelu", "bias_gelu", "residual", "bias_residual"};
+  return names[static_cast<int>(epilogue)];
+}
 
 /// What a chosen algorithm holds for: a chip, by its compute capability and its multiprocessors (a MIG slice
 /// has fewer), and a version of cuBLASLt (cublasLtGetVersion()).

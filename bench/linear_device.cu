@@ -1,0 +1,44 @@
+// linear at the four shapes of the model's block, in bf16: one product of cuBLASLt each, with the algorithm
+// of the table, or the library's first proposal where the table has none for this chip.
+#include <cmath>
+#include <string>
+
+#include <stepvideo/kernels/linear/linear.cuh>
+
+#include "support/device_bench.cuh"
+
+namespace stepvideo::bench {
+
+namespace {
+
+constexpr index_t rows = 75'888;
+
+template <class Epilogue>
+void measure(Report& report, Device planned, const char* what, index_t columns, index_t depth,
+             const Epilogue& epilogue) {
+  // As the model's weights are scaled: results near 1, so that the chip's power is what it is in a run.
+  const RandomSets<bf16> in(rows * depth), weight(columns * depth, 1 / std::sqrt(static_cast<float>(depth)));
+  const Buffer<bf16, Device> out(rows * columns);
+  const double m = rows, n = static_cast<double>(columns), k = static_cast<double>(depth);
+  report.measure({.name = "linear, bf16, " + std::string(what) + std::to_string(rows) + " x " +
+                          std::to_string(columns) + " x " + std::to_string(depth),
+                  .flops = 2 * m * n * k,
+                  .bytes = 2 * (m * k + n * k + m * n)},
+                 [&](int run) {
+                   linear(planned, in.at(run).matrix(rows, depth), weight.at(run).matrix(columns, depth),
+                          epilogue, out.matrix(rows, columns));
+                 });
+}
+
+}  // namespace
+
+void bench_linear_device(Report& report) {
+  MatmulPlans plans(device, report.matmul_table());
+  const Device planned{.matmuls = &plans};
+  measure(report, planned, "", 18'432, 6144, Store{});
+  measure(report, planned, "", 6144, 6144, Store{});
+  measure(report, planned, "GELU, ", 24'576, 6144, Activate<GeluTanh>{});
+  measure(report, planned, "", 6144, 24'576, Store{});
+}
+
+}  // namespace stepvideo::bench
