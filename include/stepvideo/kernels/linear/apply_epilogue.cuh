@@ -10,9 +10,9 @@ namespace stepvideo {
 
 /// A block takes `columns` results of a row, one after the other in the lanes of a warp, so that what an
 /// epilogue reads beside the product is read in whole lines as well.
-template <class E, class Result>
+template <class Finish, class Result>
 struct ApplyEpiloguePolicy {
-  using Epilogue = E;
+  using Epilogue = Finish;
   using Out = Result;
   static constexpr int threads = 128, steps = 4;
   static constexpr index_t columns = threads * steps;
@@ -53,10 +53,10 @@ __global__ void __launch_bounds__(Policy::threads) apply_epilogue_kernel(ApplyEp
 }
 
 /// out = epilogue(products), `first_row` being the epilogue's row of the first. Runs on device.stream.
-template <class E, class Out>
-void apply_epilogue(Device device, MatrixView<const float> products, const E& epilogue, index_t first_row,
-                    MatrixView<Out> out) {
-  using Policy = ApplyEpiloguePolicy<E, Out>;
+template <class Finish, class Out>
+void apply_epilogue(Device device, MatrixView<const float> products, const Finish& epilogue,
+                    index_t first_row, MatrixView<Out> out) {
+  using Policy = ApplyEpiloguePolicy<Finish, Out>;
   const index_t column_blocks = (out.columns + Policy::columns - 1) / Policy::columns;
   launch({.grid = dim3(static_cast<unsigned>(out.rows), static_cast<unsigned>(column_blocks)),
           .block = Policy::threads,

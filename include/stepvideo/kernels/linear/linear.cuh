@@ -56,9 +56,9 @@ bool terms_fit_library(const MatmulEpilogueTerms<Out>& terms) {
 }
 
 /// Products of as many rows as there is room for, then the epilogue over them, and so on.
-template <class T, class E, class Out>
-void multiply_then_apply(Device device, MatrixView<const T> in, MatrixView<const T> weight, const E& epilogue,
-                         MatrixView<Out> out, index_t planned_rows) {
+template <class T, class Finish, class Out>
+void multiply_then_apply(Device device, MatrixView<const T> in, MatrixView<const T> weight,
+                         const Finish& epilogue, MatrixView<Out> out, index_t planned_rows) {
   const VectorView<float> room = device.matmuls->products();
   const index_t rows_at_once = room.size / weight.rows;
   require(rows_at_once > 0, [&] {
@@ -92,11 +92,12 @@ void multiply_then_apply(Device device, MatrixView<const T> in, MatrixView<const
 /// them. The bits of a row depend on the algorithm (MatmulPlans says on what that depends) and not on how
 /// many rows the call has. Throws RequestError as the host's does, for a Device without plans or with another
 /// stream's, and where rows of `in`, `weight` or `out` overlap; Error where the library fails.
-template <class In, class E, MatmulOperand Out, MatmulOperand T = std::remove_const_t<In>>
-requires(Epilogue<E> || PairEpilogue<E>) &&
-    MatmulResultOf<Out, T> void linear(Device device, MatrixView<In> in,
-                                       std::type_identity_t<MatrixView<const T>> weight, const E& epilogue,
-                                       MatrixView<Out> out, const LinearOptions& options = {}) {
+template <class In, class Finish, MatmulOperand Out, MatmulOperand T = std::remove_const_t<In>>
+requires(Epilogue<Finish> || PairEpilogue<Finish>) && MatmulResultOf<Out, T> void linear(
+                                                          Device device, MatrixView<In> in,
+                                                          std::type_identity_t<MatrixView<const T>> weight,
+                                                          const Finish& epilogue, MatrixView<Out> out,
+                                                          const LinearOptions& options = {}) {
   require_linear_shapes<T>(in, weight, epilogue, out, options);
   linear_detail::require_rows_apart("in", in);
   linear_detail::require_rows_apart("weight", weight);
@@ -108,7 +109,7 @@ requires(Epilogue<E> || PairEpilogue<E>) &&
   if (out.rows == 0 || out.columns == 0) return;
   device.matmuls->require_serves(device);
   const index_t planned_rows = options.planned_rows > 0 ? options.planned_rows : out.rows;
-  if constexpr (EpilogueRunsInMatmul<E, Out>) {
+  if constexpr (EpilogueRunsInMatmul<Finish, Out>) {
     const auto terms = linear_detail::matmul_terms<Out>(epilogue);
     if (linear_detail::terms_fit_library(terms) &&
         device.matmuls->multiply(linear_detail::matmul_call<T, Out>(in, weight, terms, out, planned_rows)))

@@ -46,15 +46,15 @@ struct LinearOptions {
 };
 
 /// What linear requires, on any execution. Throws RequestError naming the view that disagrees.
-template <class T, class E, class Out>
-void require_linear_shapes(MatrixView<const T> in, MatrixView<const T> weight, const E& epilogue,
+template <class T, class Finish, class Out>
+void require_linear_shapes(MatrixView<const T> in, MatrixView<const T> weight, const Finish& epilogue,
                            MatrixView<Out> out, const LinearOptions& options) {
-  const index_t products = PairEpilogue<E> ? 2 * out.columns : out.columns;
+  const index_t products = PairEpilogue<Finish> ? 2 * out.columns : out.columns;
   require(in.columns > 0 && in.columns == weight.columns && in.rows == out.rows && weight.rows == products,
           [&] {
             return "linear: in is " + shape_text(in) + ", weight " + shape_text(weight) + " and out " +
                    shape_text(out) + "; in (rows, depth) and weight (columns" +
-                   (PairEpilogue<E> ? " * 2" : "") + ", depth) give out (rows, columns)";
+                   (PairEpilogue<Finish> ? " * 2" : "") + ", depth) give out (rows, columns)";
           });
   epilogue.require_fits(out.rows, out.columns);
   require(options.planned_rows >= 0, [&] {
@@ -104,15 +104,15 @@ void multiply_tile(MatrixView<const T> in, MatrixView<const T> weight, MatrixVie
 }
 
 /// One tile of the result: its products, then the epilogue row by row.
-template <class T, class E, class Out>
-void linear_tile(MatrixView<const T> in, MatrixView<const T> weight, const E& epilogue, index_t first_row,
-                 index_t first_column, index_t columns, MatrixView<Out> out) {
+template <class T, class Finish, class Out>
+void linear_tile(MatrixView<const T> in, MatrixView<const T> weight, const Finish& epilogue,
+                 index_t first_row, index_t first_column, index_t columns, MatrixView<Out> out) {
   alignas(64) float storage[HostLinearPolicy::rows * HostLinearPolicy::columns];
-  const index_t products_per_row = PairEpilogue<E> ? 2 * columns : columns;
+  const index_t products_per_row = PairEpilogue<Finish> ? 2 * columns : columns;
   const auto products = MatrixView<float>::dense(storage, in.rows, products_per_row);
   multiply_tile(in, block(weight, first_column, columns, 0, in.columns),
                 MatrixView<float>{storage, in.rows, columns, products_per_row});
-  if constexpr (PairEpilogue<E>) {
+  if constexpr (PairEpilogue<Finish>) {
     multiply_tile(in, block(weight, out.columns + first_column, columns, 0, in.columns),
                   MatrixView<float>{storage + columns, in.rows, columns, products_per_row});
   }
@@ -122,7 +122,7 @@ void linear_tile(MatrixView<const T> in, MatrixView<const T> weight, const E& ep
     Out* target = out.row(first_row + row) + first_column;
 #pragma omp simd
     for (index_t i = 0; i < columns; ++i) {
-      if constexpr (PairEpilogue<E>) {
+      if constexpr (PairEpilogue<Finish>) {
         round_into(target[i], at_row(y[i], y[columns + i], first_column + i));
       } else {
         round_into(target[i], at_row(y[i], first_column + i));
@@ -141,16 +141,16 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// rows for each column of out: [first half | second half]. Sets OpenBLAS to one
 /// thread for the whole process, since tiles are multiplied from OpenMP threads. Throws RequestError where
 /// shapes disagree.
-template <class In, class E, Element Out, Element T = std::remove_const_t<In>>
-requires Epilogue<E> || PairEpilogue<E>
-void linear(Host, MatrixView<In> in, std::type_identity_t<MatrixView<const T>> weight, const E& epilogue,
+template <class In, class Finish, Element Out, Element T = std::remove_const_t<In>>
+requires Epilogue<Finish> || PairEpilogue<Finish>
+void linear(Host, MatrixView<In> in, std::type_identity_t<MatrixView<const T>> weight, const Finish& epilogue,
             MatrixView<Out> out, const LinearOptions& options = {}) {
   require_linear_shapes<T>(in, weight, epilogue, out, options);
   if (out.rows == 0 || out.columns == 0) return;
   keep_blas_single_threaded();
   using Policy = HostLinearPolicy;
   const Partition rows = Policy::row_tiles(out.rows);
-  const Partition columns = Policy::column_tiles(out.columns, out.rows, PairEpilogue<E> ? 2 : 1);
+  const Partition columns = Policy::column_tiles(out.columns, out.rows, PairEpilogue<Finish> ? 2 : 1);
 #pragma omp parallel for collapse(2) schedule(dynamic)
   for (index_t c = 0; c < columns.count(); ++c)
     for (index_t r = 0; r < rows.count(); ++r)

@@ -53,8 +53,8 @@ requires(!std::same_as<Out, float>)
 
 /// The library applies the epilogue to a product before it stores it as Out: Store; a bias or a residual of
 /// Out's own element or one after the other; GELU with tanh where Out has 16 bits, alone or after a bias.
-template <class E, class Out>
-concept EpilogueRunsInMatmul = requires(const E& epilogue) {
+template <class Finish, class Out>
+concept EpilogueRunsInMatmul = requires(const Finish& epilogue) {
   linear_detail::matmul_terms<Out>(epilogue);
 };
 
