@@ -11,8 +11,8 @@ void bench_guided_step(Report& report) {
   const auto measure = [&](const char* name, index_t size) {
     const RandomSets<float> prompted(size), negative(size), latents(size);
     report.measure({.name = name, .bytes = 4.0 * sizeof(float) * size}, [&](int run) {
-      guided_step(device, prompted.at(run).vector(), negative.at(run).vector(), 9.0f, 0.03f,
-                  latents.at(run).vector());
+      guided_step(device, {.prompt = prompted.at(run).vector(), .negative = negative.at(run).vector()}, 9.0f,
+                  0.03f, latents.at(run).vector());
     });
   };
   measure("guided_step, 75888 x 64", index_t{75'888} * 64);

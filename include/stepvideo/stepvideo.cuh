@@ -26,6 +26,8 @@
 #include <stepvideo/kernels/attention/warpgroup_epilogue.cuh>
 #include <stepvideo/kernels/attention/warpgroup_mainloop.cuh>
 #include <stepvideo/kernels/attention/warpgroup_pipeline.cuh>
+#include <stepvideo/kernels/elementwise/convert.cuh>
+#include <stepvideo/kernels/elementwise/embed.cuh>
 #include <stepvideo/kernels/elementwise/latents.cuh>
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
 #include <stepvideo/kernels/elementwise/timestep.cuh>
@@ -60,7 +62,6 @@
 #include <stepvideo/kernels/tile/hadamard.cuh>
 #include <stepvideo/kernels/tile/mma_sync.cuh>
 #include <stepvideo/kernels/tile/pack.cuh>
-#include <stepvideo/kernels/tile/pair_words.cuh>
 #include <stepvideo/kernels/tile/quad_reduce.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
 #include <stepvideo/kernels/tile/schedule.cuh>

@@ -18,6 +18,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/philox.hpp>
 #include <stepvideo/core/quantized.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/topology.hpp>
@@ -66,7 +67,7 @@
 #include <stepvideo/kernels/tile/conv_tile.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/exp.hpp>
-#include <stepvideo/kernels/tile/grid_runs.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/hadamard.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/moments.hpp>

@@ -60,8 +60,7 @@ class LoadedTransformer final : public Denoiser::Loaded {
         std::ranges::copy(latents.values, inputs.begin() + element * size);
       std::ranges::fill(times, schedule.time(step));
       transformer_.forward(batch_of(inputs), times.vector(), text, batch_of(velocities));
-      guided_step(host, VectorView<const float>{velocities.data(), size},
-                  VectorView<const float>{velocities.data() + size, size},
+      guided_step(host, {.prompt = {velocities.data(), size}, .negative = {velocities.data() + size, size}},
                   static_cast<float>(settings.cfg_scale), schedule.step_size(step), latents.values.vector());
       require_finite(latents, step + 1, settings);
       if (observer)

@@ -1,24 +1,31 @@
 // LayerNorm as its formula says, in double.
 #pragma once
 #include <cmath>
-#include <vector>
 
 #include <stepvideo/core/view.hpp>
 
+#include "oracle/sums.hpp"
+
 namespace stepvideo::oracle {
 
-/// (batch, tokens, width): the normalised values, before any affine or modulation.
+/// (batch, tokens, width): the normalised values, before any affine or modulation. What was summed are the
+/// value and the mean, over the deviation.
 template <class T>
-std::vector<double> layer_norm(TokensView<const T> in, double epsilon) {
-  std::vector<double> out;
+Sums layer_norm(TokensView<const T> in, double epsilon) {
+  Sums out;
   for (index_t b = 0; b < in.batch; ++b)
     for (index_t t = 0; t < in.tokens; ++t) {
-      double mean = 0, variance = 0;
-      for (index_t i = 0; i < in.width; ++i) mean += double(in.row(b, t)[i]) / double(in.width);
+      const T* row = in.row(b, t);
+      double mean = 0, magnitude = 0, variance = 0;
+      for (index_t i = 0; i < in.width; ++i) {
+        mean += double(row[i]) / double(in.width);
+        magnitude += std::abs(double(row[i])) / double(in.width);
+      }
       for (index_t i = 0; i < in.width; ++i)
-        variance += std::pow(double(in.row(b, t)[i]) - mean, 2) / double(in.width);
+        variance += std::pow(double(row[i]) - mean, 2) / double(in.width);
+      const double deviation = std::sqrt(variance + epsilon);
       for (index_t i = 0; i < in.width; ++i)
-        out.push_back((double(in.row(b, t)[i]) - mean) / std::sqrt(variance + epsilon));
+        out.add((double(row[i]) - mean) / deviation, (std::abs(double(row[i])) + magnitude) / deviation);
     }
   return out;
 }

@@ -11,22 +11,31 @@ namespace stepvideo::oracle {
 
 /// (batch, tokens, heads, dim), dense.
 template <class T>
-std::vector<double> norm_rope(HeadsView<const T> in, const T* weight, double epsilon, index_t height,
-                              index_t width, const int (&split)[3], index_t first_token) {
-  const std::vector<double> normed = rms_norm<T>(in, weight, epsilon);
-  return rope3d<double>(HeadsView<const double>::dense(normed.data(), in.batch, in.tokens, in.heads, in.dim),
-                        height, width, split, first_token);
+Sums norm_rope(HeadsView<const T> in, const T* weight, double epsilon, index_t height, index_t width,
+               const int (&split)[3], index_t first_token) {
+  const Sums normed = rms_norm<T>(in, weight, epsilon);
+  return rope3d<double>(
+      HeadsView<const double>::dense(normed.values.data(), in.batch, in.tokens, in.heads, in.dim), height,
+      width, split, first_token);
 }
 
-/// Every run of `dim` values times the Walsh-Hadamard matrix over the root of dim.
-inline void hadamard(std::vector<double>& values, std::size_t dim) {
-  for (std::size_t row = 0; row < values.size(); row += dim) {
-    std::vector<double> turned(dim);
-    for (std::size_t i = 0; i < dim; ++i)
+/// Every run of `dim` values times the Walsh-Hadamard matrix over the root of dim. The roundings of so many
+/// values have nothing to do with one another, so they add as their squares do: what was summed is twice the
+/// root of the sum of the squares, where the sum itself would be allowed `dim` errors of one sign.
+inline Sums hadamard(const Sums& rows, std::size_t dim) {
+  Sums turned;
+  const double root = std::sqrt(double(dim));
+  for (std::size_t row = 0; row < rows.values.size(); row += dim) {
+    double squares = 0;
+    for (std::size_t j = 0; j < dim; ++j) squares += rows.summed[row + j] * rows.summed[row + j];
+    for (std::size_t i = 0; i < dim; ++i) {
+      double sum = 0;
       for (std::size_t j = 0; j < dim; ++j)
-        turned[i] += (std::popcount(i & j) % 2 ? -1.0 : 1.0) * values[row + j] / std::sqrt(double(dim));
-    std::copy(turned.begin(), turned.end(), values.begin() + std::ptrdiff_t(row));
+        sum += (std::popcount(i & j) % 2 ? -1.0 : 1.0) * rows.values[row + j] / root;
+      turned.add(sum, 2 * std::sqrt(squares) / root);
+    }
   }
+  return turned;
 }
 
 }  // namespace stepvideo::oracle

@@ -90,7 +90,8 @@ class Transformer {
   /// With the affine of that name; without a name, none.
   Values norm(const std::string& name, const Values& x, double epsilon) const {
     Values y = layer_norm<double>(
-        TokensView<const double>::dense(x.data(), 1, std::ssize(x) / width(), width()), epsilon);
+                   TokensView<const double>::dense(x.data(), 1, std::ssize(x) / width(), width()), epsilon)
+                   .values;
     if (name.empty()) return y;
     const Values weight = tensor(name + ".weight"), bias = tensor(name + ".bias");
     for (std::size_t i = 0; i < y.size(); ++i)
@@ -128,7 +129,7 @@ class Transformer {
                        index_t key_length) const {
     const index_t channels = std::ssize(llm) / llm_tokens;
     const Values normed =
-        layer_norm<double>(TokensView<const double>::dense(llm.data(), 1, llm_tokens, channels), 1e-6);
+        layer_norm<double>(TokensView<const double>::dense(llm.data(), 1, llm_tokens, channels), 1e-6).values;
     Values sequence = linear("clip_projection", clip, clip_tokens);
     const Values caption =
         linear("caption_projection.linear_2",
@@ -163,7 +164,8 @@ class Transformer {
     const int split[3] = {int(dim) / 2, int(dim) / 4, int(dim) / 4};
     const auto turned = [&](index_t part, const char* weight) {
       return norm_rope<double>(view(part_of(qkv, 3, part), tokens, heads, dim), tensor(name + weight).data(),
-                               1e-6, shape.height, shape.width, split, 0);
+                               1e-6, shape.height, shape.width, split, 0)
+          .values;
     };
     add(x, row(table, 2), row(shared, 2),
         linear(name + "attn1.wo",
@@ -171,7 +173,7 @@ class Transformer {
                tokens));
 
     const auto normed = [&](const Values& values, index_t count, const char* weight) {
-      return rms_norm<double>(view(values, count, heads, dim), tensor(name + weight).data(), 1e-6);
+      return rms_norm<double>(view(values, count, heads, dim), tensor(name + weight).data(), 1e-6).values;
     };
     const Values keys_values = linear(name + "attn2.wkv", text, key_length);
     const Values crossed =

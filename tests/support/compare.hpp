@@ -48,6 +48,13 @@ double half_unit(double value) {
   return std::ldexp(1.0, exponent - digits);
 }
 
+/// One rounding to T in roundings to float32: for what a kernel rounds to another type than the result's.
+template <Element T>
+inline constexpr double in_float_roundings = std::same_as<T, float>  ? 0x1p0
+                                             : std::same_as<T, fp16> ? 0x1p13
+                                             : std::same_as<T, bf16> ? 0x1p16
+                                                                     : 0x1p20;
+
 /// What a kernel's arithmetic may lose of an element of T beside its last rounding, in roundings of what was
 /// summed to make it: of the sum of the absolute values of its terms, not of the sum itself, so that a result
 /// near zero is allowed what its terms lost.
@@ -127,6 +134,16 @@ void check_each(const Actual& actual, const Expected& expected, const Summed& su
                                                        << worst.actual << " and should be " << worst.expected
                                                        << ": off by " << worst.share << " of the allowed "
                                                        << worst.allowed);
+}
+
+/// The same with an oracle that says both.
+template <Element T, std::ranges::sized_range Actual, class Sums>
+requires requires(const Sums& sums) {
+  sums.values.size() == sums.summed.size();
+}
+void check_each(const Actual& actual, const Sums& expected, const Budget& budget = {},
+                std::source_location at = std::source_location::current()) {
+  check_each<T>(actual, expected.values, expected.summed, budget, at);
 }
 
 }  // namespace stepvideo::testing

@@ -1,5 +1,6 @@
 // Device tests skip themselves, visibly, where there is no GPU.
 #pragma once
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 
@@ -17,6 +18,22 @@ struct NeedsDevice {
     std::puts("skipped: this machine has no CUDA GPU");
     std::fflush(stdout);
     std::_Exit(77);
+  }
+};
+
+/// Boost's precondition of a case that needs this many bytes of the GPU at once; it is reported as skipped
+/// where they are not free.
+struct NeedsDeviceBytes {
+  std::size_t bytes;
+
+  boost::test_tools::assertion_result operator()(boost::unit_test::test_unit_id) const {
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total));
+    boost::test_tools::assertion_result result(free >= bytes);
+    result.message() << "needs " << bytes / 1'000'000'000 << " GB of the GPU's memory, "
+                     << free / 1'000'000'000 << " are free";
+    if (free < bytes) std::printf("skipped: a case %s\n", result.message().str().c_str());
+    return result;
   }
 };
 

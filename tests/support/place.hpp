@@ -22,6 +22,10 @@ template <class T>
 Buffer<T> fetch(Host, const Buffer<T>& values) {
   return place(host, values);
 }
+/// Whose memory a place has.
+inline Host execution_of(Host) {
+  return host;
+}
 /// Calls call(execution).
 template <class Call>
 void run(Host, Call&& call) {
@@ -36,6 +40,9 @@ Buffer<T, Device> place(Device on, const Buffer<T>& values) {
 template <class T>
 Buffer<T> fetch(Device on, const Buffer<T, Device>& values) {
   return to_host(values, on);
+}
+inline Device execution_of(Device on) {
+  return on;
 }
 template <class Call>
 void run(Device on, Call&& call) {
@@ -76,6 +83,9 @@ Buffer<T, Device> place(const InGraph& on, const Buffer<T>& values) {
 template <class T>
 Buffer<T> fetch(const InGraph& on, const Buffer<T, Device>& values) {
   return fetch(on.stream(), values);
+}
+inline Device execution_of(const InGraph& on) {
+  return on.stream();
 }
 template <class Call>
 void run(const InGraph& on, Call&& call) {

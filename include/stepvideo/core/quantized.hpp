@@ -7,6 +7,7 @@
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 
@@ -106,6 +107,9 @@ void require_scaled_tokens_fit(const char* kernel, TokensView<In> in, ScaledToke
     return std::string(kernel) + ": there are " + std::to_string(out.scales.size) + " scales for " +
            std::to_string(in.batch * in.tokens) + " rows; each row needs one";
   });
+  require_data(kernel, "in", in);
+  require_data(kernel, "out", values);
+  require_data(kernel, "the row of scales", out.scales);
 }
 
 }  // namespace stepvideo

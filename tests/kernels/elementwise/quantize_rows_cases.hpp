@@ -1,58 +1,84 @@
-// The cases of quantize_rows, for any execution.
+// The cases of quantize_rows, for any place.
 #pragma once
+#include <array>
+#include <cmath>
 #include <limits>
+#include <vector>
 
 #include <stepvideo/kernels/elementwise/quantize_rows.hpp>
 
-#include "oracle/quantize_rows.hpp"
 #include "support/compare.hpp"
 #include "support/place.hpp"
 #include "support/random_input.hpp"
+#include "support/refused.hpp"
+#include "support/tokens_layout.hpp"
 
 namespace stepvideo::testing {
 
-template <class In, Execution E>
-void quantised_rows_are_the_nearest(E execution) {
-  std::mt19937 engine(19);
-  for (int trial = 0; trial < 60; ++trial) {
-    const index_t widths[] = {1, 7, 64, 129, 256, 1000, 6144, 6152, 8201};
-    const index_t width = widths[random_int(engine, 0, 8)], batch = random_int(engine, 1, 2);
-    const index_t tokens = random_int(engine, 1, width > 2000 ? 4 : 20), step = trial % 2 == 0 ? 16 : 1;
-    const index_t offset = step * random_int(engine, 0, 2), padding = step * random_int(engine, 0, 2);
-    const index_t stride = width + padding + (step == 16 ? (16 - width % 16) % 16 : 0);
-    const auto in = random_normal<In>(offset + batch * tokens * stride, engine,
-                                      std::exp2(float(random_int(engine, -30, 30))));
-    const TokensView<const In> view{in.data() + offset, batch, tokens, width, tokens * stride, stride};
-
-    const auto quantised = [&](auto run_on) {
-      const auto placed = place(run_on, in);
-      const auto values = place(run_on, poisoned<fp8_e4m3>(offset + batch * tokens * stride));
-      const auto scales = place(run_on, poisoned<float>(batch * tokens));
-      quantize_rows(
-          run_on, TokensView<const In>{placed.data() + offset, batch, tokens, width, tokens * stride, stride},
-          ScaledTokensView{{values.data() + offset, batch, tokens, width, tokens * stride, stride},
-                           scales.vector()});
-      return std::pair(fetch(run_on, values), fetch(run_on, scales));
+/// Rows of any strides: each value is fp8's nearest, the scale is that of the largest, and the bits are those
+/// of the host.
+template <class In, class Place>
+void check_quantized_rows(const Place& on, std::mt19937& engine, const TokensLayout& layout) {
+  const auto in = random_normal<In>(layout.size(), engine, std::exp2(float(random_int(engine, -30, 30))));
+  const index_t rows = layout.batch * layout.tokens;
+  const auto nothing = poisoned<fp8_e4m3>(layout.size());
+  const auto quantised = [&](const auto& where) {
+    const auto placed = place(where, in);
+    const auto values = place(where, nothing);
+    const auto scales = place(where, poisoned<float>(rows));
+    run(where, [&](auto execution) {
+      quantize_rows(execution, layout.view(placed.data()),
+                    ScaledTokensView{layout.view(values.data()), scales.vector()});
+    });
+    return std::pair(fetch(where, values), fetch(where, scales));
+  };
+  const auto [values, scales] = quantised(on);
+  BOOST_CHECK(layout.leaves_the_rest(nothing, values));
+  const auto exact = layout.dense(in.data()), stored = layout.dense(values.data());
+  for (index_t row = 0; row < rows; ++row) {
+    const auto of_row = [&](const std::vector<double>& all) {
+      return std::vector<double>(all.begin() + row * layout.width, all.begin() + (row + 1) * layout.width);
     };
-    const auto [values, scales] = quantised(execution);
-    bool is_nearest = true;
-    for (index_t row = 0; row < batch * tokens; ++row) {
-      const In* source = view.row(row / tokens, row % tokens);
-      double largest = 0;
-      for (index_t i = 0; i < width; ++i) largest = std::max(largest, std::abs(double(float(source[i]))));
-      const double scale = scales[row];
-      is_nearest = is_nearest && std::abs(scale - largest / 448) <= 1e-7 * scale;
-      for (index_t i = 0; i < width; ++i) {
-        const double value = float(source[i]),
-                     kept = double(float(values[offset + row * stride + i])) * scale;
-        is_nearest =
-            is_nearest && std::abs(value - kept) <= oracle::largest_fp8_error(value, scale) * (1 + 1e-5);
-      }
-    }
-    BOOST_CHECK_MESSAGE(is_nearest, "rows of " << width << " are not rounded to the nearest");
-    const auto [host_values, host_scales] = quantised(host);
-    BOOST_CHECK(same_bits(values, host_values) && same_bits(scales, host_scales));
+    const auto expected = of_row(exact);
+    double largest = 0;
+    for (const double value : expected) largest = std::max(largest, std::abs(value));
+    check_each<float>(std::vector{scales[row]}, std::vector{largest}, largest,
+                      {.float_roundings = 1, .scale = 448});
+    check_each<fp8_e4m3>(of_row(stored), expected, largest,
+                         {.float_roundings = 2, .scale = double{scales[row]}});
   }
+  const auto [host_values, host_scales] = quantised(host);
+  BOOST_CHECK(same_bits(values, host_values) && same_bits(scales, host_scales));
+}
+
+template <class In, class Place>
+void quantised_rows_are_the_nearest(const Place& on, int trials = 60) {
+  std::mt19937 engine(19);
+  for (int trial = 0; trial < trials; ++trial) {
+    const int widths[] = {1, 7, 64, 129, 256, 1000, 6144, 6152, 8201};
+    TokensLayout layout{};
+    layout.width = widths[random_int(engine, 0, 8)], layout.batch = random_int(engine, 1, 2);
+    layout.tokens = random_int(engine, 1, layout.width > 2000 ? 4 : 20);
+    const index_t step = trial % 2 == 0 ? 16 : 1;
+    layout.offset = step * random_int(engine, 0, 2);
+    layout.padding = step * random_int(engine, 0, 2) + (step == 16 ? (16 - layout.width % 16) % 16 : 0);
+    check_quantized_rows<In>(on, engine, layout);
+  }
+}
+
+/// More batch elements than a grid has blocks in y.
+template <class Place>
+void quantised_rows_of_many_batch_elements(const Place& on) {
+  std::mt19937 engine(20);
+  for (const index_t width : {16, 3}) check_quantized_rows<bf16>(on, engine, {65'540, 2, width, 0, 0, 0});
+}
+
+/// Nothing is read or written: the views may have no data.
+template <Execution E>
+void no_rows_to_quantise(E execution) {
+  for (const auto& [batch, tokens] : {std::array<index_t, 2>{0, 3}, {2, 0}})
+    quantize_rows(execution, TokensView<float>::dense(nullptr, batch, tokens, 8),
+                  ScaledTokensView{TokensView<fp8_e4m3>::dense(nullptr, batch, tokens, 8), {}});
 }
 
 /// One row each: zeros, the smallest floats, a NaN, an infinity.
@@ -87,18 +113,25 @@ void rows_of_zeros_and_of_what_is_no_number(E execution) {
   }
 }
 
+/// The views are never followed, so host memory serves every execution.
 template <Execution E>
 void scales_that_do_not_fit_are_refused(E execution) {
-  const Buffer<float> in(48), scales(5);
+  const Buffer<float> in(48), scales(6);
   const Buffer<fp8_e4m3> out(48);
-  const auto view = TokensView<float>::dense(in.data(), 2, 3, 8);
-  const auto refuses = [&](const ScaledTokensView& result, const char* text) {
-    BOOST_CHECK_EXCEPTION(
-        quantize_rows(execution, view, result), RequestError,
-        [&](const RequestError& error) { return std::string(error.what()).find(text) != std::string::npos; });
+  const auto view = TokensView<float>::dense(in.data(), 2, 3, 8),
+             missing = TokensView<float>::dense(nullptr, 2, 3, 8);
+  const auto rows = [](fp8_e4m3* data, index_t width) {
+    return TokensView<fp8_e4m3>::dense(data, 2, 3, width);
   };
-  refuses({TokensView<fp8_e4m3>::dense(out.data(), 2, 3, 8), scales.vector()}, "5 scales for 6 rows");
-  refuses({TokensView<fp8_e4m3>::dense(out.data(), 2, 3, 7), scales.vector()}, "out (2, 3, 7)");
+  const auto refuses = [&](TokensView<float> from, const ScaledTokensView& result, const char* text) {
+    check_refused([&] { quantize_rows(execution, from, result); }, text);
+  };
+  refuses(view, {rows(out.data(), 8), {scales.data(), 5}}, "5 scales for 6 rows");
+  refuses(view, {rows(out.data(), 7), scales.vector()}, "out (2, 3, 7)");
+  refuses(missing, {rows(out.data(), 8), scales.vector()},
+          "quantize_rows: in has no data for its 48 elements");
+  refuses(view, {rows(nullptr, 8), scales.vector()}, "quantize_rows: out has no data");
+  refuses(view, {rows(out.data(), 8), {nullptr, 6}}, "scales has no data");
 }
 
 }  // namespace stepvideo::testing

@@ -10,6 +10,12 @@ BOOST_AUTO_TEST_CASE(every_element_is_rounded_to_the_nearest) {
 BOOST_AUTO_TEST_CASE(zeros_stay_zeros_and_nan_stays_nan) {
   testing::rows_of_zeros_and_of_what_is_no_number(host);
 }
+BOOST_AUTO_TEST_CASE(batches_beyond_65535) {
+  testing::quantised_rows_of_many_batch_elements(host);
+}
+BOOST_AUTO_TEST_CASE(empty_tensors) {
+  testing::no_rows_to_quantise(host);
+}
 BOOST_AUTO_TEST_CASE(scales_that_do_not_fit_are_refused) {
   testing::scales_that_do_not_fit_are_refused(host);
 }

@@ -15,6 +15,11 @@ BOOST_AUTO_TEST_CASE(every_element_is_rounded_to_the_nearest) {
 BOOST_AUTO_TEST_CASE(zeros_stay_zeros_and_nan_stays_nan) {
   testing::rows_of_zeros_and_of_what_is_no_number(device);
 }
-BOOST_AUTO_TEST_CASE(scales_that_do_not_fit_are_refused) {
-  testing::scales_that_do_not_fit_are_refused(device);
+BOOST_AUTO_TEST_CASE(batches_beyond_65535) {
+  testing::quantised_rows_of_many_batch_elements(device);
+}
+BOOST_AUTO_TEST_CASE(on_a_stream_and_in_a_graph) {
+  const testing::OwnStream stream;
+  testing::quantised_rows_are_the_nearest<bf16>(Device(stream), 10);
+  testing::quantised_rows_are_the_nearest<bf16>(testing::InGraph(), 10);
 }

@@ -23,6 +23,3 @@ BOOST_AUTO_TEST_CASE(on_a_stream_of_its_own) {
 BOOST_AUTO_TEST_CASE(inside_a_graph) {
   testing::gated_residual_agrees_with_its_formula<bf16, float, bf16>(testing::InGraph());
 }
-BOOST_AUTO_TEST_CASE(empty_streams) {
-  testing::nothing_is_added_to_an_empty_stream(device);
-}

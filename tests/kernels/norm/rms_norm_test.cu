@@ -2,38 +2,29 @@
 #include <stepvideo/kernels/norm/rms_norm.cuh>
 
 #include "kernels/norm/rms_norm_cases.hpp"
-#include "support/device.cuh"
 
 using namespace stepvideo;
 
 using testing::NeedsDevice;
 BOOST_TEST_GLOBAL_FIXTURE(NeedsDevice);
 
-namespace {
-
-/// The host's case, with its buffers carried to the GPU and the result carried back.
-struct OnDevice {
-  template <class T>
-  void operator()(const Buffer<T>& storage, HeadsView<const T> in, const Buffer<T>& weight,
-                  const Buffer<T>& result, HeadsView<T> out) const {
-    const auto device_in = testing::to_device(storage), device_weight = testing::to_device(weight);
-    const auto device_out = testing::to_device(result);  // poisoned there as well
-    in.data = device_in.data() + (in.data - storage.data());
-    out.data = device_out.data() + (out.data - result.data());
-    rms_norm(device, in, device_weight.vector(), 1e-6f, out);
-    copy(device, device_out, result);
-    synchronize(device);
-  }
-};
-
-}  // namespace
-
-BOOST_AUTO_TEST_CASE(float_agrees_with_the_oracle) {
-  testing::rms_norm_agrees_with_its_oracle_on_ragged_shapes<float>(OnDevice{}, 1e-6);
+BOOST_AUTO_TEST_CASE(every_element_agrees_with_the_oracle) {
+  testing::rms_norm_agrees_with_its_oracle_on_ragged_shapes<float>(device);
+  testing::rms_norm_agrees_with_its_oracle_on_ragged_shapes<bf16>(device);
+  testing::rms_norm_agrees_with_its_oracle_on_ragged_shapes<fp16>(device);
 }
-
-BOOST_AUTO_TEST_CASE(bf16_agrees_with_the_oracle) {
-  testing::rms_norm_agrees_with_its_oracle_on_ragged_shapes<bf16>(OnDevice{}, 5e-3);
+BOOST_AUTO_TEST_CASE(on_a_stream_of_its_own) {
+  const testing::OwnStream stream;
+  testing::rms_norm_agrees_with_its_oracle_on_ragged_shapes<bf16>(Device(stream), 20);
+}
+BOOST_AUTO_TEST_CASE(inside_a_graph) {
+  testing::rms_norm_agrees_with_its_oracle_on_ragged_shapes<bf16>(testing::InGraph(), 20);
+}
+BOOST_AUTO_TEST_CASE(the_input_may_be_the_output) {
+  testing::rms_norm_in_place(device);
+}
+BOOST_AUTO_TEST_CASE(batches_beyond_65535) {
+  testing::rms_norm_of_many_batch_elements(device);
 }
 
 BOOST_AUTO_TEST_CASE(fifty_runs_give_the_same_bits) {

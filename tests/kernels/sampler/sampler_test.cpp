@@ -46,6 +46,9 @@ BOOST_AUTO_TEST_CASE(zero_steps_are_refused) {
 BOOST_AUTO_TEST_CASE(a_guided_step_follows_its_formula) {
   testing::a_guided_step_follows_its_formula(host);
 }
+BOOST_AUTO_TEST_CASE(velocities_that_do_not_fit_are_refused_by_name) {
+  testing::guided_step_refuses_by_name(host);
+}
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(nan_and_infinities_are_counted, T, Elements) {
   testing::nan_and_infinities_are_counted<T>(host);

@@ -17,15 +17,26 @@ BOOST_TEST_GLOBAL_FIXTURE(NeedsDevice);
 BOOST_AUTO_TEST_CASE(a_guided_step_follows_its_formula) {
   testing::a_guided_step_follows_its_formula(device);
 }
+BOOST_AUTO_TEST_CASE(a_guided_step_on_a_stream_and_in_a_graph) {
+  const testing::OwnStream stream;
+  testing::a_guided_step_follows_its_formula(Device(stream));
+  testing::a_guided_step_follows_its_formula(testing::InGraph());
+}
 
 BOOST_AUTO_TEST_CASE(noise_has_the_bits_of_the_hosts) {
   for (const std::uint64_t seed : {0ull, 42ull, ~0ull})
     for (const std::uint64_t first : {0ull, 500ull, (1ull << 32) - 10}) {
       const Buffer<float> expected(100'003);
-      const auto noise = testing::to_device(testing::poisoned<float>(expected.size()));
       fill_unit_normal(host, seed, first, expected.vector());
-      fill_unit_normal(device, seed, first, noise.vector());
-      BOOST_CHECK(testing::same_bits(testing::to_host(noise), expected));
+      const auto check_on = [&](const auto& on) {
+        const auto noise = testing::place(on, testing::poisoned<float>(expected.size()));
+        testing::run(on, [&](auto execution) { fill_unit_normal(execution, seed, first, noise.vector()); });
+        BOOST_CHECK(testing::same_bits(testing::fetch(on, noise), expected));
+      };
+      const testing::OwnStream stream;
+      check_on(device);
+      check_on(Device(stream));
+      check_on(testing::InGraph());
     }
 }
 

@@ -4,7 +4,6 @@
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/quantize_attention.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
-#include <stepvideo/kernels/tile/pair_words.cuh>
 
 namespace stepvideo {
 
@@ -31,7 +30,7 @@ __device__ void load_channels(const T* source, float* values) {
 #pragma unroll
   for (int i = 0; i < 8; i += Policy::vector) {
     float of_pack[Policy::vector];
-    widen_words(load_pack_once<Policy::vector>(source + i), of_pack);
+    widen_pack(load_pack_once<Policy::vector>(source + i), of_pack);
 #pragma unroll
     for (int e = 0; e < Policy::vector; ++e) values[i + e] = of_pack[e];
   }

@@ -9,7 +9,6 @@
 #include <stepvideo/kernels/attention/quantize_attention.hpp>
 #include <stepvideo/kernels/tile/hadamard.cuh>
 #include <stepvideo/kernels/tile/pack.cuh>
-#include <stepvideo/kernels/tile/pair_words.cuh>
 
 namespace stepvideo {
 
@@ -125,7 +124,7 @@ __global__ void __launch_bounds__(Policy::threads)
       const float inverse = 1.0f / scales[octet * 8 + c];
       const float of_channel[4] = {values[0][c] * inverse, values[1][c] * inverse, values[2][c] * inverse,
                                    values[3][c] * inverse};
-      turned[octet * 8 + c][word] = std::bit_cast<unsigned>(round_words<fp8_e4m3>(of_channel));
+      turned[octet * 8 + c][word] = std::bit_cast<unsigned>(round_pack<fp8_e4m3>(of_channel));
     }
   }
   __syncthreads();

@@ -7,6 +7,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
@@ -15,13 +16,22 @@
 
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
-/// out = To(function(float(in))), (batch, tokens, width). Throws RequestError unless the shapes are the same.
-template <Element From, Element To, class Function = Identity>
-void convert(Host, TokensView<const From> in, TokensView<To> out, Function function = {}) {
+/// What convert requires, on any execution.
+template <class From, class To>
+void require_convert_shapes(TokensView<From> in, TokensView<To> out) {
   require(in.batch == out.batch && in.tokens == out.tokens && in.width == out.width, [&] {
     return "convert: in is " + shape_text(in) + " and out " + shape_text(out) +
            "; they must have the same shape";
   });
+  require_data("convert", "in", in);
+  require_data("convert", "out", out);
+}
+
+/// out = To(function(float(in))), (batch, tokens, width), any strides; Silu{} is a function. in may be out
+/// itself, but must not overlap it otherwise. Throws RequestError unless the shapes are the same.
+template <Element From, Element To, class Function = Identity>
+void convert(Host, TokensView<const From> in, TokensView<To> out, Function function = {}) {
+  require_convert_shapes(in, out);
 #pragma omp parallel for collapse(2) schedule(static)
   for (index_t batch = 0; batch < in.batch; ++batch)
     for (index_t token = 0; token < in.tokens; ++token) {

@@ -4,6 +4,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/elementwise/latents.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
 
@@ -35,7 +36,7 @@ struct LatentTokensParams {
   TokensView<Token> tokens;
 };
 
-namespace detail {
+namespace elementwise_detail {
 
 /// Channels by pixels; the odd row length spreads a column over the banks.
 template <class Policy>
@@ -91,22 +92,22 @@ __device__ void along_channels(Body&& body) {
       body(p * steps + c, (c * warp_lanes + lane) * Policy::vector, p * Policy::warps + warp);
 }
 
-}  // namespace detail
+}  // namespace elementwise_detail
 
 template <class Policy>
 __global__ void __launch_bounds__(Policy::threads)
     latents_to_tokens_kernel(LatentTokensParams<const float, typename Policy::Element> params) {
   using T = typename Policy::Element;
-  __shared__ detail::LatentTile<Policy> tile;
-  const detail::LatentTilePlace<Policy, const float> place(params.latents);
+  __shared__ elementwise_detail::LatentTile<Policy> tile;
+  const elementwise_detail::LatentTilePlace<Policy, const float> place(params.latents);
   float loaded[Policy::steps] = {};
-  detail::along_pixels<Policy>([&](int step, int channel, int pixel) {
+  elementwise_detail::along_pixels<Policy>([&](int step, int channel, int pixel) {
     if (place.has(channel, pixel)) loaded[step] = __ldcs(place.latent(params.latents, channel, pixel));
   });
-  detail::along_pixels<Policy>(
+  elementwise_detail::along_pixels<Policy>(
       [&](int step, int channel, int pixel) { tile.values[channel][pixel] = loaded[step]; });
   __syncthreads();
-  detail::along_channels<Policy>([&](int, int channel, int pixel) {
+  elementwise_detail::along_channels<Policy>([&](int, int channel, int pixel) {
     if (!place.has(channel, pixel)) return;
     float values[Policy::vector];
 #pragma unroll
@@ -120,25 +121,25 @@ __global__ void __launch_bounds__(Policy::threads)
     tokens_to_latents_kernel(LatentTokensParams<float, const typename Policy::Element> params) {
   using T = typename Policy::Element;
   constexpr int vector = Policy::vector;
-  __shared__ detail::LatentTile<Policy> tile;
-  const detail::LatentTilePlace<Policy, float> place(params.latents);
+  __shared__ elementwise_detail::LatentTile<Policy> tile;
+  const elementwise_detail::LatentTilePlace<Policy, float> place(params.latents);
   Pack<T, vector> loaded[Policy::steps / vector] = {};
-  detail::along_channels<Policy>([&](int step, int channel, int pixel) {
+  elementwise_detail::along_channels<Policy>([&](int step, int channel, int pixel) {
     if (place.has(channel, pixel))
       loaded[step] = load_pack<vector>(place.token(params.tokens, channel, pixel));
   });
-  detail::along_channels<Policy>([&](int step, int channel, int pixel) {
+  elementwise_detail::along_channels<Policy>([&](int step, int channel, int pixel) {
 #pragma unroll
     for (int e = 0; e < vector; ++e) tile.values[channel + e][pixel] = float(loaded[step].elements[e]);
   });
   __syncthreads();
-  detail::along_pixels<Policy>([&](int, int channel, int pixel) {
+  elementwise_detail::along_pixels<Policy>([&](int, int channel, int pixel) {
     if (place.has(channel, pixel))
       *place.latent(params.latents, channel, pixel) = tile.values[channel][pixel];
   });
 }
 
-namespace detail {
+namespace elementwise_detail {
 
 /// Launches `kernel_of(policy)`: words of four bytes along the channels where the tokens allow them.
 template <class T, int pixels, class Latent, class Token, class KernelOf>
@@ -147,15 +148,21 @@ void launch_latent_tokens(Device device, LatentsView<Latent> latents, TokensView
   require_latent_tokens(latents, tokens);
   if (latents.size() == 0) return;
   const auto launch_with = [&](auto policy) {
-    const auto tiles = [](index_t extent, index_t tile) {
-      return static_cast<unsigned>((extent + tile - 1) / tile);
+    constexpr const char* name = "latents_to_tokens and back";
+    const auto tiles = [](index_t extent, index_t tile) { return (extent + tile - 1) / tile; };
+    const index_t plane = index_t{latents.shape.height} * latents.shape.width;
+    const unsigned of_pixels = grid_blocks(name, tiles(plane, policy.tile_pixels)),
+                   of_channels = short_grid_blocks(name, tiles(latents.channels, policy.tile_channels)),
+                   frames = short_grid_blocks(name, latents.shape.frames);
+    const auto body = [&](index_t first, unsigned count) {
+      LatentTokensParams<Latent, Token> params{latents, from_batch(tokens, first)};
+      params.latents.data += first * latents.channels * latents.shape.tokens();
+      launch({.grid = dim3(of_pixels, of_channels, count * frames),
+              .block = policy.threads,
+              .stream = device.stream},
+             kernel_of(policy), params);
     };
-    launch({.grid = dim3(tiles(index_t{latents.shape.height} * latents.shape.width, policy.tile_pixels),
-                         tiles(latents.channels, policy.tile_channels),
-                         static_cast<unsigned>(latents.batch * latents.shape.frames)),
-            .block = policy.threads,
-            .stream = device.stream},
-           kernel_of(policy), LatentTokensParams<Latent, Token>{latents, tokens});
+    for_each_grid_run(latents.batch, body, longest_grid_run / frames);
   };
   constexpr int vector = sizeof(T) < 4 ? 2 : 1;
   if (packs_fit<vector>(tokens.data, tokens.width, tokens.batch_stride, tokens.token_stride)) {
@@ -165,20 +172,20 @@ void launch_latent_tokens(Device device, LatentsView<Latent> latents, TokensView
   }
 }
 
-}  // namespace detail
+}  // namespace elementwise_detail
 
 /// See the host's latents_to_tokens: same shapes, same errors, the same bits. Runs on device.stream.
 template <Element T>
 void latents_to_tokens(Device device, std::type_identity_t<LatentsView<const float>> latents,
                        TokensView<T> tokens) {
-  detail::launch_latent_tokens<T, LatentTokensTuning::pixels_to_tokens>(
+  elementwise_detail::launch_latent_tokens<T, LatentTokensTuning::pixels_to_tokens>(
       device, latents, tokens, []<class Policy>(Policy) { return latents_to_tokens_kernel<Policy>; });
 }
 
 /// The inverse.
 template <Element T>
 void tokens_to_latents(Device device, TokensView<const T> tokens, LatentsView<float> latents) {
-  detail::launch_latent_tokens<T, LatentTokensTuning::pixels_to_latents>(
+  elementwise_detail::launch_latent_tokens<T, LatentTokensTuning::pixels_to_latents>(
       device, latents, tokens, []<class Policy>(Policy) { return tokens_to_latents_kernel<Policy>; });
 }
 

@@ -6,6 +6,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
@@ -23,6 +24,8 @@ void require_latent_tokens(const LatentsView<L>& latents, const TokensView<T>& t
                    std::to_string(latents.shape.tokens()) + " pixels with " +
                    std::to_string(latents.channels) + " channels do not fit tokens " + shape_text(tokens);
           });
+  require_data("latents_to_tokens and back", "latents", latents);
+  require_data("latents_to_tokens and back", "tokens", tokens);
 }
 
 }  // namespace stepvideo

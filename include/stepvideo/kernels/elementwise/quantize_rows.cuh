@@ -4,6 +4,7 @@
 
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/elementwise/quantize_rows.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
 
@@ -89,14 +90,18 @@ template <class In>
 requires Element<std::remove_const_t<In>>
 void quantize_rows(Device device, TokensView<In> in, ScaledTokensView out) {
   require_scaled_tokens_fit("quantize_rows", in, out);
-  if (in.batch == 0 || in.tokens == 0) return;
+  if (in.tokens == 0) return;
+  row_channels("quantize_rows", in.width);
   using T = std::remove_const_t<In>;
   constexpr int vector = widest_access_bytes / sizeof(T);
   const auto launch_with = [&](auto policy, auto kernel) {
-    launch({.grid = dim3(static_cast<unsigned>(in.tokens), static_cast<unsigned>(in.batch)),
-            .block = policy.threads,
-            .stream = device.stream},
-           kernel, QuantizeRowsParams<T>{in, out});
+    for_each_grid_run(in.batch, [&](index_t first, unsigned count) {
+      launch({.grid = dim3(grid_blocks("quantize_rows", in.tokens), count),
+              .block = policy.threads,
+              .stream = device.stream},
+             kernel,
+             QuantizeRowsParams<T>{from_batch(TokensView<const T>(in), first), from_batch(out, first)});
+    });
   };
   using Fast = QuantizeRowsPolicy<T, vector>;
   using Loop = QuantizeRowsPolicy<T, 1>;

@@ -4,6 +4,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/elementwise/timestep.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 
 namespace stepvideo {
 
@@ -38,13 +39,15 @@ __global__ void __launch_bounds__(Policy::threads)
 template <Element T>
 void timestep_sinusoids(Device device, VectorView<const float> times, MatrixView<T> out) {
   require_timestep_shapes(times, out);
-  if (out.rows == 0) return;
   using Policy = TimestepPolicy<T>;
   const auto blocks = (out.columns / 2 + Policy::threads - 1) / Policy::threads;
-  launch({.grid = dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(out.rows)),
-          .block = Policy::threads,
-          .stream = device.stream},
-         timestep_sinusoids_kernel<Policy>, SinusoidParams<T>{times, out});
+  for_each_grid_run(out.rows, [&](index_t first, unsigned count) {
+    launch({.grid = dim3(grid_blocks("timestep_sinusoids", blocks), count),
+            .block = Policy::threads,
+            .stream = device.stream},
+           timestep_sinusoids_kernel<Policy>,
+           SinusoidParams<T>{{times.data + first, count}, from_batch(out, first)});
+  });
 }
 
 template <class T>
@@ -56,13 +59,13 @@ struct TableParams {
 template <class Policy>
 __global__ void __launch_bounds__(Policy::threads)
     add_table_kernel(TableParams<typename Policy::Element> params) {
-  const index_t batch = blockIdx.z, row = blockIdx.y, width = params.table.columns;
-  const index_t i = index_t{blockIdx.x} * Policy::threads + threadIdx.x;
-  if (i >= width) return;
-  const index_t first = row * width;
-  const bool is_shared = params.in.columns == width;
-  params.out.row(batch)[first + i] =
-      float(params.table.row(row)[i]) + float(params.in.row(batch)[is_shared ? i : first + i]);
+  const index_t batch = blockIdx.y;
+  const unsigned i = blockIdx.x * Policy::threads + threadIdx.x;
+  if (i >= params.out.columns) return;
+  const auto width = static_cast<unsigned>(params.table.columns), row = i / width, column = i % width;
+  const bool is_shared = params.in.columns == params.table.columns;
+  params.out.row(batch)[i] =
+      float(params.table.row(row)[column]) + float(params.in.row(batch)[is_shared ? column : i]);
 }
 
 /// See the host's add_table: same shapes, same errors, the same bits. Runs on device.stream.
@@ -70,14 +73,15 @@ template <Element T>
 void add_table(Device device, std::type_identity_t<MatrixView<const T>> in, MatrixView<const T> table,
                MatrixView<float> out) {
   require_table_shapes<T>(in, table, out);
-  if (out.rows == 0 || out.columns == 0) return;
+  if (out.columns == 0) return;
   using Policy = TimestepPolicy<T>;
-  const auto blocks = (table.columns + Policy::threads - 1) / Policy::threads;
-  launch({.grid = dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(table.rows),
-                       static_cast<unsigned>(out.rows)),
-          .block = Policy::threads,
-          .stream = device.stream},
-         add_table_kernel<Policy>, TableParams<T>{in, table, out});
+  const int columns = row_channels("add_table", out.columns);
+  const auto blocks = static_cast<unsigned>((columns + Policy::threads - 1) / Policy::threads);
+  for_each_grid_run(out.rows, [&](index_t first, unsigned count) {
+    launch({.grid = dim3(blocks, count), .block = Policy::threads, .stream = device.stream},
+           add_table_kernel<Policy>,
+           TableParams<T>{from_batch(MatrixView<const T>(in), first), table, from_batch(out, first)});
+  });
 }
 
 }  // namespace stepvideo

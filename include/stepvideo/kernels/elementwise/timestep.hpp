@@ -7,6 +7,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
@@ -20,6 +21,8 @@ void require_timestep_shapes(VectorView<const float> times, MatrixView<T> out) {
     return "timestep_sinusoids: out is " + shape_text(out) + " for " + std::to_string(times.size) +
            " times; it needs a row for each and even columns";
   });
+  require_data("timestep_sinusoids", "times", times);
+  require_data("timestep_sinusoids", "out", out);
 }
 
 }  // namespace stepvideo
@@ -51,6 +54,9 @@ void require_table_shapes(MatrixView<const T> in, MatrixView<const T> table, Mat
             return "add_table: in is " + shape_text(in) + ", the table " + shape_text(table) + " and out " +
                    shape_text(out) + "; out is (batch, rows x width)";
           });
+  require_data("add_table", "in", in);
+  require_data("add_table", "the table", table);
+  require_data("add_table", "out", out);
 }
 
 /// out (batch, rows x width) = in + table: table (rows, width) flattened, in (batch, rows x width), or

@@ -16,8 +16,9 @@ void gated_residual_layer_norm(Device device, TokensView<Delta> delta, MatrixVie
                                std::type_identity_t<const LayerNormTerms<T>&> terms, float epsilon,
                                TokensView<T> out) {
   require_gated_layer_norm_shapes(delta, gate, stream, terms, out);
-  detail::launch_layer_norm(device, GatedRows<std::remove_const_t<Delta>, Stream>{delta, gate, stream}, terms,
-                            epsilon, stream.batch, stream.tokens, stream.width, out);
+  norm_detail::launch_layer_norm("gated_residual_layer_norm", device,
+                                 GatedRows<std::remove_const_t<Delta>, Stream>{delta, gate, stream}, terms,
+                                 epsilon, stream.batch, stream.tokens, stream.width, out);
 }
 template <class Delta, Element Stream, Element T>
 requires Element<std::remove_const_t<Delta>>
@@ -25,8 +26,9 @@ void gated_residual_layer_norm(Device device, TokensView<Delta> delta, MatrixVie
                                TokensView<Stream> stream, const LayerNormTerms<T>& terms, float epsilon,
                                ScaledTokensView out) {
   require_gated_layer_norm_shapes(delta, gate, stream, terms, out);
-  detail::launch_layer_norm(device, GatedRows<std::remove_const_t<Delta>, Stream>{delta, gate, stream}, terms,
-                            epsilon, stream.batch, stream.tokens, stream.width, out);
+  norm_detail::launch_layer_norm("gated_residual_layer_norm", device,
+                                 GatedRows<std::remove_const_t<Delta>, Stream>{delta, gate, stream}, terms,
+                                 epsilon, stream.batch, stream.tokens, stream.width, out);
 }
 
 }  // namespace stepvideo

@@ -24,7 +24,7 @@ void require_gated_layer_norm_shapes(TokensView<Delta> delta, MatrixView<const f
 
 }  // namespace stepvideo
 
-namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET {
+namespace stepvideo::norm_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 template <class Delta, class Stream, class T, class Out>
 void gated_layer_norm_rows(TokensView<Delta> delta, MatrixView<const float> gate, TokensView<Stream> stream,
@@ -38,7 +38,7 @@ void gated_layer_norm_rows(TokensView<Delta> delta, MatrixView<const float> gate
     }
 }
 
-}  // namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET
+}  // namespace stepvideo::norm_detail::inline STEPVIDEO_INSTRUCTION_SET
 
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
@@ -53,7 +53,7 @@ void gated_residual_layer_norm(Host, TokensView<Delta> delta, MatrixView<const f
                                std::type_identity_t<const LayerNormTerms<T>&> terms, float epsilon,
                                TokensView<T> out) {
   require_gated_layer_norm_shapes(delta, gate, stream, terms, out);
-  detail::gated_layer_norm_rows(delta, gate, stream, terms, epsilon, out);
+  norm_detail::gated_layer_norm_rows(delta, gate, stream, terms, epsilon, out);
 }
 
 /// The same with the result quantised as quantize_rows does, from float32.
@@ -63,7 +63,7 @@ void gated_residual_layer_norm(Host, TokensView<Delta> delta, MatrixView<const f
                                TokensView<Stream> stream, const LayerNormTerms<T>& terms, float epsilon,
                                ScaledTokensView out) {
   require_gated_layer_norm_shapes(delta, gate, stream, terms, out);
-  detail::gated_layer_norm_rows(delta, gate, stream, terms, epsilon, out);
+  norm_detail::gated_layer_norm_rows(delta, gate, stream, terms, epsilon, out);
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -5,7 +5,7 @@
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/norm/gated_residual.hpp>
 #include <stepvideo/kernels/norm/layer_norm_rows.cuh>
-#include <stepvideo/kernels/tile/grid_runs.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 
 namespace stepvideo {
@@ -50,6 +50,10 @@ struct GatedRows {
     return float(*column.of(stream.row(batch, token)));
   }
 
+  /// The rows of the batch elements from `first` on.
+  GatedRows from(index_t first) const {
+    return {from_batch(delta, first), from_batch(gate, first), from_batch(stream, first)};
+  }
   template <int count>
   bool fits() const {
     return packs_fit<count>(stream.data, stream.width, stream.batch_stride, stream.token_stride) &&
@@ -74,7 +78,6 @@ template <class Policy>
 struct GatedResidualParams {
   typename Policy::Source source;
   TokensView<typename Policy::Out> out;
-  index_t first_batch;
   int width;
 };
 
@@ -83,7 +86,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks)
     gated_residual_kernel(GatedResidualParams<Policy> params) {
   constexpr int vector = Policy::vector, packs = Policy::packs;
   const auto& source = params.source;
-  const index_t batch = params.first_batch + blockIdx.y, token = blockIdx.x;
+  const index_t batch = blockIdx.y, token = blockIdx.x;
   for (int first = 0; first < params.width; first += Policy::chunk) {
     const auto for_each_pack = [&](auto&& body) {
 #pragma unroll
@@ -99,7 +102,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks)
       float values[vector];
       source.template evaluate<vector>(loaded[p], batch, column, values);
       source.template keep<vector>(batch, token, column, values);
-      if (params.out.data != nullptr) detail::store_rounded(params.out, batch, token, column, values);
+      if (params.out.data != nullptr) norm_detail::store_rounded(params.out, batch, token, column, values);
     });
   }
 }
@@ -116,15 +119,16 @@ void gated_residual(Device device, TokensView<Delta> delta, MatrixView<const flo
   const auto launch_with = [&](auto policy) {
     using Policy = decltype(policy);
     for_each_grid_run(stream.batch, [&](index_t first, unsigned count) {
-      launch({.grid = dim3(static_cast<unsigned>(stream.tokens), count),
+      launch({.grid = dim3(grid_blocks("gated_residual", stream.tokens), count),
               .block = Policy::threads,
               .stream = device.stream},
              gated_residual_kernel<Policy>,
-             GatedResidualParams<Policy>{source, out, first, static_cast<int>(stream.width)});
+             GatedResidualParams<Policy>{source.from(first), from_batch(out, first),
+                                         row_channels("gated_residual", stream.width)});
     });
   };
   constexpr int vector = widest_access_bytes / Source::widest_element;
-  if (source.template fits<vector>() && detail::result_fits<vector>(out)) {
+  if (source.template fits<vector>() && norm_detail::result_fits<vector>(out)) {
     launch_with(GatedResidualPolicy<std::remove_const_t<Delta>, Stream, T, vector>{});
   } else {
     launch_with(GatedResidualPolicy<std::remove_const_t<Delta>, Stream, T, 1>{});

@@ -6,6 +6,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
@@ -22,6 +23,8 @@ void require_gated_residual_inputs(const char* kernel, TokensView<Delta> delta, 
     return std::string(kernel) + ": delta is " + shape_text(delta) + " and the stream " + shape_text(stream) +
            "; they must have the same shape";
   });
+  require_data(kernel, "delta", delta);
+  require_data(kernel, "the stream", stream);
   require(gate.data == nullptr || (gate.rows == stream.batch && gate.columns == stream.width), [&] {
     return std::string(kernel) + ": the gate is " + shape_text(gate) + "; it must be " +
            extents_text({stream.batch, stream.width});
@@ -43,7 +46,7 @@ void require_gated_residual_shapes(TokensView<Delta> delta, MatrixView<const flo
 
 }  // namespace stepvideo
 
-namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET {
+namespace stepvideo::norm_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// A row of the stream, with gate * delta added; without gates, delta.
 template <class Delta, class Stream>
@@ -53,7 +56,7 @@ void add_gated(const Delta* delta, const float* gates, Stream* row, index_t widt
     round_into(row[i], float(row[i]) + (gates == nullptr ? 1.0f : gates[i]) * float(delta[i]));
 }
 
-}  // namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET
+}  // namespace stepvideo::norm_detail::inline STEPVIDEO_INSTRUCTION_SET
 
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
@@ -71,8 +74,8 @@ void gated_residual(Host, TokensView<Delta> delta, MatrixView<const float> gate,
   for (index_t batch = 0; batch < stream.batch; ++batch)
     for (index_t token = 0; token < stream.tokens; ++token) {
       const Stream* row = stream.row(batch, token);
-      detail::add_gated(delta.row(batch, token), gate.data == nullptr ? nullptr : gate.row(batch),
-                        stream.row(batch, token), stream.width);
+      norm_detail::add_gated(delta.row(batch, token), gate.data == nullptr ? nullptr : gate.row(batch),
+                             stream.row(batch, token), stream.width);
       if (out.data == nullptr) continue;
       T* target = out.row(batch, token);
       if (static_cast<const void*>(target) == row) continue;

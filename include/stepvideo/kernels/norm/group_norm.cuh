@@ -8,8 +8,8 @@
 #include <stepvideo/kernels/norm/group_norm.hpp>
 #include <stepvideo/kernels/norm/group_norm_tiling.cuh>
 #include <stepvideo/kernels/tile/exp.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
-#include <stepvideo/kernels/tile/pair_words.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
 
 namespace stepvideo {
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(GroupNormTiling::threads, GroupNormTiling::mom
   float means[vector] = {}, deviations[vector] = {}, count = 0;
   const auto add = [&](const Pack<In, vector>& pack, index_t) {
     float values[vector];
-    widen_words(pack, values);
+    widen_pack(pack, values);
     count += 1;
     const float share = fast_divide(1.0f, count);
 #pragma unroll
@@ -215,7 +215,7 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
 
   float means[vector], scales[vector], shifts[vector];
   const auto of_channels = load_pack<vector>(params.scales + at.frame * tiling.channels + at.channel);
-  widen_words(load_pack<vector>(params.bias.data + at.channel), shifts);
+  widen_pack(load_pack<vector>(params.bias.data + at.channel), shifts);
 #pragma unroll
   for (int i = 0; i < vector; ++i)
     means[i] = of_channels.elements[i].mean, scales[i] = of_channels.elements[i].scale;
@@ -223,11 +223,11 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
   const auto scale = [&](const Pack<In, vector>& pack, index_t pixel) {
     const auto finish = params.epilogue.row(frame_at + pixel);
     float values[vector];
-    widen_words(pack, values);
+    widen_pack(pack, values);
 #pragma unroll
     for (int i = 0; i < vector; ++i)
       values[i] = finish((values[i] - means[i]) * scales[i] + shifts[i], index_t{at.channel + i});
-    store_pack_once(params.out + (frame_at + pixel) * tiling.channels + at.channel, round_words<Out>(values));
+    store_pack_once(params.out + (frame_at + pixel) * tiling.channels + at.channel, round_pack<Out>(values));
   };
   const auto load = [&](index_t pixel) {
     return load_pack_once<vector>(params.in + (frame_at + pixel) * tiling.channels + at.channel);
@@ -238,6 +238,7 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
 /// Bytes of workspace that group_norm asks for on the GPU: moments of every part, and the scales.
 template <class In>
 std::size_t group_norm_workspace(Device, const VideoView<In>& in) {
+  if (in.size() == 0) return 0;
   const auto tiling = GroupNormTiling::of(in, 1);
   return workspace_bytes<PartMoments>(in.frames * tiling.parts * in.channels) +
          workspace_bytes<ChannelScale>(in.frames * in.channels);
@@ -245,33 +246,33 @@ std::size_t group_norm_workspace(Device, const VideoView<In>& in) {
 
 /// See the host's: same shapes, same errors. Runs on device.stream; `workspace` has at least
 /// group_norm_workspace(device, in) bytes of the GPU's memory.
-template <class In, class Weight, Element Out, Epilogue E>
+template <class In, class Weight, Element Out, Epilogue Finish>
 void group_norm(Device device, VideoView<In> in, VectorView<Weight> weight, VectorView<Weight> bias,
-                index_t groups, float epsilon, const E& epilogue, VideoView<Out> out, Workspace workspace) {
-  require_group_norm_shapes(in, weight.size, bias.size, groups, out);
+                index_t groups, float epsilon, const Finish& epilogue, VideoView<Out> out,
+                Workspace workspace) {
+  require_group_norm_shapes(in, weight, bias, groups, out);
   epilogue.require_fits(out.pixels(), out.channels);
   using Input = std::remove_const_t<In>;
   using Weights = std::remove_const_t<Weight>;
-  if (in.pixels() == 0) return;
+  if (in.size() == 0) return;
   const auto run = [&]<int vector>(std::integral_constant<int, vector>) {
     const auto tiling = GroupNormTiling::of(in, vector);
     const index_t units = tiling.units(groups);
     auto* moments = workspace.template take<PartMoments>(in.frames * tiling.parts * units);
     auto* scales = workspace.template take<ChannelScale>(in.frames * in.channels);
-    const unsigned blocks = tiling.blocks(in.frames);
+    const unsigned blocks = grid_blocks("group_norm", tiling.blocks(in.frames));
+    const unsigned sections = grid_blocks("group_norm", index_t{blocks} * GroupNormTiling::sections);
     launch({.grid = blocks, .block = tiling.block_threads(), .stream = device.stream},
            part_moments_kernel<PartMomentsPolicy<Input, vector>>,
            PartMomentsParams<Input>{in.data, tiling, static_cast<int>(units), moments});
-    launch({.grid = static_cast<unsigned>(in.frames * groups),
+    launch({.grid = grid_blocks("group_norm", in.frames * groups),
             .block = GroupScalesPolicy<Weights>::threads,
             .stream = device.stream},
            group_scales_kernel<GroupScalesPolicy<Weights>>,
            GroupScalesParams<Weights>{moments, weight, static_cast<int>(tiling.parts),
                                       static_cast<int>(groups), static_cast<int>(units), epsilon, scales});
-    using Apply = ScalePixelsPolicy<Input, Weights, Out, E, vector>;
-    launch({.grid = blocks * GroupNormTiling::sections,
-            .block = tiling.block_threads(),
-            .stream = device.stream},
+    using Apply = ScalePixelsPolicy<Input, Weights, Out, Finish, vector>;
+    launch({.grid = sections, .block = tiling.block_threads(), .stream = device.stream},
            scale_pixels_kernel<Apply>,
            ScalePixelsParams<Apply>{in.data, scales, bias, out.data, tiling, epilogue});
   };

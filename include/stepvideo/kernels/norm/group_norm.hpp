@@ -9,6 +9,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/workspace.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
@@ -29,29 +30,34 @@ struct GroupNormPolicy {
 
 /// What group_norm requires of its views, on any execution. Throws RequestError naming the one that
 /// disagrees.
-template <class In, class Out>
-void require_group_norm_shapes(const VideoView<In>& in, index_t weight, index_t bias, index_t groups,
-                               const VideoView<Out>& out) {
+template <class In, class Weight, class Out>
+void require_group_norm_shapes(const VideoView<In>& in, const VectorView<Weight>& weight,
+                               const VectorView<Weight>& bias, index_t groups, const VideoView<Out>& out) {
   using Policy = GroupNormPolicy;
-  require(groups >= 1 && groups <= Policy::max_groups && in.channels % groups == 0 &&
+  require(groups >= 1 && groups <= Policy::max_groups && in.channels > 0 && in.channels % groups == 0 &&
               in.channels <= Policy::max_channels,
           [&] {
             return "group_norm: " + std::to_string(in.channels) + " channels in " + std::to_string(groups) +
-                   " groups are not built; up to " + std::to_string(Policy::max_channels) +
+                   " groups are not built; 1 to " + std::to_string(Policy::max_channels) +
                    " channels in up to " + std::to_string(Policy::max_groups) + " groups of one size are";
           });
-  require(weight == in.channels && bias == in.channels && in.channels > 0, [&] {
-    return "group_norm: weight has " + std::to_string(weight) + " elements and bias " + std::to_string(bias) +
-           "; in has " + std::to_string(in.channels) + " channels and needs as many of each";
+  require(weight.size == in.channels && bias.size == in.channels, [&] {
+    return "group_norm: weight has " + std::to_string(weight.size) + " elements and bias " +
+           std::to_string(bias.size) + "; in has " + std::to_string(in.channels) +
+           " channels and needs as many of each";
   });
   require(in.frames == out.frames && in.height == out.height && in.width == out.width &&
               in.channels == out.channels,
           [] { return "group_norm: in and out have different shapes; they must have the same"; });
+  require_data("group_norm", "in", in);
+  require_data("group_norm", "weight", weight);
+  require_data("group_norm", "bias", bias);
+  require_data("group_norm", "out", out);
 }
 
 }  // namespace stepvideo
 
-namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET {
+namespace stepvideo::norm_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Merges the moments of `pixels` rows of `channels` elements into those of the groups.
 template <class T>
@@ -100,9 +106,9 @@ void measure_frame(const In* frame, index_t pixels, bool is_shared, VectorView<W
   }
 }
 
-template <class In, class Out, Epilogue E>
+template <class In, class Out, Epilogue Finish>
 void scale_pixels(const VideoView<In>& in, index_t first, index_t pixels, bool is_shared,
-                  const FrameScales& scales, const E& epilogue, const VideoView<Out>& out) {
+                  const FrameScales& scales, const Finish& epilogue, const VideoView<Out>& out) {
   const index_t channels = in.channels;
 #pragma omp parallel for schedule(static) if (is_shared)
   for (index_t pixel = first; pixel < first + pixels; ++pixel) {
@@ -115,7 +121,7 @@ void scale_pixels(const VideoView<In>& in, index_t first, index_t pixels, bool i
   }
 }
 
-}  // namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET
+}  // namespace stepvideo::norm_detail::inline STEPVIDEO_INSTRUCTION_SET
 
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
@@ -129,18 +135,20 @@ constexpr std::size_t group_norm_workspace(Host, const VideoView<In>&) {
 /// frame's pixels and a group's channels. (frames, height, width, channels); `groups` equal runs of channels;
 /// the epilogue sees (pixels, channels): Activate<Silu>{}. In float32, statistics merged in double. in may be
 /// out itself; in, weights and out may differ in their elements. Throws RequestError where shapes disagree.
-template <class In, class Weight, Element Out, Epilogue E>
+template <class In, class Weight, Element Out, Epilogue Finish>
 void group_norm(Host, VideoView<In> in, VectorView<Weight> weight, VectorView<Weight> bias, index_t groups,
-                float epsilon, const E& epilogue, VideoView<Out> out, Workspace = {}) {
-  require_group_norm_shapes(in, weight.size, bias.size, groups, out);
+                float epsilon, const Finish& epilogue, VideoView<Out> out, Workspace = {}) {
+  require_group_norm_shapes(in, weight, bias, groups, out);
   epilogue.require_fits(out.pixels(), out.channels);
   const index_t pixels = in.height * in.width;
+  if (pixels == 0) return;
   const bool is_shared = pixels * in.channels >= GroupNormPolicy::shared_frame_elements;
 #pragma omp parallel for schedule(static) if (!is_shared)
   for (index_t frame = 0; frame < in.frames; ++frame) {
-    detail::FrameScales scales;
-    detail::measure_frame(in.pixel(frame, 0, 0), pixels, is_shared, weight, bias, groups, epsilon, scales);
-    detail::scale_pixels(in, frame * pixels, pixels, is_shared, scales, epilogue, out);
+    norm_detail::FrameScales scales;
+    norm_detail::measure_frame(in.pixel(frame, 0, 0), pixels, is_shared, weight, bias, groups, epsilon,
+                               scales);
+    norm_detail::scale_pixels(in, frame * pixels, pixels, is_shared, scales, epilogue, out);
   }
 }
 

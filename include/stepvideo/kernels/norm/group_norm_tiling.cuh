@@ -51,7 +51,7 @@ struct GroupNormTiling {
     constexpr int warp = 32;
     return static_cast<unsigned>(divide_up(vectors * rows, warp) * warp);
   }
-  unsigned blocks(index_t frames) const { return static_cast<unsigned>(frames * parts * chunks); }
+  index_t blocks(index_t frames) const { return frames * parts * chunks; }
 
  private:
   static constexpr index_t divide_up(index_t a, index_t b) { return (a + b - 1) / b; }

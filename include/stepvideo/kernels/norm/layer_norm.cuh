@@ -6,6 +6,7 @@
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
 #include <stepvideo/kernels/norm/layer_norm_rows.cuh>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
 
@@ -34,7 +35,7 @@ struct LayerNormParams {
 template <class Policy>
 __global__ void __launch_bounds__(Policy::threads, Policy::blocks)
     layer_norm_kernel(LayerNormParams<Policy> params) {
-  using Terms = detail::ChannelTerms<typename Policy::TermElement, Policy::vector>;
+  using Terms = norm_detail::ChannelTerms<typename Policy::TermElement, Policy::vector>;
   constexpr int vector = Policy::vector, packs = Policy::packs;
   __shared__ typename BlockAllReduce<Policy::threads>::Storage storage;
   BlockAllReduce<Policy::threads> reduce(storage);
@@ -56,7 +57,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks)
   float x[packs][vector], sum = 0, squares = 0;
   for_each_pack([&](int p, PackColumn column) {
     source.template evaluate<vector>(loaded[p], batch, column, x[p]);
-    sum += detail::sum_of(x[p]);
+    sum += norm_detail::sum_of(x[p]);
   });
   for_each_pack([&](int p, PackColumn column) { source.template keep<vector>(batch, token, column, x[p]); });
 
@@ -64,7 +65,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks)
   for_each_pack([&](int p, PackColumn) {
 #pragma unroll
     for (int e = 0; e < vector; ++e) x[p][e] -= mean;
-    squares += detail::sum_of_squares(x[p]);
+    squares += norm_detail::sum_of_squares(x[p]);
   });
   const float variance = reduce(squares, cuda::std::plus<float>{}) * params.per_channel;
   const float inverse = rsqrtf(variance + params.epsilon);
@@ -74,8 +75,8 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks)
       const Terms terms = terms_of(params.terms, batch, column);
 #pragma unroll
       for (int e = 0; e < vector; ++e) x[p][e] = terms(x[p][e] * inverse, e);
-      if constexpr (!detail::is_scaled<typename Policy::Out>)
-        detail::store_rounded(params.out, batch, token, column, x[p]);
+      if constexpr (!norm_detail::is_scaled<typename Policy::Out>)
+        norm_detail::store_rounded(params.out, batch, token, column, x[p]);
     });
   };
   if (params.terms.weight.data != nullptr && params.terms.scale.data != nullptr) {
@@ -84,7 +85,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks)
     finish(Terms::given);
   }
 
-  if constexpr (detail::is_scaled<typename Policy::Out>) {
+  if constexpr (norm_detail::is_scaled<typename Policy::Out>) {
     float largest = 0;
     for_each_pack([&](int p, PackColumn) {
 #pragma unroll
@@ -95,7 +96,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks)
     for_each_pack([&](int p, PackColumn column) {
 #pragma unroll
       for (int e = 0; e < vector; ++e) x[p][e] = scale(x[p][e]);
-      detail::store_rounded(params.out.values, batch, token, column, x[p]);
+      norm_detail::store_rounded(params.out.values, batch, token, column, x[p]);
     });
   }
 }
@@ -129,25 +130,25 @@ __global__ void __launch_bounds__(Policy::threads) layer_norm_loop_kernel(LayerN
 
   const auto value = [&](PackColumn column) {
     const auto terms =
-        detail::ChannelTerms<typename Policy::TermElement, 1>::given(params.terms, batch, column);
+        norm_detail::ChannelTerms<typename Policy::TermElement, 1>::given(params.terms, batch, column);
     return terms((source.again(batch, token, column) - mean) * inverse, 0);
   };
-  if constexpr (detail::is_scaled<typename Policy::Out>) {
+  if constexpr (norm_detail::is_scaled<typename Policy::Out>) {
     float largest = 0;
     for_each_column([&](PackColumn column) { largest = LargerMagnitudeOfLane{}(largest, value(column)); });
     const Fp8Scale scale = Fp8Scale::of(reduce(largest, LargerMagnitudeOfLane{}));
     if (threadIdx.x == 0) params.out.scale(batch, token) = scale.scale;
     for_each_column([&](PackColumn column) {
-      detail::store_rounded<1>(params.out.values, batch, token, column, {scale(value(column))});
+      norm_detail::store_rounded<1>(params.out.values, batch, token, column, {scale(value(column))});
     });
   } else {
     for_each_column([&](PackColumn column) {
-      detail::store_rounded<1>(params.out, batch, token, column, {value(column)});
+      norm_detail::store_rounded<1>(params.out, batch, token, column, {value(column)});
     });
   }
 }
 
-namespace detail {
+namespace norm_detail {
 
 template <int count, class T>
 bool terms_fit(const LayerNormTerms<T>& terms) {
@@ -155,18 +156,29 @@ bool terms_fit(const LayerNormTerms<T>& terms) {
          packs_fit<count>(terms.scale.data, terms.scale.row_stride) &&
          packs_fit<count>(terms.shift.data, terms.shift.row_stride);
 }
+/// Of the batch elements from `first` on.
+template <class T>
+LayerNormTerms<T> terms_from(LayerNormTerms<T> terms, index_t first) {
+  terms.scale = from_batch(terms.scale, first), terms.shift = from_batch(terms.shift, first);
+  return terms;
+}
+
 template <class Source, class T, class Out>
-void launch_layer_norm(Device device, const Source& source, const LayerNormTerms<T>& terms, float epsilon,
-                       index_t batch, index_t tokens, index_t width, Out out) {
-  if (batch == 0 || tokens == 0 || width == 0) return;
+void launch_layer_norm(const char* kernel_name, Device device, const Source& source,
+                       const LayerNormTerms<T>& terms, float epsilon, index_t batch, index_t tokens,
+                       index_t width, Out out) {
+  if (tokens == 0 || width == 0) return;
   constexpr int vector = widest_access_bytes / Source::widest_element;
   const auto launch_with = [&](auto policy, auto kernel) {
-    launch({.grid = dim3(static_cast<unsigned>(tokens), static_cast<unsigned>(batch)),
-            .block = policy.threads,
-            .stream = device.stream},
-           kernel,
-           LayerNormParams<decltype(policy)>{source, terms, epsilon, 1.0f / static_cast<float>(width),
-                                             static_cast<int>(width), out});
+    for_each_grid_run(batch, [&](index_t first, unsigned count) {
+      launch({.grid = dim3(grid_blocks(kernel_name, tokens), count),
+              .block = policy.threads,
+              .stream = device.stream},
+             kernel,
+             LayerNormParams<decltype(policy)>{source.from(first), terms_from(terms, first), epsilon,
+                                               1.0f / static_cast<float>(width),
+                                               row_channels(kernel_name, width), from_batch(out, first)});
+    });
   };
   using Widest = LayerNormPolicy<Source, T, Out, vector, WidestRows>;
   using Narrower = LayerNormPolicy<Source, T, Out, vector, NarrowerRows>;
@@ -181,7 +193,7 @@ void launch_layer_norm(Device device, const Source& source, const LayerNormTerms
   }
 }
 
-}  // namespace detail
+}  // namespace norm_detail
 
 /// See the host's layer_norm: same shapes, same errors, same rounding. Runs on device.stream.
 template <class In, Element T>
@@ -190,8 +202,8 @@ void layer_norm(Device device, TokensView<In> in, std::type_identity_t<const Lay
                 float epsilon, TokensView<T> out) {
   require_norm_result_fits("layer_norm", in, out);
   require_layer_norm_terms("layer_norm", in.batch, in.width, terms);
-  detail::launch_layer_norm(device, PlainRows<std::remove_const_t<In>>{in}, terms, epsilon, in.batch,
-                            in.tokens, in.width, out);
+  norm_detail::launch_layer_norm("layer_norm", device, PlainRows<std::remove_const_t<In>>{in}, terms, epsilon,
+                                 in.batch, in.tokens, in.width, out);
 }
 template <class In, Element T>
 requires Element<std::remove_const_t<In>>
@@ -199,8 +211,8 @@ void layer_norm(Device device, TokensView<In> in, const LayerNormTerms<T>& terms
                 ScaledTokensView out) {
   require_norm_result_fits("layer_norm", in, out);
   require_layer_norm_terms("layer_norm", in.batch, in.width, terms);
-  detail::launch_layer_norm(device, PlainRows<std::remove_const_t<In>>{in}, terms, epsilon, in.batch,
-                            in.tokens, in.width, out);
+  norm_detail::launch_layer_norm("layer_norm", device, PlainRows<std::remove_const_t<In>>{in}, terms, epsilon,
+                                 in.batch, in.tokens, in.width, out);
 }
 
 }  // namespace stepvideo

@@ -8,6 +8,7 @@
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/quantized.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
@@ -48,6 +49,8 @@ void require_norm_result_fits(const char* kernel, TokensView<In> in, TokensView<
     return std::string(kernel) + ": in is " + shape_text(in) + " and out " + shape_text(out) +
            "; they must have the same shape";
   });
+  require_data(kernel, "in", in);
+  require_data(kernel, "out", out);
 }
 template <class In>
 void require_norm_result_fits(const char* kernel, TokensView<In> in, ScaledTokensView out) {
@@ -56,7 +59,7 @@ void require_norm_result_fits(const char* kernel, TokensView<In> in, ScaledToken
 
 }  // namespace stepvideo
 
-namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET {
+namespace stepvideo::norm_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// A row's normalised value at a column, with its terms.
 template <class In, class T>
@@ -119,7 +122,7 @@ void layer_norm_rows(TokensView<In> in, const LayerNormTerms<T>& terms, float ep
       store_row(out, batch, token, NormalisedRow(in.row(batch, token), in.width, batch, terms, epsilon));
 }
 
-}  // namespace stepvideo::detail::inline STEPVIDEO_INSTRUCTION_SET
+}  // namespace stepvideo::norm_detail::inline STEPVIDEO_INSTRUCTION_SET
 
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
@@ -132,7 +135,7 @@ void layer_norm(Host, TokensView<In> in, std::type_identity_t<const LayerNormTer
                 TokensView<T> out) {
   require_norm_result_fits("layer_norm", in, out);
   require_layer_norm_terms("layer_norm", in.batch, in.width, terms);
-  detail::layer_norm_rows(in, terms, epsilon, out);
+  norm_detail::layer_norm_rows(in, terms, epsilon, out);
 }
 
 /// The same with the result quantised as quantize_rows does, from float32: an fp8 matrix product's input
@@ -143,7 +146,7 @@ void layer_norm(Host, TokensView<In> in, const LayerNormTerms<T>& terms, float e
                 ScaledTokensView out) {
   require_norm_result_fits("layer_norm", in, out);
   require_layer_norm_terms("layer_norm", in.batch, in.width, terms);
-  detail::layer_norm_rows(in, terms, epsilon, out);
+  norm_detail::layer_norm_rows(in, terms, epsilon, out);
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

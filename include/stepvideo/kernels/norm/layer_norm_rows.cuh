@@ -4,6 +4,7 @@
 #include <concepts>
 
 #include <stepvideo/kernels/norm/layer_norm.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 
 namespace stepvideo {
@@ -53,13 +54,15 @@ struct PlainRows {
     return float(*column.of(in.row(batch, token)));
   }
 
+  /// The rows of the batch elements from `first` on.
+  PlainRows from(index_t first) const { return {from_batch(in, first)}; }
   template <int count>
   bool fits() const {
     return packs_fit<count>(in.data, in.width, in.batch_stride, in.token_stride);
   }
 };
 
-namespace detail {
+namespace norm_detail {
 
 /// The terms of neighbouring channels.
 template <class T, int count>
@@ -133,6 +136,6 @@ bool result_fits(ScaledTokensView out) {
 template <class Out>
 inline constexpr bool is_scaled = std::same_as<Out, ScaledTokensView>;
 
-}  // namespace detail
+}  // namespace norm_detail
 
 }  // namespace stepvideo

@@ -6,6 +6,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/norm/rms_norm.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
 
@@ -33,7 +34,7 @@ struct RmsNormParams {
   float epsilon, per_channel;  ///< 1 / dim
 };
 
-namespace detail {
+namespace norm_detail {
 
 /// A row of one batch element: rows run over heads, then tokens. Index is as narrow as the count of rows
 /// allows, for the division's sake.
@@ -65,7 +66,7 @@ __device__ Pack<T, count> scaled(const Pack<T, count>& in, float scale, const Pa
   return round_pack<T>(values);
 }
 
-}  // namespace detail
+}  // namespace norm_detail
 
 template <class Policy>
 __global__ void __launch_bounds__(Policy::threads)
@@ -79,7 +80,7 @@ __global__ void __launch_bounds__(Policy::threads)
   const auto heads = static_cast<unsigned>(in.heads), rows = static_cast<unsigned>(in.tokens) * heads;
   const unsigned row = blockIdx.x * Policy::groups + group;
   const bool has_pack = row < rows && column < in.dim;  // every lane stays for the reduction
-  const detail::HeadPlace<unsigned> place(row, heads);
+  const norm_detail::HeadPlace<unsigned> place(row, heads);
 
   Pack<T, vector> pack{}, weight{};
   if (has_pack) {
@@ -89,10 +90,10 @@ __global__ void __launch_bounds__(Policy::threads)
   float squares = 0;
 #pragma unroll
   for (int e = 0; e < vector; ++e) squares += float(pack.elements[e]) * float(pack.elements[e]);
-  const float scale = detail::rms_scale<Policy::lanes>(storage[group], squares, params);
+  const float scale = norm_detail::rms_scale<Policy::lanes>(storage[group], squares, params);
   if (has_pack)
     store_pack_once(params.out.row(blockIdx.y, place.token, place.head) + column,
-                    detail::scaled(pack, scale, weight));
+                    norm_detail::scaled(pack, scale, weight));
 }
 
 /// Rows of any length: read twice, the second time from L1.
@@ -107,7 +108,7 @@ __global__ void __launch_bounds__(Policy::threads)
   const HeadsView<const T>& in = params.in;
   const index_t row = index_t{blockIdx.x} * Policy::groups + group;
   const bool is_row = row < in.tokens * in.heads;  // every lane stays for the reduction
-  const detail::HeadPlace<index_t> place(row, in.heads);
+  const norm_detail::HeadPlace<index_t> place(row, in.heads);
   const T* source = in.row(blockIdx.y, place.token, place.head);
   float squares = 0;
   if (is_row) {
@@ -117,13 +118,13 @@ __global__ void __launch_bounds__(Policy::threads)
       for (int e = 0; e < vector; ++e) squares += float(pack.elements[e]) * float(pack.elements[e]);
     }
   }
-  const float scale = detail::rms_scale<Policy::lanes>(storage[group], squares, params);
+  const float scale = norm_detail::rms_scale<Policy::lanes>(storage[group], squares, params);
   if (!is_row) return;
 
   T* target = params.out.row(blockIdx.y, place.token, place.head);
   for (index_t i = column; i < in.dim; i += stride)
-    store_pack_once(target + i, detail::scaled(load_pack<vector>(source + i), scale,
-                                               load_constant_pack<vector>(params.weight.data + i)));
+    store_pack_once(target + i, norm_detail::scaled(load_pack<vector>(source + i), scale,
+                                                    load_constant_pack<vector>(params.weight.data + i)));
 }
 
 /// See the host's rms_norm: same shapes, same errors, same rounding. Runs on device.stream.
@@ -132,15 +133,16 @@ void rms_norm(Device device, std::type_identity_t<HeadsView<const T>> in,
               std::type_identity_t<VectorView<const T>> weight, float epsilon, HeadsView<T> out) {
   require_rms_norm_shapes<T>(in, weight, out);
   const index_t rows = in.tokens * in.heads;  // of a batch element
-  if (rows == 0 || in.batch == 0) return;
+  if (rows == 0 || in.dim == 0) return;
 
   constexpr int vector = widest_access_bytes / sizeof(T);
   const auto launch_with = [&](auto policy, index_t rows_per_block, auto kernel) {
-    launch({.grid = dim3(static_cast<unsigned>((rows + rows_per_block - 1) / rows_per_block),
-                         static_cast<unsigned>(in.batch)),
-            .block = policy.threads,
-            .stream = device.stream},
-           kernel, RmsNormParams<T>{in, weight, out, epsilon, 1.0f / static_cast<float>(in.dim)});
+    const unsigned blocks = grid_blocks("rms_norm", (rows + rows_per_block - 1) / rows_per_block);
+    for_each_grid_run(in.batch, [&](index_t first, unsigned count) {
+      launch({.grid = dim3(blocks, count), .block = policy.threads, .stream = device.stream}, kernel,
+             RmsNormParams<T>{from_batch(in, first), weight, from_batch(out, first), epsilon,
+                              1.0f / static_cast<float>(in.dim)});
+    });
   };
   using Fast = RmsNormPolicy<T, vector>;
   using Scalar = RmsNormPolicy<T, 1>;

@@ -6,6 +6,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
@@ -25,6 +26,9 @@ void require_rms_norm_shapes(HeadsView<const T> in, VectorView<const T> weight, 
             return "rms_norm: in is " + shape_text(in) + " and out is " + shape_text(out) +
                    "; they must have the same shape";
           });
+  require_data("rms_norm", "in", in);
+  require_data("rms_norm", "weight", weight);
+  require_data("rms_norm", "out", out);
 }
 
 }  // namespace stepvideo

@@ -7,6 +7,7 @@
 #include <stepvideo/kernels/rope/qk_norm_rope_any.cuh>
 #include <stepvideo/kernels/rope/qk_row.cuh>
 #include <stepvideo/kernels/rope/quantized_qk.cuh>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 
 namespace stepvideo {
@@ -45,7 +46,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   heads[1].normalize(norm.key_weight.data, norm.epsilon, lane);
   turn_rows(heads, table, RopePosition::of(table, is_token ? token : 0), lane,
             [&](int row, int v, const float(&values)[Policy::vector]) {
-              heads[row].vectors[v] = round_words<T>(values);
+              heads[row].vectors[v] = round_pack<T>(values);
             });
   if (is_token) {
     heads[0].store(out.queries.row(tile.batch, token, tile.head), lane);
@@ -61,18 +62,9 @@ bool heads_fit(const Views&... views) {
 }
 template <class Policy, class T>
 bool fits_rows(HeadsView<const T> packed, const QkNorm<T>& norm, const RopeTableView& table) {
-  constexpr index_t largest_grid = 65535;  // in y and z
-  return turns_fit<Policy>(table) && packed.batch <= largest_grid &&
-         packed.tokens <= largest_grid * Policy::tokens && heads_fit<Policy::vector>(packed) &&
-         packs_fit<Policy::vector>(norm.query_weight.data) && packs_fit<Policy::vector>(norm.key_weight.data);
-}
-
-/// Blocks for (heads, tiles of tokens, batch).
-template <class Policy, class T>
-dim3 grid_of(HeadsView<const T> packed) {
-  const auto tiles = (packed.tokens + Policy::tokens - 1) / Policy::tokens;
-  return dim3(static_cast<unsigned>(packed.heads), static_cast<unsigned>(tiles),
-              static_cast<unsigned>(packed.batch));
+  return turns_fit<Policy>(table) && packed.tokens <= longest_grid_run * Policy::tokens &&
+         heads_fit<Policy::vector>(packed) && packs_fit<Policy::vector>(norm.query_weight.data) &&
+         packs_fit<Policy::vector>(norm.key_weight.data);
 }
 
 }  // namespace rope_detail
@@ -83,15 +75,20 @@ template <Element T>
 void qk_norm_rope(Device device, std::type_identity_t<HeadsView<const T>> packed, const QkNorm<T>& norm,
                   const RopeTableView& table, const QkvOutput<std::type_identity_t<T>>& out) {
   require_qk_norm_rope_shapes(packed, norm, table, out);
-  if (packed.batch * packed.tokens * packed.heads == 0) return;
+  if (element_count(packed) == 0) return;
   const QkNormRopeParams<T> params{packed, norm, table, out};
   const auto launch_if_it_fits = [&](auto policy) {
     using Policy = decltype(policy);
     if (!rope_detail::fits_rows<Policy>(packed, norm, table) ||
         !rope_detail::heads_fit<Policy::vector>(out.queries, out.keys, out.values))
       return false;
-    launch({.grid = rope_detail::grid_of<Policy>(packed), .block = Policy::threads, .stream = device.stream},
-           qk_norm_rope_kernel<Policy>, params);
+    const auto tiles = static_cast<unsigned>((packed.tokens + Policy::tokens - 1) / Policy::tokens);
+    for_each_grid_run(packed.batch, [&](index_t first, unsigned count) {
+      launch({.grid = dim3(grid_blocks("qk_norm_rope", packed.heads), tiles, count),
+              .block = Policy::threads,
+              .stream = device.stream},
+             qk_norm_rope_kernel<Policy>, params.from(first));
+    });
     return true;
   };
   if (launch_if_it_fits(QkNormRopePolicy<T, 128>{}) || launch_if_it_fits(QkNormRopePolicy<T, 64>{})) return;
@@ -103,7 +100,7 @@ template <Element T>
 void qk_norm_rope(Device device, std::type_identity_t<HeadsView<const T>> packed, const QkNorm<T>& norm,
                   const RopeTableView& table, const QuantizedQkOutput& out) {
   require_qk_norm_rope_shapes(packed, norm, table, out);
-  if (packed.batch * packed.tokens * packed.heads == 0) return;
+  if (element_count(packed) == 0) return;
   const QuantizedQkParams<T> params{packed, norm, table, out};
   const auto launch_if_it_fits = [&](auto policy) {
     using Policy = decltype(policy);

@@ -10,6 +10,7 @@
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/quantized.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/rope/rope.hpp>
@@ -54,6 +55,7 @@ void require_qk_inputs(HeadsView<const T> packed, const QkNorm<T>& norm, const R
     return "qk_norm_rope: a packed head has " + std::to_string(packed.dim) +
            " channels and the table turns " + std::to_string(table.dim) + "; it must be [q | k | v] of these";
   });
+  require_data("qk_norm_rope", "packed", packed);
   require_rope_shapes(
       HeadsView<const T>{packed.data, packed.batch, packed.tokens, packed.heads, table.dim, 0, 0, 0}, table);
   const auto require_weight = [&](const VectorView<const T>& weight) {
@@ -64,6 +66,8 @@ void require_qk_inputs(HeadsView<const T> packed, const QkNorm<T>& norm, const R
   };
   require_weight(norm.query_weight);
   require_weight(norm.key_weight);
+  require_data("qk_norm_rope", "the queries' weight", norm.query_weight);
+  require_data("qk_norm_rope", "the keys' weight", norm.key_weight);
 }
 
 template <class T, class Out>
@@ -74,6 +78,7 @@ void require_qk_result(const char* name, HeadsView<const T> packed, HeadsView<Ou
             return std::string("qk_norm_rope: ") + name + " are " + shape_text(out) + "; packed needs " +
                    extents_text({packed.batch, packed.tokens, packed.heads, packed.dim / 3});
           });
+  require_data("qk_norm_rope", name, out);
 }
 
 /// [q | k | v][part] of each packed head.
@@ -103,6 +108,8 @@ void require_qk_norm_rope_shapes(HeadsView<const T> packed, const QkNorm<T>& nor
   rope_detail::require_qk_result("keys", packed, out.keys.values);
   require_scales_fit("queries", out.queries);
   require_scales_fit("keys", out.keys);
+  require_data("qk_norm_rope", "the queries' scales", out.queries.scales);
+  require_data("qk_norm_rope", "the keys' scales", out.keys.scales);
   require(table.dim <= rope_detail::max_quantized_dim, [&] {
     return "qk_norm_rope: heads of " + std::to_string(table.dim) + " channels are not built for fp8; up to " +
            std::to_string(rope_detail::max_quantized_dim) + " are";

@@ -6,6 +6,7 @@
 
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/rope/qk_norm_rope.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
 
 namespace stepvideo {
@@ -16,6 +17,14 @@ struct QkNormRopeParams {
   QkNorm<T> norm;
   RopeTableView table;
   QkvOutput<T> out;
+
+  /// Of the batch elements from `first` on.
+  QkNormRopeParams from(index_t first) const {
+    return {from_batch(packed, first),
+            norm,
+            table,
+            {from_batch(out.queries, first), from_batch(out.keys, first), from_batch(out.values, first)}};
+  }
 };
 
 template <class T>
@@ -24,6 +33,14 @@ struct QuantizedQkParams {
   QkNorm<T> norm;
   RopeTableView table;
   QuantizedQkOutput out;
+
+  /// Of the batch elements from `first` on.
+  QuantizedQkParams from(index_t first) const {
+    return {from_batch(packed, first),
+            norm,
+            table,
+            {from_batch(out.queries, first), from_batch(out.keys, first), out.rotation}};
+  }
 };
 
 /// Neighbouring tokens of one head: what a block of threads makes.
@@ -31,8 +48,8 @@ struct QkTile {
   index_t batch, head, first_token;
 
   template <class T>
-  static constexpr std::uint32_t count(const HeadsView<T>& heads, int tokens) {
-    return static_cast<std::uint32_t>(heads.batch * heads.heads * ((heads.tokens + tokens - 1) / tokens));
+  static constexpr index_t count(const HeadsView<T>& heads, int tokens) {
+    return heads.batch * heads.heads * ((heads.tokens + tokens - 1) / tokens);
   }
   /// Tile `index` of tiles of `tokens` tokens, heads first.
   template <class T>
@@ -182,7 +199,7 @@ namespace rope_detail {
 template <class T>
 void qk_norm_rope_any(Device device, const QkNormRopeParams<T>& params) {
   using Policy = AnyQkPolicy<T>;
-  launch({.grid = QkTile::count(params.packed, Policy::tokens),
+  launch({.grid = grid_blocks("qk_norm_rope", QkTile::count(params.packed, Policy::tokens)),
           .block = Policy::threads,
           .shared_bytes = Policy::warps * static_cast<std::size_t>(params.table.dim) * sizeof(float),
           .stream = device.stream},
@@ -192,7 +209,7 @@ void qk_norm_rope_any(Device device, const QkNormRopeParams<T>& params) {
 template <class T>
 void quantized_qk_any(Device device, const QuantizedQkParams<T>& params) {
   using Policy = AnyQkPolicy<T>;
-  launch({.grid = 2 * QkTile::count(params.packed, Policy::tokens),
+  launch({.grid = grid_blocks("qk_norm_rope", 2 * QkTile::count(params.packed, Policy::tokens)),
           .block = Policy::threads,
           .shared_bytes = Policy::warps * static_cast<std::size_t>(params.table.dim) * sizeof(float),
           .stream = device.stream},

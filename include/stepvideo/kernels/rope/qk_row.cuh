@@ -5,7 +5,6 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/kernels/rope/rope.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
-#include <stepvideo/kernels/tile/pair_words.cuh>
 
 namespace stepvideo {
 
@@ -55,7 +54,7 @@ struct QkRow {
     float values[Policy::vectors][vector], squares = 0;
 #pragma unroll
     for (int v = 0; v < Policy::vectors; ++v) {
-      widen_words(vectors[v], values[v]);
+      widen_pack(vectors[v], values[v]);
 #pragma unroll
       for (const float value : values[v]) squares += value * value;
     }
@@ -69,7 +68,7 @@ struct QkRow {
     for (int v = 0; v < Policy::vectors; ++v) {
 #pragma unroll
       for (float& value : values[v]) value *= scale;
-      vectors[v] = multiply_packs(round_words<T>(values[v]), load_pack<vector>(weight + channel(lane, v)));
+      vectors[v] = multiply_packs(round_pack<T>(values[v]), load_pack<vector>(weight + channel(lane, v)));
     }
   }
 };
@@ -98,9 +97,9 @@ __device__ void turn_rows(const QkRow<Policy> (&heads)[rows], const RopeTableVie
     for (int r = 0; r < rows; ++r) {
       const QkRow<Policy>& head = heads[r];
       float own[vector], other[vector], turned[vector];
-      widen_words(head.vectors[v], own);
+      widen_pack(head.vectors[v], own);
       if (vectors_apart > 0) {
-        widen_words(head.vectors[v + vectors_apart], other);
+        widen_pack(head.vectors[v + vectors_apart], other);
 #pragma unroll
         for (int i = 0; i < vector; ++i)
           turned[i] = other[i] * cosines.elements[i] + own[i] * sines.elements[i];
@@ -110,7 +109,7 @@ __device__ void turn_rows(const QkRow<Policy> (&heads)[rows], const RopeTableVie
           turned[i] = own[i] * cosines.elements[i] - other[i] * sines.elements[i];
       } else {
         const auto exchanged = ::cuda::device::warp_shuffle_xor<lanes>(head.vectors[v], distance);
-        widen_words(exchanged.data, other);
+        widen_pack(exchanged.data, other);
         const float sign = lane & distance ? 1.0f : -1.0f;
 #pragma unroll
         for (int i = 0; i < vector; ++i)

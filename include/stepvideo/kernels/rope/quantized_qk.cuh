@@ -9,9 +9,9 @@
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/rope/qk_norm_rope_any.cuh>
 #include <stepvideo/kernels/rope/qk_row.cuh>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/hadamard.cuh>
 #include <stepvideo/kernels/tile/pack.cuh>
-#include <stepvideo/kernels/tile/pair_words.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
 
 namespace stepvideo {
@@ -58,9 +58,9 @@ class NextRows {
     __pipeline_wait_prior(0);
 #pragma unroll
     for (int v = 0; v < Policy::vectors; ++v) {
-      detail::Words<typename Policy::Elements> words;
+      PackWords<typename Policy::Elements, uint4> words;
 #pragma unroll
-      for (int w = 0; w < Policy::words; ++w) words.words[w] = *at(r, v, w);
+      for (int w = 0; w < Policy::words; ++w) words.at[w] = *at(r, v, w);
       row.vectors[v] = std::bit_cast<typename Policy::Elements>(words);
     }
   }
@@ -85,7 +85,7 @@ __device__ float rotate_rows(float (&values)[2][Policy::vectors][Policy::vector]
 #pragma unroll
       for (int v = 0; v < Policy::vectors; ++v) {
         const auto pairs =
-            std::bit_cast<detail::PairWords<typename Policy::Elements>>(round_words<T>(values[r][v]));
+            std::bit_cast<PackWords<typename Policy::Elements, std::uint32_t>>(round_pack<T>(values[r][v]));
 #pragma unroll
         for (int w = 0; w < 4; ++w) words[r][v][w] = pairs.at[w];
       }
@@ -217,7 +217,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
       for (int v = 0; v < Policy::vectors; ++v) {
 #pragma unroll
         for (float& value : values[r][v]) value *= inverse;
-        store_pack_once(row + QkRow<Policy>::channel(lane, v), round_words<fp8_e4m3>(values[r][v]));
+        store_pack_once(row + QkRow<Policy>::channel(lane, v), round_pack<fp8_e4m3>(values[r][v]));
       }
     }
     target += Policy::tokens * to.values.token_stride;
@@ -229,13 +229,15 @@ void launch_quantized_qk(Device device, const QuantizedQkParams<typename Policy:
   const auto& packed = params.packed;
   const index_t blocks = quantization_blocks(packed.tokens), rows = 2 * packed.heads * packed.batch;
   const index_t run = std::clamp<index_t>(blocks * rows / Policy::least_blocks, 1, Policy::longest_run);
-  launch({.grid = dim3(static_cast<unsigned>(2 * packed.heads),
-                       static_cast<unsigned>((blocks + run - 1) / run), static_cast<unsigned>(packed.batch)),
-          .block = Policy::threads,
-          .shared_bytes = Policy::shared_bytes,
-          .stream = device.stream},
-         quantized_qk_kernel<Policy>,
-         QuantizedQkRuns<typename Policy::Element>{params, static_cast<int>(run)});
+  for_each_grid_run(packed.batch, [&](index_t first, unsigned count) {
+    launch({.grid = dim3(grid_blocks("qk_norm_rope", 2 * packed.heads),
+                         static_cast<unsigned>((blocks + run - 1) / run), count),
+            .block = Policy::threads,
+            .shared_bytes = Policy::shared_bytes,
+            .stream = device.stream},
+           quantized_qk_kernel<Policy>,
+           QuantizedQkRuns<typename Policy::Element>{params.from(first), static_cast<int>(run)});
+  });
 }
 
 }  // namespace stepvideo

@@ -4,8 +4,8 @@
 
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/rope/rope.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
-#include <stepvideo/kernels/tile/pair_words.cuh>
 
 namespace stepvideo {
 
@@ -44,16 +44,16 @@ __global__ void __launch_bounds__(Policy::threads)
     T* first = heads.row(blockIdx.y, token, item / vectors) + axis.first_channel + of_axis;
     T* second = first + axis.pairs;
     float a[vector], b[vector], turned[vector];
-    widen_words(load_pack_once<vector>(first), a);
-    widen_words(load_pack_once<vector>(second), b);
+    widen_pack(load_pack_once<vector>(first), a);
+    widen_pack(load_pack_once<vector>(second), b);
     const auto cosines = load_pack<vector>(axis.cosines + place * axis.pairs + of_axis),
                sines = load_pack<vector>(axis.sines + place * axis.pairs + of_axis);
 #pragma unroll
     for (int i = 0; i < vector; ++i) turned[i] = a[i] * cosines.elements[i] - b[i] * sines.elements[i];
-    store_pack_once(first, round_words<T>(turned));
+    store_pack_once(first, round_pack<T>(turned));
 #pragma unroll
     for (int i = 0; i < vector; ++i) turned[i] = b[i] * cosines.elements[i] + a[i] * sines.elements[i];
-    store_pack_once(second, round_words<T>(turned));
+    store_pack_once(second, round_pack<T>(turned));
   }
 }
 
@@ -61,21 +61,25 @@ __global__ void __launch_bounds__(Policy::threads)
 template <Element T>
 void rope3d(Device device, HeadsView<T> heads, const RopeTableView& table) {
   require_rope_shapes(heads, table);
-  if (heads.batch * heads.tokens * heads.heads == 0) return;
-  const dim3 grid(static_cast<unsigned>(heads.tokens), static_cast<unsigned>(heads.batch));
+  if (element_count(heads) == 0) return;
+  const auto launch_with = [&](auto policy) {
+    using Policy = decltype(policy);
+    for_each_grid_run(heads.batch, [&](index_t first, unsigned count) {
+      launch({.grid = dim3(grid_blocks("rope3d", heads.tokens), count),
+              .block = Policy::threads,
+              .stream = device.stream},
+             rope3d_kernel<Policy>, RopeParams<T>{from_batch(heads, first), table});
+    });
+  };
   constexpr int widest = 8;
   const auto axis_fits = [](const RopeAxis& axis) {
     return packs_fit<widest>(axis.cosines, axis.pairs) && packs_fit<widest>(axis.sines);
   };
   if (packs_fit<widest>(heads.data, heads.batch_stride, heads.token_stride, heads.head_stride) &&
       axis_fits(table.frame) && axis_fits(table.row) && axis_fits(table.column)) {
-    using Policy = RopePolicy<T, widest>;
-    launch({.grid = grid, .block = Policy::threads, .stream = device.stream}, rope3d_kernel<Policy>,
-           RopeParams<T>{heads, table});
+    launch_with(RopePolicy<T, widest>{});
   } else {
-    using Policy = RopePolicy<T, 1>;
-    launch({.grid = grid, .block = Policy::threads, .stream = device.stream}, rope3d_kernel<Policy>,
-           RopeParams<T>{heads, table});
+    launch_with(RopePolicy<T, 1>{});
   }
 }
 

@@ -6,6 +6,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/rope/rope_table.hpp>
@@ -25,6 +26,7 @@ void require_rope_shapes(HeadsView<T> heads, const RopeTableView& table) {
            std::to_string(table.first_token + heads.tokens) + " are asked of a table for " +
            std::to_string(table.shape.tokens());
   });
+  require_data("rope3d", "the heads", heads);
 }
 
 /// Where in the video a tensor's token lies.

@@ -2,6 +2,7 @@
 #pragma once
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/sampler/guided_step.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 
 namespace stepvideo {
@@ -17,7 +18,7 @@ struct GuidedStepPolicy {
 };
 
 struct GuidedStepParams {
-  VectorView<const float> prompted, negative;
+  const float *prompted, *unguided;
   float scale, step_size;
   VectorView<float> latents;
 };
@@ -33,37 +34,38 @@ __global__ void __launch_bounds__(Policy::threads) guided_step_kernel(GuidedStep
       if (first < params.latents.size) body(p, first);
     }
   };
-  Pack<float, vector> prompted[packs], negative[packs], latents[packs];
+  Pack<float, vector> prompted[packs], unguided[packs], latents[packs];
   for_each_pack([&](int p, index_t first) {
-    prompted[p] = load_pack_once<vector>(params.prompted.data + first);
-    negative[p] = load_pack_once<vector>(params.negative.data + first);
+    prompted[p] = load_pack_once<vector>(params.prompted + first);
+    unguided[p] = load_pack_once<vector>(params.unguided + first);
     latents[p] = load_pack_once<vector>(params.latents.data + first);
   });
   for_each_pack([&](int p, index_t first) {
 #pragma unroll
     for (int e = 0; e < vector; ++e) {
-      const float unguided = negative[p].elements[e];
-      latents[p].elements[e] +=
-          params.step_size * (unguided + params.scale * (prompted[p].elements[e] - unguided));
+      const float from = unguided[p].elements[e];
+      latents[p].elements[e] += params.step_size * (from + params.scale * (prompted[p].elements[e] - from));
     }
     store_pack_once(params.latents.data + first, latents[p]);
   });
 }
 
 /// See the host's guided_step: same shapes, same errors. Runs on device.stream.
-inline void guided_step(Device device, VectorView<const float> prompted, VectorView<const float> negative,
-                        float scale, float step_size, VectorView<float> latents) {
-  require_guided_step_sizes(prompted, negative, latents);
+inline void guided_step(Device device, const GuidedVelocities& velocities, float scale, float step_size,
+                        VectorView<float> latents) {
+  require_guided_step(velocities, scale, latents);
   if (latents.size == 0) return;
   constexpr int vector = widest_access_bytes / sizeof(float);
+  const float* prompted = velocities.prompt.data;
+  const float* unguided = velocities.has_negative() ? velocities.negative.data : prompted;
   const auto launch_with = [&](auto policy) {
     using Policy = decltype(policy);
     const auto blocks = (latents.size + Policy::elements_per_block - 1) / Policy::elements_per_block;
-    launch({.grid = dim3(static_cast<unsigned>(blocks)), .block = Policy::threads, .stream = device.stream},
-           guided_step_kernel<Policy>, GuidedStepParams{prompted, negative, scale, step_size, latents});
+    launch({.grid = grid_blocks("guided_step", blocks), .block = Policy::threads, .stream = device.stream},
+           guided_step_kernel<Policy>, GuidedStepParams{prompted, unguided, scale, step_size, latents});
   };
-  if (packs_fit<vector>(latents.data, latents.size) && packs_fit<vector>(prompted.data) &&
-      packs_fit<vector>(negative.data)) {
+  if (packs_fit<vector>(latents.data, latents.size) && packs_fit<vector>(prompted) &&
+      packs_fit<vector>(unguided)) {
     launch_with(GuidedStepPolicy<vector>{});
   } else {
     launch_with(GuidedStepPolicy<1>{});

@@ -4,32 +4,52 @@
 
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
 
-/// Throws RequestError unless all three have the same size.
-inline void require_guided_step_sizes(VectorView<const float> prompted, VectorView<const float> negative,
-                                      VectorView<float> latents) {
-  require(prompted.size == latents.size && negative.size == latents.size, [&] {
-    return "the velocities have " + std::to_string(prompted.size) + " and " + std::to_string(negative.size) +
+/// What the transformer predicts with the prompt and with the negative prompt. Without guidance, whose scale
+/// is 1, nothing needs the negative one: it may have no data and no size.
+struct GuidedVelocities {
+  VectorView<const float> prompt, negative;
+
+  constexpr bool has_negative() const { return negative.data != nullptr || negative.size > 0; }
+};
+
+/// What guided_step requires, on any execution. Throws RequestError naming what disagrees.
+inline void require_guided_step(const GuidedVelocities& velocities, float scale, VectorView<float> latents) {
+  const auto& [prompt, negative] = velocities;
+  require(prompt.size == latents.size && (!velocities.has_negative() || negative.size == latents.size), [&] {
+    return "guided_step: the velocities of the prompt and the negative prompt have " +
+           std::to_string(prompt.size) + " and " + std::to_string(negative.size) +
            " elements and the latents " + std::to_string(latents.size) + "; all three must agree";
   });
+  require(velocities.has_negative() || scale == 1.0f, [&] {
+    return "guided_step: there is no velocity of the negative prompt and the scale is " +
+           std::to_string(scale) + "; without guidance it is 1";
+  });
+  require_data("guided_step", "the prompt's velocity", prompt);
+  require_data("guided_step", "the negative prompt's velocity", negative);
+  require_data("guided_step", "latents", latents);
 }
 
 }  // namespace stepvideo
 
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
-/// latents += step_size (u + scale (c - u)), with c and u the velocities for the prompt and the negative
-/// prompt. All three have the same size; throws RequestError when they do not.
-inline void guided_step(Host, VectorView<const float> prompted, VectorView<const float> negative, float scale,
-                        float step_size, VectorView<float> latents) {
-  require_guided_step_sizes(prompted, negative, latents);
+/// latents += step_size (u + scale (c - u)), with c and u the velocities of the prompt and the negative
+/// prompt; without the latter, latents += step_size c. Throws RequestError where sizes disagree.
+///     guided_step(host, {.prompt = c, .negative = u}, 9.0f, schedule.step_size(i), latents);
+inline void guided_step(Host, const GuidedVelocities& velocities, float scale, float step_size,
+                        VectorView<float> latents) {
+  require_guided_step(velocities, scale, latents);
+  const float* prompted = velocities.prompt.data;
+  const float* unguided = velocities.has_negative() ? velocities.negative.data : prompted;
 #pragma omp parallel for simd schedule(static)
   for (index_t i = 0; i < latents.size; ++i)
-    latents[i] += step_size * (negative[i] + scale * (prompted[i] - negative[i]));
+    latents[i] += step_size * (unguided[i] + scale * (prompted[i] - unguided[i]));
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

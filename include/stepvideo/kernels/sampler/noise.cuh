@@ -2,6 +2,7 @@
 #pragma once
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/sampler/noise.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
 
 namespace stepvideo {
 
@@ -31,10 +32,11 @@ __global__ void __launch_bounds__(Policy::threads)
 /// See the host's fill_normal. Runs on device.stream.
 template <Element T>
 void fill_normal(Device device, std::uint64_t seed, std::uint64_t first, float scale, VectorView<T> out) {
+  require_data("fill_normal", "out", out);
   if (out.size == 0) return;
   using Policy = NoisePolicy<T>;
   const auto blocks = (out.size + Policy::threads - 1) / Policy::threads;
-  launch({.grid = dim3(static_cast<unsigned>(blocks)), .block = Policy::threads, .stream = device.stream},
+  launch({.grid = grid_blocks("fill_normal", blocks), .block = Policy::threads, .stream = device.stream},
          normal_kernel<Policy>, NoiseParams<T>{seed, first, scale, out});
 }
 

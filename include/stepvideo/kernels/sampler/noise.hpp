@@ -5,6 +5,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/philox.hpp>
+#include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
@@ -16,6 +17,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// in) a matrix keeps the magnitude of what it multiplies.
 template <Element T>
 void fill_normal(Host, std::uint64_t seed, std::uint64_t first, float scale, VectorView<T> out) {
+  require_data("fill_normal", "out", out);
 #pragma omp parallel for schedule(static)
   for (index_t i = 0; i < out.size; ++i)
     round_into(out[i], scale * unit_normal(seed, first + static_cast<std::uint64_t>(i)));

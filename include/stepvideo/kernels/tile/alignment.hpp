@@ -44,7 +44,7 @@ inline std::string to_string(const Misalignment& in_the_way) {
          (in_the_way.found > 0 ? "no multiple of 16 bytes" : "not above zero");
 }
 
-namespace detail {
+namespace tile_detail {
 
 template <class T, class Suits>
 Misalignment first_misalignment(const char* operand, const HeadsView<T>& view, Suits&& suits) {
@@ -63,20 +63,20 @@ Misalignment first_misalignment(const char* operand, const HeadsView<T>& view, S
   return {.operand = operand};
 }
 
-}  // namespace detail
+}  // namespace tile_detail
 
 /// What keeps rows of whole 16 bytes at multiples of 16 bytes from a view. A stride that is not used, of an
 /// extent of one, may be anything.
 template <class T>
 Misalignment misalignment(const char* operand, const HeadsView<T>& view) {
-  return detail::first_misalignment(operand, view, [](index_t bytes) { return bytes % 16 == 0; });
+  return tile_detail::first_misalignment(operand, view, [](index_t bytes) { return bytes % 16 == 0; });
 }
 
 /// The same for bulk copies, whose strides are also above zero.
 template <class T>
 Misalignment bulk_misalignment(const char* operand, const HeadsView<T>& view) {
-  return detail::first_misalignment(operand, view,
-                                    [](index_t bytes) { return bytes % 16 == 0 && bytes > 0; });
+  return tile_detail::first_misalignment(operand, view,
+                                         [](index_t bytes) { return bytes % 16 == 0 && bytes > 0; });
 }
 
 /// The first of some that there is, or none.

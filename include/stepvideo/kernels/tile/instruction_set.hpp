@@ -9,8 +9,8 @@
 //
 // and a program may mix units with different flags. What a caller holds (views, buffers, options, masks,
 // tables, shapes and the rules that judge them) is the same under all flags and keeps one name, so that it
-// can be handed from one unit to another. Headers in `detail` namespaces write stepvideo::detail::inline ...,
-// innermost.
+// can be handed from one unit to another. Each folder has one `detail` namespace, and its headers write
+// stepvideo::norm_detail::inline ..., innermost.
 //
 // The names make results right, not old CPUs able: where units share a small function of core or of the
 // standard library that was not inlined, the linker keeps one unit's copy. A program that must start on a CPU

@@ -1,0 +1,82 @@
+// From one element type to another on the GPU, behind the same call as on the CPU.
+#pragma once
+#include <algorithm>
+
+#include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/elementwise/convert.hpp>
+#include <stepvideo/kernels/tile/grid.hpp>
+#include <stepvideo/kernels/tile/pack.cuh>
+
+namespace stepvideo {
+
+/// A block takes a row, `chunk` channels at a time: the model's width is one chunk, whose loads are all on
+/// their way before the first is used, as in the norms' kernels.
+template <class FromElement, class ToElement, class FunctionType, int vector_elements>
+struct ConvertPolicy {
+  using From = FromElement;
+  using To = ToElement;
+  using Function = FunctionType;
+  static constexpr int vector = vector_elements, packs = 6;
+  static constexpr int threads = vector >= 8 ? 128 : 256, chunk = threads * packs * vector;
+};
+
+template <class Policy>
+struct ConvertParams {
+  TokensView<const typename Policy::From> in;
+  TokensView<typename Policy::To> out;
+  int width;
+  typename Policy::Function function;
+};
+
+template <class Policy>
+__global__ void __launch_bounds__(Policy::threads) convert_kernel(ConvertParams<Policy> params) {
+  constexpr int vector = Policy::vector, packs = Policy::packs;
+  const index_t batch = blockIdx.y, token = blockIdx.x;
+  const auto* source = params.in.row(batch, token);
+  auto* target = params.out.row(batch, token);
+  for (int first = 0; first < params.width; first += Policy::chunk) {
+    const auto for_each_pack = [&](auto&& body) {
+#pragma unroll
+      for (int p = 0; p < packs; ++p) {
+        const PackColumn column{first + static_cast<int>(threadIdx.x) * vector, p * Policy::threads * vector};
+        if (column.is_within(params.width)) body(p, column);
+      }
+    };
+    Pack<typename Policy::From, vector> loaded[packs];
+    for_each_pack([&](int p, PackColumn column) { loaded[p] = load_pack_once<vector>(column.of(source)); });
+    for_each_pack([&](int p, PackColumn column) {
+      float values[vector];
+      widen_pack(loaded[p], values);
+#pragma unroll
+      for (float& value : values) value = params.function(value);
+      store_pack_once(column.of(target), round_pack<typename Policy::To>(values));
+    });
+  }
+}
+
+/// See the host's convert: same shapes, same errors. Runs on device.stream, and so does the function.
+template <Element From, Element To, class Function = Identity>
+void convert(Device device, TokensView<const From> in, TokensView<To> out, Function function = {}) {
+  require_convert_shapes(in, out);
+  if (in.tokens == 0 || in.width == 0) return;
+  const auto launch_with = [&](auto policy) {
+    using Policy = decltype(policy);
+    for_each_grid_run(in.batch, [&](index_t first, unsigned count) {
+      launch({.grid = dim3(grid_blocks("convert", in.tokens), count),
+              .block = Policy::threads,
+              .stream = device.stream},
+             convert_kernel<Policy>,
+             ConvertParams<Policy>{from_batch(in, first), from_batch(out, first),
+                                   row_channels("convert", in.width), function});
+    });
+  };
+  constexpr int vector = widest_access_bytes / int{std::max(sizeof(From), sizeof(To))};
+  if (packs_fit<vector>(in.data, in.width, in.batch_stride, in.token_stride) &&
+      packs_fit<vector>(out.data, out.batch_stride, out.token_stride)) {
+    launch_with(ConvertPolicy<From, To, Function, vector>{});
+  } else {
+    launch_with(ConvertPolicy<From, To, Function, 1>{});
+  }
+}
+
+}  // namespace stepvideo
