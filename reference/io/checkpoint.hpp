@@ -46,6 +46,9 @@ class Checkpoint {
   /// Throws RequestError naming the tensor: integers, a value that is NaN or infinite or becomes so as T.
   template <Element T>
   Buffer<T> load(const std::string& name) const;
+  /// The same into memory that there is already. Throws RequestError unless `into` has the tensor's size.
+  template <Element T>
+  void read(const std::string& name, VectorView<T> into) const;
 
   /// The tensor as int32, flattened row-major: token ids (I32, I64) and masks (BOOL, U8, F32 of whole
   /// numbers). Throws RequestError naming the tensor when a value is not a whole number of 32 bits.
@@ -59,6 +62,8 @@ class Checkpoint {
 
 extern template Buffer<float> Checkpoint::load<float>(const std::string&) const;
 extern template Buffer<bf16> Checkpoint::load<bf16>(const std::string&) const;
+extern template void Checkpoint::read<float>(const std::string&, VectorView<float>) const;
+extern template void Checkpoint::read<bf16>(const std::string&, VectorView<bf16>) const;
 
 /// The md5 (hex) that identifies a set of tensors: each tensor's "key:d0_d1_..." and its bare "key", all
 /// these strings sorted, joined with commas.

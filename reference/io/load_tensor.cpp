@@ -29,21 +29,32 @@ index_t convert_all(const TensorRecord& record, index_t count, Convert convert) 
 
 template <Element T>
 Buffer<T> Checkpoint::load(const std::string& name) const {
+  Buffer<T> values(element_count(at(name).shape));
+  read(name, values.vector());
+  return values;
+}
+
+template <Element T>
+void Checkpoint::read(const std::string& name, VectorView<T> into) const {
   const TensorRecord& record = at(name);
   require_floating_point(tensor_text(name), record.dtype);
-  Buffer<T> values(element_count(record.shape));
-  const Partition blocks(values.size(), index_t{1} << 18);
+  require(into.size == element_count(record.shape), [&] {
+    return fmt::format("{} has shape {}; it does not fill memory for {} elements", tensor_text(name),
+                       to_string(record.shape), into.size);
+  });
+  const Partition blocks(into.size, index_t{1} << 18);
   index_t bad = every_element;
 #pragma omp parallel for schedule(static) reduction(min : bad)
   for (index_t block = 0; block < blocks.count(); ++block)
     bad = std::min(bad, convert_elements(record, blocks.first(block), blocks.extent(block), dtype_of<T>,
-                                         reinterpret_cast<std::byte*>(values.data() + blocks.first(block))));
+                                         reinterpret_cast<std::byte*>(into.data + blocks.first(block))));
   if (bad != every_element) refuse_element(tensor_text(name), record, bad, dtype_of<T>);
-  return values;
 }
 
 template Buffer<float> Checkpoint::load<float>(const std::string&) const;
 template Buffer<bf16> Checkpoint::load<bf16>(const std::string&) const;
+template void Checkpoint::read<float>(const std::string&, VectorView<float>) const;
+template void Checkpoint::read<bf16>(const std::string&, VectorView<bf16>) const;
 
 Buffer<std::int32_t> Checkpoint::load_integers(const std::string& name) const {
   const TensorRecord& record = at(name);

@@ -1,6 +1,7 @@
 // Hunyuan CLIP's text encoder: a BERT, norms after the residual sums.
 #pragma once
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include <stepvideo/core/transfer.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/elementwise/embed.hpp>
@@ -24,12 +26,16 @@ namespace stepvideo::model {
 template <Element T, Execution E>
 class ClipText {
  public:
-  /// Throws RequestError listing the tensors of `checkpoint` that do not fit `config`. Tensors that nothing
-  /// here reads (BERT's pooler, its training heads) may be there.
-  ClipText(E execution, const ClipTextConfig& config, const io::Checkpoint& checkpoint)
+  /// On the host. Throws RequestError listing the tensors of `checkpoint` that do not fit `config`. Tensors
+  /// that nothing here reads (BERT's pooler, its training heads) may be there.
+  ClipText(E execution, const ClipTextConfig& config,
+           const io::Checkpoint& checkpoint) requires std::same_as<E, Host>
+      : ClipText(execution, config, CheckpointSource(checkpoint, expected_tensors(config), true)) {}
+
+  /// `source` has the tensors that are expected of `config`.
+  ClipText(E execution, const ClipTextConfig& config, WeightSource<E>&& source)
       : execution_(execution), config_(config) {
-    checkpoint.validate(expected_tensors(config), true);
-    const ParameterLoader<E> from{execution, checkpoint};
+    const ParameterLoader<E> from{execution, source};
     const std::string embeddings = "bert.embeddings.";
     words_ = from.template load<T>(embeddings + "word_embeddings.weight");
     positions_ = from.template load<T>(embeddings + "position_embeddings.weight");

@@ -1,6 +1,7 @@
 // What a component's config.json says about its shape.
 #pragma once
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include <stepvideo/core/shape.hpp>
@@ -50,6 +51,13 @@ struct ClipTextConfig {
 TransformerConfig read_transformer_config(const std::filesystem::path& path);
 StepLlmConfig read_step_llm_config(const std::filesystem::path& path);
 ClipTextConfig read_clip_text_config(const std::filesystem::path& path);
+
+/// "transformer_blocks.N.", which the names of a block's tensors begin with.
+std::string block_name(int block);
+
+/// Whether a transformer of any precision keeps the tensor in float32: everything that turns time into
+/// modulations, since a rounded scale or gate would act on every token, and the biases of float32 results.
+bool stays_float32(const std::string& name);
 
 /// The tensors of the component's checkpoint, names and shapes.
 std::vector<io::ExpectedTensor> expected_tensors(const TransformerConfig& config);

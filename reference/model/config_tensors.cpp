@@ -31,6 +31,15 @@ class TensorList {
 
 }  // namespace
 
+std::string block_name(int block) {
+  return fmt::format("transformer_blocks.{}.", block);
+}
+
+bool stays_float32(const std::string& name) {
+  return name.starts_with("adaln_single.") || name.ends_with("scale_shift_table") ||
+         name == "pos_embed.proj.bias" || name == "proj_out.bias";
+}
+
 std::vector<io::ExpectedTensor> expected_tensors(const TransformerConfig& config) {
   const int width = config.width(), hidden = config.feed_forward_factor * width;
   TensorList list;
@@ -43,7 +52,7 @@ std::vector<io::ExpectedTensor> expected_tensors(const TransformerConfig& config
   list.add_linear_with_bias("caption_projection.linear_2", width, width);
   list.add_linear_with_bias("clip_projection", width, config.clip_width);
   for (int layer = 0; layer < config.layers; ++layer) {
-    const auto block = fmt::format("transformer_blocks.{}.", layer);
+    const auto block = block_name(layer);
     list.add(block + "scale_shift_table", {6, width});
     list.add_norm_with_bias(block + "norm1", width);
     list.add_linear(block + "attn1.wqkv", 3 * width, width);

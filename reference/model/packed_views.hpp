@@ -26,6 +26,13 @@ HeadsView<T> whole_heads(TokensView<T> packed, HeadShape heads, int parts) {
   return view;
 }
 
+/// `count` elements of a batch.
+template <class T>
+TokensView<T> elements_of(TokensView<T> tokens, index_t first, index_t count) {
+  tokens.data = tokens.row(first, 0), tokens.batch = count;
+  return tokens;
+}
+
 /// `count` tokens of a batch element as rows.
 template <class T>
 MatrixView<T> rows_of(TokensView<T> tokens, index_t element, index_t first, index_t count) {

@@ -1,15 +1,47 @@
-// A model's weights, in the memory of the execution that uses them.
+// Where a model's weights come from, and how they lie in the memory of the execution that uses them.
 #pragma once
 #include <string>
+#include <vector>
 
 #include <stepvideo/core/buffer.hpp>
-#include <stepvideo/core/transfer.hpp>
 
 #include "io/checkpoint.hpp"
 
 namespace stepvideo::model {
 
-/// One tensor of a checkpoint: a vector, or a matrix (rows, everything else).
+/// Fills memory of an execution with a model's tensors, by name: a checkpoint's, as they come through a ring
+/// of pinned memory, or random ones.
+template <Execution E>
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+
+  virtual const io::Shape& shape(const std::string& name) const = 0;
+  /// All elements of a tensor, row-major, as the element type of `into`; on a device in the order of its
+  /// stream. Throws RequestError naming the tensor when a value is NaN or infinite or becomes so.
+  virtual void read(const std::string& name, VectorView<float> into) = 0;
+  virtual void read(const std::string& name, VectorView<bf16> into) = 0;
+};
+
+/// The tensors of a checkpoint in the host's memory.
+class CheckpointSource final : public WeightSource<Host> {
+ public:
+  /// Throws RequestError listing the tensors of `checkpoint` that are not as expected; see
+  /// Checkpoint::validate.
+  CheckpointSource(const io::Checkpoint& checkpoint, const std::vector<io::ExpectedTensor>& expected,
+                   bool allows_extra = false)
+      : checkpoint_(checkpoint) {
+    checkpoint.validate(expected, allows_extra);
+  }
+  const io::Shape& shape(const std::string& name) const override { return checkpoint_.at(name).shape; }
+  void read(const std::string& name, VectorView<float> into) override { checkpoint_.read(name, into); }
+  void read(const std::string& name, VectorView<bf16> into) override { checkpoint_.read(name, into); }
+
+ private:
+  const io::Checkpoint& checkpoint_;
+};
+
+/// One tensor: a vector, or a matrix (rows, everything else).
 template <class T, Execution E>
 struct Parameter {
   Buffer<T, E> values;
@@ -19,25 +51,29 @@ struct Parameter {
   MatrixView<const T> matrix() const { return values.matrix(rows, values.size() / rows); }
 };
 
-/// Reads parameters of one checkpoint, which must have been validated.
+/// Reads parameters.
 template <Execution E>
 struct ParameterLoader {
   E execution;
-  const io::Checkpoint& checkpoint;
+  WeightSource<E>& source;
 
   template <class T>
   Parameter<T, E> load(const std::string& name) const {
-    return {transfer(execution, checkpoint.load<T>(name)), checkpoint.at(name).shape.front()};
+    const io::Shape& shape = source.shape(name);
+    Parameter<T, E> parameter{Buffer<T, E>(execution, io::element_count(shape)), shape.front()};
+    source.read(name, parameter.values.vector());
+    return parameter;
   }
 };
 
-/// A dense layer with a bias.
-template <class T, Execution E>
+/// A dense layer with a bias, which has the type of the result.
+template <class T, Execution E, class Result = T>
 struct BiasedLinear {
-  Parameter<T, E> weight, bias;
+  Parameter<T, E> weight;
+  Parameter<Result, E> bias;
 
   static BiasedLinear load(const ParameterLoader<E>& from, const std::string& name) {
-    return {from.template load<T>(name + ".weight"), from.template load<T>(name + ".bias")};
+    return {from.template load<T>(name + ".weight"), from.template load<Result>(name + ".bias")};
   }
 };
 

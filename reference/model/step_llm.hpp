@@ -1,12 +1,14 @@
 // Step-LLM as a text encoder: a causal transformer with square-root ALiBi instead of rotary embedding, whose
 // last hidden states are the text states (no final norm, no head).
 #pragma once
+#include <concepts>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include <stepvideo/core/transfer.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/elementwise/embed.hpp>
@@ -23,11 +25,15 @@ namespace stepvideo::model {
 template <Element T, Execution E, class Tap = NoTap>
 class StepLlm {
  public:
-  /// Throws RequestError listing the tensors of `checkpoint` that do not fit `config`.
-  StepLlm(E execution, const StepLlmConfig& config, const io::Checkpoint& checkpoint, Tap tap = {})
+  /// On the host. Throws RequestError listing the tensors of `checkpoint` that do not fit `config`.
+  StepLlm(E execution, const StepLlmConfig& config, const io::Checkpoint& checkpoint,
+          Tap tap = {}) requires std::same_as<E, Host>
+      : StepLlm(execution, config, CheckpointSource(checkpoint, expected_tensors(config)), std::move(tap)) {}
+
+  /// `source` has the tensors that are expected of `config`.
+  StepLlm(E execution, const StepLlmConfig& config, WeightSource<E>&& source, Tap tap = {})
       : execution_(execution), config_(config), tap_(std::move(tap)) {
-    checkpoint.validate(expected_tensors(config));
-    const ParameterLoader<E> from{execution, checkpoint};
+    const ParameterLoader<E> from{execution, source};
     words_ = from.template load<T>("tok_embeddings.word_embeddings.weight");
     for (int layer = 0; layer < config.layers; ++layer) {
       const auto read = [&, block = fmt::format("transformer.layers.{}.", layer)](const char* name) {

@@ -1,7 +1,9 @@
 // Step-Video-T2V's video transformer: one template over the element type and the execution.
 #pragma once
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <utility>
 
@@ -18,6 +20,7 @@
 #include <stepvideo/kernels/norm/rms_norm.hpp>
 #include <stepvideo/kernels/rope/qk_norm_rope.hpp>
 
+#include "model/block_store.hpp"
 #include "model/packed_views.hpp"
 #include "model/tap.hpp"
 #include "model/transformer_layout.hpp"
@@ -34,13 +37,21 @@ class Transformer {
  public:
   using Text = PreparedText<T, E>;
 
-  /// Throws RequestError listing the tensors of `checkpoint` that do not fit `config`.
-  Transformer(E execution, const TransformerConfig& config, const io::Checkpoint& checkpoint,
+  /// `source` has the tensors that are expected of `config`.
+  Transformer(E execution, const TransformerConfig& config, WeightSource<E>&& source,
               RopeAngles angles = RopeAngles::exact, Tap tap = {})
-      : execution_(execution), config_(config), angles_(angles), tap_(std::move(tap)) {
-    checkpoint.validate(expected_tensors(config));
-    weights_ = TransformerWeights<T, E>::load({execution, checkpoint}, config);
-  }
+      : execution_(execution),
+        config_(config),
+        angles_(angles),
+        tap_(std::move(tap)),
+        weights_(TransformerWeights<T, E>::load({execution, source}, config)),
+        blocks_(std::make_unique<ResidentBlocks<T, E>>(execution, config, source)) {}
+
+  /// On the host. Throws RequestError listing the tensors of `checkpoint` that do not fit `config`.
+  Transformer(E execution, const TransformerConfig& config, const io::Checkpoint& checkpoint,
+              RopeAngles angles = RopeAngles::exact, Tap tap = {}) requires std::same_as<E, Host>
+      : Transformer(execution, config, CheckpointSource(checkpoint, expected_tensors(config)), angles,
+                    std::move(tap)) {}
 
   const TransformerConfig& config() const { return config_; }
 
@@ -64,13 +75,13 @@ class Transformer {
 
     modulate(times, at);
     latents_to_tokens(execution_, latents, at.patches);  // (batch, tokens, in channels)
-    multiply(at.patches, weights_.patch.weight, Bias<T>{weights_.patch.bias.vector()},
+    multiply(at.patches, weights_.patch.weight.matrix(), Bias<float>{weights_.patch.bias.vector()},
              at.stream);  // (batch, tokens, width)
     tap_("pos_embed", at.stream);
     const Norm first = norm_before(0, at);
     layer_norm(execution_, at.stream, first.terms, first.epsilon, at.normed);
     for (int block = 0; block < config_.layers; ++block) run_block(block, text, at);
-    multiply(at.normed, weights_.proj_out.weight, Bias<T>{weights_.proj_out.bias.vector()},
+    multiply(at.normed, weights_.proj_out.weight.matrix(), Bias<float>{weights_.proj_out.bias.vector()},
              at.results);  // (batch, tokens, out channels)
     tap_("proj_out", at.results);
     tokens_to_latents(execution_, TokensView<const float>(at.results), velocity);
@@ -115,18 +126,18 @@ class Transformer {
 
   /// A product for each batch element: a matrix library may choose its order of summation by the number of
   /// rows, and an element's bits must not depend on what else is in the batch.
-  template <class In, class Value, class Epilogue, class Out>
-  void multiply(TokensView<In> in, const Parameter<Value, E>& weight, const Epilogue& epilogue,
+  template <class In, class Epilogue, class Out>
+  void multiply(TokensView<In> in, MatrixView<const In> weight, const Epilogue& epilogue,
                 TokensView<Out> out) const {
     for (index_t element = 0; element < in.batch; ++element)
-      linear(execution_, rows_of(in, element), weight.matrix(), epilogue, rows_of(out, element));
+      linear(execution_, rows_of(in, element), weight, epilogue, rows_of(out, element));
   }
 
   /// Every block's shifts, scales and gates, from the time.
   void modulate(VectorView<const float> times, const Activations& at) const {
     const auto layer = [&](TokensView<float> in, const BiasedLinear<float, E>& weights, auto&& epilogue,
                            TokensView<float> out) {
-      multiply(in, weights.weight, chain(Bias<float>{weights.bias.vector()}, epilogue), out);
+      multiply(in, weights.weight.matrix(), chain(Bias<float>{weights.bias.vector()}, epilogue), out);
     };
     timestep_sinusoids(execution_, times, at.sinusoids.rows());
     layer(at.sinusoids, weights_.time_in, Activate<Silu>{}, at.time_hidden);
@@ -151,53 +162,55 @@ class Transformer {
 
   /// From the block's first norm in `normed` to that of the block behind it.
   void run_block(int block, Text& text, const Activations& at) const {
-    const auto& weights = weights_.of(block);
+    const BlockTerms<T, E>& terms = weights_.of(block);
+    const BlockViews<T> matrices = blocks_->acquire(execution_, block);
     const auto tap = [&](const char* part, const auto& view) {
       tap_("transformer_blocks.", block, part, view);
     };
     const auto head = [&](TokensView<T> view) { return packed_heads(view, config_.heads, 1, 0); };
     const auto part = [&](index_t p) { return packed_heads(at.qkv, config_.heads, 3, static_cast<int>(p)); };
 
-    multiply(at.normed, weights.wqkv, Store{}, at.qkv);  // [q | k | v] x heads
+    multiply(at.normed, matrices.wqkv, Store{}, at.qkv);  // [q | k | v] x heads
     tap(".attn1.wqkv", at.qkv);
     qk_norm_rope(execution_, whole_heads(at.qkv, config_.heads, 3),
-                 QkNorm<T>{weights.query_norm.vector(), weights.key_norm.vector(), qk_epsilon}, rope_.view(),
+                 QkNorm<T>{terms.query_norm.vector(), terms.key_norm.vector(), qk_epsilon}, rope_.view(),
                  QkvOutput<T>{part(0), part(1)});
     attention(execution_, part(0), part(1), part(2), FullMask{}, head(at.attended), {});
-    multiply(at.attended, weights.wo, Store{}, at.delta);
+    multiply(at.attended, matrices.wo, Store{}, at.delta);
     tap(".attn1", at.delta);
     gated_residual(execution_, at.delta, at.modulation(block, 2), at.stream, at.rounded);
 
     const auto queries = head(at.queries);
-    multiply(at.rounded, weights.cross_wq, Store{}, at.queries);
-    rms_norm(execution_, queries, weights.cross_query_norm.vector(), qk_epsilon, queries);
+    multiply(at.rounded, matrices.cross_wq, Store{}, at.queries);
+    rms_norm(execution_, queries, terms.cross_query_norm.vector(), qk_epsilon, queries);
     const TextKeys<T> keys =
-        text.keys_values(block, weights.cross_wkv.matrix(), weights.cross_key_norm.vector(), qk_epsilon);
+        text.keys_values(block, matrices.cross_wkv, terms.cross_key_norm.vector(), qk_epsilon);
     attention(execution_, queries, keys.keys, keys.values, text.mask(), head(at.attended), {});
-    multiply(at.attended, weights.cross_wo, Store{}, at.delta);
+    multiply(at.attended, matrices.cross_wo, Store{}, at.delta);
     tap(".attn2", at.delta);
-    const LayerNormTerms<T> norm2{weights.norm2_weight.vector(), weights.norm2_bias.vector(),
+    const LayerNormTerms<T> norm2{terms.norm2_weight.vector(), terms.norm2_bias.vector(),
                                   at.modulation(block, 4), at.modulation(block, 3)};
     gated_residual_layer_norm(execution_, at.delta, {}, at.stream, norm2, block_epsilon, at.normed);
     tap(".attn2.residual", at.stream);
 
-    feed_forward(weights, at);
+    feed_forward(matrices, at);
     tap(".ff", at.delta);
     const Norm next = norm_before(block + 1, at);
     gated_residual_layer_norm(execution_, at.delta, at.modulation(block, 5), at.stream, next.terms,
                               next.epsilon, at.normed);
     tap("", at.stream);
+    blocks_->release(execution_, block);
   }
 
   /// A part of an element's tokens at a time, as many as the hidden layer has room for.
-  void feed_forward(const TransformerBlockWeights<T, E>& weights, const Activations& at) const {
+  void feed_forward(const BlockViews<T>& matrices, const Activations& at) const {
     for (index_t element = 0; element < at.normed.batch; ++element)
       for (index_t first = 0; first < at.normed.tokens; first += at.hidden.rows) {
         MatrixView<T> hidden = at.hidden;
         hidden.rows = std::min(hidden.rows, at.normed.tokens - first);
-        linear(execution_, rows_of(at.normed, element, first, hidden.rows), weights.feed_forward_in.matrix(),
+        linear(execution_, rows_of(at.normed, element, first, hidden.rows), matrices.feed_forward_in,
                Activate<GeluTanh>{}, hidden);
-        linear(execution_, hidden, weights.feed_forward_out.matrix(), Store{},
+        linear(execution_, hidden, matrices.feed_forward_out, Store{},
                rows_of(at.delta, element, first, hidden.rows));
       }
   }
@@ -209,6 +222,7 @@ class Transformer {
   RopeAngles angles_;
   Tap tap_;
   TransformerWeights<T, E> weights_;
+  std::unique_ptr<BlockStore<T, E>> blocks_;
   RopeTable<E> rope_;
   Buffer<std::byte, E> memory_;
 };

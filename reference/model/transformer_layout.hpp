@@ -8,6 +8,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/view.hpp>
 
+#include "model/block_slab.hpp"
 #include "model/config.hpp"
 #include "model/slab.hpp"
 
@@ -16,12 +17,11 @@ namespace stepvideo::model {
 /// What one rank has of a forward pass.
 struct TransformerShare {
   index_t batch = 0, tokens = 0;
-  index_t attention_width = 0;  ///< channels of its heads
-  index_t feed_forward = 0;     ///< columns of the hidden layer
+  BlockShare block;
 
   /// All of it.
   static TransformerShare whole(const TransformerConfig& config, index_t batch, index_t tokens) {
-    return {batch, tokens, config.width(), config.feed_forward_factor * config.width()};
+    return {batch, tokens, BlockShare::whole(config)};
   }
 };
 
@@ -70,8 +70,8 @@ class TransformerLayout {
     stream_ = slab_.add(rows * width, sizeof(float));
     front_ = slab_.add(rows * width, element_bytes);
     Slab attention, feed_forward, edge;
-    attention.add(rows * 3 * share.attention_width, element_bytes);
-    feed_forward.add(hidden_tokens() * share.feed_forward, element_bytes);
+    attention.add(rows * 3 * share.block.attention_width, element_bytes);
+    feed_forward.add(hidden_tokens() * share.block.feed_forward, element_bytes);
     delta_ = feed_forward.add(rows * width, element_bytes);
     edge.add(rows * std::max(config.in_channels, config.out_channels), sizeof(float));
     back_ =
@@ -97,23 +97,24 @@ class TransformerLayout {
       time += share_.batch * channels;
       return view;
     };
-    TransformerActivations<T> at{.stream = tokens(at_offset<float>(memory, stream_), width),
-                                 .normed = tokens(front, width),
-                                 .attended = tokens(front, share_.attention_width),
-                                 .rounded = tokens(front, width),
-                                 .patches = tokens(back, config_.in_channels),
-                                 .qkv = tokens(back, 3 * share_.attention_width),
-                                 .delta = tokens(at_offset<T>(memory, back_ + delta_), width),
-                                 .queries = tokens(back, share_.attention_width),
-                                 .hidden = MatrixView<T>::dense(back, hidden_tokens(), share_.feed_forward),
-                                 .results = tokens(at_offset<float>(memory, back_), config_.out_channels),
-                                 .sinusoids = of_time(config_.time_channels),
-                                 .time_hidden = of_time(width),
-                                 .time = of_time(width),
-                                 .activated = of_time(width),
-                                 .adaln = of_time(6 * width),
-                                 .modulations = at_offset<float>(memory, modulations_),
-                                 .blocks = config_.layers};
+    TransformerActivations<T> at{
+        .stream = tokens(at_offset<float>(memory, stream_), width),
+        .normed = tokens(front, width),
+        .attended = tokens(front, share_.block.attention_width),
+        .rounded = tokens(front, width),
+        .patches = tokens(back, config_.in_channels),
+        .qkv = tokens(back, 3 * share_.block.attention_width),
+        .delta = tokens(at_offset<T>(memory, back_ + delta_), width),
+        .queries = tokens(back, share_.block.attention_width),
+        .hidden = MatrixView<T>::dense(back, hidden_tokens(), share_.block.feed_forward),
+        .results = tokens(at_offset<float>(memory, back_), config_.out_channels),
+        .sinusoids = of_time(config_.time_channels),
+        .time_hidden = of_time(width),
+        .time = of_time(width),
+        .activated = of_time(width),
+        .adaln = of_time(6 * width),
+        .modulations = at_offset<float>(memory, modulations_),
+        .blocks = config_.layers};
     if constexpr (std::same_as<T, float>) at.rounded = at.stream;
     return at;
   }
@@ -135,6 +136,13 @@ class TransformerLayout {
   std::size_t stream_ = 0, front_ = 0, back_ = 0, delta_ = 0, time_ = 0, modulations_ = 0;
 };
 
+/// How many of the share's batch elements go through a forward pass together: all of them where `spare_bytes`
+/// hold what it writes, or else one at a time, with the same bits.
+inline index_t elements_at_a_time(const TransformerConfig& config, TransformerShare share,
+                                  std::size_t element_bytes, std::size_t spare_bytes) {
+  return TransformerLayout(config, share, element_bytes).bytes() <= spare_bytes ? share.batch : 1;
+}
+
 /// What a forward pass keeps of its prompts: the text as every block reads it, and the keys and values that
 /// blocks make of it; of every block, to be read again at the next step, or of one block in turn.
 class TextLayout {
@@ -145,7 +153,7 @@ class TextLayout {
              std::size_t element_bytes, std::size_t spare_bytes) {
     const index_t rows = share.batch * tokens;
     Slab block;
-    block.add(rows * 2 * share.attention_width, element_bytes);
+    block.add(rows * 2 * share.block.attention_width, element_bytes);
     block_bytes_ = block.bytes();
     keeps_blocks_ = static_cast<std::size_t>(config.layers) * block_bytes_ <= spare_bytes;
     sequence_ = slab_.add(rows * config.width(), element_bytes);

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <stepvideo/core/transfer.hpp>
 #include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>

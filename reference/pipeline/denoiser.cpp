@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -11,6 +13,7 @@
 
 #include "io/model_folder.hpp"
 #include "model/transformer.hpp"
+#include "pipeline/memory.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
@@ -45,27 +48,63 @@ class LoadedTransformer final : public Denoiser::Loaded {
   }
 
  private:
+  using Text = typename model::Transformer<T, Host>::Text;
+
+  /// The prompts that go through the transformer: without guidance the negative prompt has no say.
+  static index_t prompts(const SamplerSettings& settings) {
+    return settings.cfg_scale == 1 ? 1 : guided_batch;
+  }
+
+  /// The prompts' texts, `at_a_time` of them together.
+  std::vector<Text> prepare(const Integration& run, index_t at_a_time, std::size_t spare_bytes) {
+    const Conditioning& conditioning = run.conditioning;
+    const index_t groups = prompts(run.settings) / at_a_time;
+    std::vector<Text> texts;
+    for (index_t group = 0; group < groups; ++group)
+      texts.push_back(transformer_.prepare_text(
+          model::elements_of(conditioning.llm(), group * at_a_time, at_a_time),
+          model::elements_of(conditioning.clip(), group * at_a_time, at_a_time),
+          std::span(conditioning.key_lengths)
+              .subspan(static_cast<std::size_t>(group * at_a_time), static_cast<std::size_t>(at_a_time)),
+          spare_bytes / static_cast<std::size_t>(groups)));
+    return texts;
+  }
+
   void integrate(const Integration& run, Stage& stage, const StepObserver& observer) {
-    const auto& [conditioning, settings, latents, steps_done] = run;
-    auto text =
-        transformer_.prepare_text(conditioning.llm(), conditioning.clip(), conditioning.key_lengths);
+    const SamplerSettings& settings = run.settings;
+    Latents& latents = run.latents;
+    const index_t size = latents.size(), batch = prompts(settings);
+    const model::TransformerConfig& config = transformer_.config();
+    const std::size_t spare_bytes = run.spare_bytes.value_or(available_memory_bytes());
+    const auto share = model::TransformerShare::whole(config, batch, latents.shape.tokens());
+    const index_t at_a_time = model::elements_at_a_time(config, share, sizeof(T), spare_bytes);
+    const std::size_t written_bytes =
+        model::TransformerLayout(config, model::TransformerShare::whole(config, at_a_time, share.tokens),
+                                 sizeof(T))
+            .bytes();
+    auto texts = prepare(run, at_a_time, spare_bytes - std::min(spare_bytes, written_bytes));
+
     const FlowSchedule schedule(settings.steps, static_cast<float>(settings.time_shift));
-    const index_t size = latents.size();
-    const Buffer<float> inputs(guided_batch * size), velocities(guided_batch * size), times(guided_batch);
-    const auto batch_of = [&](const auto& values) {
-      return LatentsView<float>{values.data(), guided_batch, latents.channels, latents.shape};
+    const Buffer<float> inputs(at_a_time * size), velocities(batch * size), times(at_a_time);
+    const auto view = [&](float* values, index_t elements) {
+      return LatentsView<float>{values, elements, latents.channels, latents.shape};
     };
-    for (int step = steps_done; step < settings.steps; ++step) {
-      for (index_t element = 0; element < guided_batch; ++element)
+    for (int step = run.steps_done; step < settings.steps; ++step) {
+      for (index_t element = 0; element < at_a_time; ++element)
         std::ranges::copy(latents.values, inputs.begin() + element * size);
       std::ranges::fill(times, schedule.time(step));
-      transformer_.forward(batch_of(inputs), times.vector(), text, batch_of(velocities));
-      guided_step(host, {.prompt = {velocities.data(), size}, .negative = {velocities.data() + size, size}},
-                  static_cast<float>(settings.cfg_scale), schedule.step_size(step), latents.values.vector());
+      for (std::size_t group = 0; group < texts.size(); ++group)
+        transformer_.forward(
+            view(inputs.data(), at_a_time), times.vector(), texts[group],
+            view(velocities.data() + static_cast<index_t>(group) * at_a_time * size, at_a_time));
+      GuidedVelocities guided{.prompt = {velocities.data(), size}, .negative = {}};
+      if (batch > 1) guided.negative = {velocities.data() + size, size};
+      guided_step(host, guided, static_cast<float>(settings.cfg_scale), schedule.step_size(step),
+                  latents.values.vector());
       require_finite(latents, step + 1, settings);
       if (observer)
         observer({step + 1, settings.steps, schedule.sigma(step + 1), static_cast<float>(settings.cfg_scale),
-                  latents, batch_of(velocities)},
+                  latents, view(velocities.data(), batch)},
                  stage);
       stage.step();
     }

@@ -1,8 +1,10 @@
 // Noise becomes latents.
 #pragma once
+#include <cstddef>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include <stepvideo/kernels/elementwise/latents.hpp>
 
@@ -23,18 +25,23 @@ struct StepState {
   float sigma = 0;         ///< of the latents: 0 is noise, 1 the video
   float guidance = 1;      ///< by which the two velocities became one
   const Latents& latents;  ///< after the step
-  /// Of the step, (2, channels, latent shape): the prompt's velocity, then the negative prompt's.
+  /// Of the step, (2, channels, latent shape): the prompt's velocity, then the negative prompt's; at guidance
+  /// 1 (1, ...), the prompt's alone.
   LatentsView<const float> velocities;
 };
 /// May warn through the stage.
 using StepObserver = std::function<void(const StepState&, Stage&)>;
 
-/// One integration: `latents`, behind step `steps_done`, are integrated in place to sigma 1.
+/// One integration: `latents`, behind step `steps_done`, are integrated in place to sigma 1. At guidance 1
+/// the negative prompt is not looked at.
 struct Integration {
   const Conditioning& conditioning;  ///< a prompt and a negative prompt
   const SamplerSettings& settings;
   Latents& latents;
   int steps_done = 0;
+  /// What activations and text may take of memory; without it, what the machine has. With less the pair goes
+  /// through the transformer one after the other, and text is made again at every step: the same bits.
+  std::optional<std::size_t> spare_bytes = {};
 };
 
 class Denoiser {

@@ -1,5 +1,9 @@
 #include "pipeline/memory.hpp"
 
+#include <fstream>
+#include <limits>
+#include <string>
+
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -18,6 +22,14 @@ void require_memory(VideoShape video, double bytes) {
         "works",
         to_string(video), bytes / gibibyte, available / gibibyte);
   });
+}
+
+std::size_t available_memory_bytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  for (std::size_t kibibytes = 0; file >> name >> kibibytes && std::getline(file, unit);)
+    if (name == "MemAvailable:") return kibibytes << 10;
+  return std::numeric_limits<std::size_t>::max();  // nobody says
 }
 
 }  // namespace stepvideo::pipeline

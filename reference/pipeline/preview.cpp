@@ -84,7 +84,7 @@ Latents estimate_frame(const Latents& latents, LatentsView<const float> velociti
   Latents estimate{shape, latents.channels, Buffer<float>(shape.tokens() * latents.channels)};
   const index_t size = estimate.size(), first = frame * size;
   const float* const prompt = velocities.data + first;
-  const float* const negative = prompt + latents.size();
+  const float* const negative = prompt + (velocities.batch - 1) * latents.size();
   for (index_t i = 0; i < size; ++i) {
     const float velocity = negative[i] + guidance * (prompt[i] - negative[i]);
     estimate.values[i] = latents.values[first + i] + (1 - sigma) * velocity;

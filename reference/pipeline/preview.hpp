@@ -16,7 +16,7 @@ std::vector<int> preview_frames(LatentShape shape, int most);
 
 /// Where the flow is heading: `frame` of latents + (1 - sigma) v, as if the guided velocity v = u + guidance
 /// (c - u) stayed what it is. `velocities` (2, frames, channels, height, width): c of the prompt, then u of
-/// the negative prompt. Returns one latent frame.
+/// the negative prompt, or c alone at guidance 1. Returns one latent frame.
 Latents estimate_frame(const Latents& latents, LatentsView<const float> velocities, float sigma,
                        float guidance, int frame);
 

@@ -10,6 +10,7 @@
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/quantized.hpp>
 
+#include "model/transformer_layout.hpp"
 #include "plan/collectives.hpp"
 #include "plan/rank_share.hpp"
 
@@ -79,31 +80,44 @@ class DenoiseCost {
 
   double layer_weight_bytes() const {
     const double element = request_.arithmetic == Arithmetic::fp8 ? 1 : element_bytes(request_.arithmetic);
-    return parameters_.transformer_blocks / layers() * share_.matrix_fraction() * element;
+    return static_cast<double>(
+        model::BlockSlab(request_.shapes.transformer, share_.block(), static_cast<std::size_t>(element))
+            .bytes());
   }
   double weight_bytes() const {
-    const double rest =
-        (parameters_.transformer - parameters_.transformer_blocks) * element_bytes(request_.arithmetic);
+    const double rounded =
+        parameters_.transformer - parameters_.transformer_blocks - parameters_.transformer_float32;
     const double held = request_.streams_weights ? std::min(streamed_layers, layers()) : layers();
-    return rest + held * layer_weight_bytes();
+    return rounded * element_bytes(request_.arithmetic) + parameters_.transformer_float32 * float_bytes +
+           held * layer_weight_bytes();
   }
 
-  /// As model/transformer.hpp lays them out: the float32 stream, what a norm leaves, and the widest of the
-  /// qkv projection with attention's result and the hidden layer; text keys and values; latents.
+  /// What the executor lays out, and how: the prompts together and their text kept where that fits, the
+  /// prompts one after the other and their text made again where not; beside it latents, inputs and
+  /// velocities.
   double activation_bytes() const {
     const auto& config = request_.shapes.transformer;
-    const double element = element_bytes(request_.arithmetic);
+    const auto element = static_cast<std::size_t>(element_bytes(request_.arithmetic));
     const LayerShare layer = share_.layer();
-    const double local = layer.heads * config.heads.dim;
-    const double channels = config.in_channels + config.out_channels;
-    const double token = width() * (float_bytes + element) +
-                         std::max(4 * local, layer.feed_forward) * element + channels * float_bytes;
-    const double text = layers() * text_tokens() * 2 * local * element;
-    // Latents, a guided pair of inputs and of velocities, and the tables of rotary embedding.
-    const double tokens = static_cast<double>(request_.video.tokens());
-    const double whole = tokens * float_bytes * (5.0 * config.in_channels + config.heads.dim);
-    const double quantized = request_.arithmetic == Arithmetic::fp8 ? 3 * local * layer.tokens : 0;
-    return batch() * (layer.tokens * token + text + quantized) + whole;
+    const double quantized = request_.arithmetic == Arithmetic::fp8
+                                 ? 3 * layer.heads * config.heads.dim * layer.tokens * batch()
+                                 : 0;
+    const double sampled = static_cast<double>(request_.video.tokens()) * float_bytes * config.in_channels;
+    const double beside = (1 + 2 * batch()) * sampled + quantized;
+
+    const auto spare = [&](double taken) {
+      constexpr double most = 1e18;  // a std::size_t has room for it
+      return static_cast<std::size_t>(std::clamp(request_.hardware.memory_bytes - taken, 0.0, most));
+    };
+    const double held = weight_bytes() + buffer_bytes() + beside;
+    model::TransformerShare share{static_cast<index_t>(batch()), static_cast<index_t>(layer.tokens),
+                                  share_.block()};
+    const model::TransformerShare prompts = share;
+    share.batch = model::elements_at_a_time(config, share, element, spare(held));
+    const auto written = static_cast<double>(model::TransformerLayout(config, share, element).bytes());
+    const model::TextLayout text(config, prompts, request_.shapes.text_tokens(), element,
+                                 spare(held + written));
+    return beside + written + static_cast<double>(text.bytes());
   }
 
   double buffer_bytes() const {

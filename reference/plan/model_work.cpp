@@ -172,6 +172,7 @@ ParameterCounts count_parameters(const ModelShapes& shapes) {
   const auto vae = expected_tensors(shapes.vae);
   return {.transformer = count_elements(transformer, all),
           .transformer_blocks = count_elements(transformer, divided),
+          .transformer_float32 = count_elements(transformer, model::stays_float32),
           .step_llm = count_elements(expected_tensors(shapes.step_llm), all),
           .clip = count_elements(expected_tensors(shapes.clip), all),
           .vae_decoder = count_elements(vae, starting("decoder.")),
@@ -212,9 +213,9 @@ Work layer_work(const model::TransformerConfig& config, const LayerShare& share,
   const double columns = 6 * local + 2 * share.feed_forward;
   const double attended = share.attended_queries * share.attended_keys * share.attended_heads;
   const double cross = share.tokens * text_tokens * share.heads;
-  // Two norms and one rounding of the float32 stream, three residual sums of it; queries and keys normed in
-  // place, and cross-attention's queries.
-  const double stream = width * (3 * (float_bytes + element_bytes) + 3 * 2 * float_bytes);
+  // Three times what a product adds to the float32 stream is read, the sum read and written, and a norm or a
+  // rounding of it written; queries and keys normed in place, and cross-attention's queries.
+  const double stream = 3 * width * (2 * float_bytes + 2 * element_bytes);
   const double heads = local * 3 * 2 * element_bytes;
   const double merged = share.attended_queries * share.attended_heads * dim * 2 * float_bytes * share.merges;
   return {.linear_flops = 2 * share.tokens * width * columns,

@@ -29,7 +29,8 @@ struct ModelShapes {
 /// Weights and biases of each component.
 struct ParameterCounts {
   double transformer = 0;
-  double transformer_blocks = 0;  ///< the share that tensor parallelism divides: the blocks' matrices
+  double transformer_blocks = 0;   ///< the share that tensor parallelism divides: the blocks' matrices
+  double transformer_float32 = 0;  ///< the share that no precision rounds
   double step_llm = 0, clip = 0;
   double vae_decoder = 0, vae_encoder = 0;
   double vae_doubling =

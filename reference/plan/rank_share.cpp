@@ -27,8 +27,7 @@ RankShare::RankShare(const Request& request, Topology topology) {
            .attended_heads = static_cast<double>(heads) / topology.head_shards(),
            .merges = static_cast<double>(topology.ring - 1)};
   batch_ = count(mesh.prompts(busiest));
-  // Attention's five projections are as large as the feed forward's two: 8 width^2 each.
-  matrix_fraction_ = (layer_.heads / heads + layer_.feed_forward / static_cast<double>(columns)) / 2;
+  block_ = {static_cast<index_t>(layer_.heads) * config.heads.dim, static_cast<index_t>(layer_.feed_forward)};
 }
 
 }  // namespace stepvideo::plan

@@ -1,5 +1,6 @@
 // What the busiest rank of a topology has of a transformer layer.
 #pragma once
+#include "model/block_slab.hpp"
 #include "plan/cost_model.hpp"
 
 namespace stepvideo::plan {
@@ -19,12 +20,13 @@ class RankShare {
   const LayerShare& mean_layer() const { return mean_; }
   /// Batch elements: 2, or 1 where prompt and negative prompt are on different ranks.
   double batch() const { return batch_; }
-  /// The share of the layers' matrices that this rank holds.
-  double matrix_fraction() const { return matrix_fraction_; }
+  /// What this rank has of a block.
+  const model::BlockShare& block() const { return block_; }
 
  private:
   LayerShare layer_, mean_;
-  double batch_ = 2, matrix_fraction_ = 1;
+  double batch_ = 2;
+  model::BlockShare block_;
 };
 
 }  // namespace stepvideo::plan
