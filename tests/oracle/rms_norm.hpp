@@ -1,7 +1,9 @@
 // RMSNorm as its formula says, in double.
 #pragma once
 #include <cmath>
+#include <concepts>
 
+#include <stepvideo/core/element.hpp>
 #include <stepvideo/core/view.hpp>
 
 #include "oracle/sums.hpp"
@@ -21,7 +23,9 @@ Sums rms_norm(HeadsView<const T> in, const T* weight, double epsilon) {
         for (index_t i = 0; i < in.dim; ++i) {
           const double value =
               double(row[i]) / std::sqrt(squares / double(in.dim) + epsilon) * double(weight[i]);
-          out.add(value, std::abs(value));
+          // What is rounded before the weight comes may lie on fp16's grid below its least normal number.
+          const double grid = std::same_as<T, fp16> ? 0x1p-14 * std::abs(double(weight[i])) : 0.0;
+          out.add(value, std::abs(value) + grid);
         }
       }
   return out;

@@ -195,7 +195,7 @@ void conversion_rounds_after_its_function(const Place& on, int trials = 20) {
     };
     check(
         Identity{}, [](double value) { return value; }, 0);
-    check(Silu{}, oracle::silu, 6);
+    check(Silu{}, oracle::silu, 12);
   }
 }
 

@@ -72,9 +72,10 @@ Misalignment misalignment(const char* operand, const HeadsView<T>& view) {
   return tile_detail::first_misalignment(operand, view, [](index_t bytes) { return bytes % 16 == 0; });
 }
 
-/// The same for bulk copies, whose strides are also above zero.
+/// The same for bulk copies, whose strides are also above zero. Of a view without elements nothing is copied.
 template <class T>
 Misalignment bulk_misalignment(const char* operand, const HeadsView<T>& view) {
+  if (view.batch * view.tokens * view.heads * view.dim == 0) return {.operand = operand};
   return tile_detail::first_misalignment(operand, view,
                                          [](index_t bytes) { return bytes % 16 == 0 && bytes > 0; });
 }
