@@ -96,10 +96,13 @@ std::int64_t element_count(const Shape& shape) {
 }
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
+  return read(MappedFile::open(path, "a safetensors file"), path);
+}
+
+SafetensorsFile SafetensorsFile::read(const MappedFile& mapped, const std::filesystem::path& path) {
   // The format's own limit; a header's values take some twenty times its bytes in memory.
   constexpr std::uint64_t most_header_bytes = 100'000'000;
   constexpr std::size_t length_bytes = 8;
-  const MappedFile mapped = MappedFile::open(path, "a safetensors file");
   const std::size_t size = mapped.size;
   const std::byte* const bytes = mapped.bytes().data();
   require(size >= length_bytes, [&] {

@@ -13,6 +13,8 @@
 #include <stepvideo/core/buffer.hpp>
 #include <stepvideo/core/element.hpp>
 
+#include "io/mapped_file.hpp"
+
 namespace stepvideo::io {
 
 enum class Dtype { f64, f32, f16, bf16, f8_e4m3, i64, i32, i16, i8, u8, boolean };
@@ -41,12 +43,12 @@ class SafetensorsFile {
   /// Throws RequestError naming the file and what is wrong with it (not there, truncated, a header that runs
   /// past the end, offsets that overlap or do not fit the shape, an unknown dtype, a name twice).
   static SafetensorsFile open(const std::filesystem::path& path);
+  /// The same of a file that is mapped already; `path` names it in errors.
+  static SafetensorsFile read(const MappedFile& mapped, const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
   const std::map<std::string, TensorRecord>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  /// What the tensors' bytes lie in.
-  const std::shared_ptr<const void>& memory() const { return mapping_; }
 
  private:
   std::filesystem::path path_;

@@ -96,8 +96,7 @@ std::map<std::string, StoredTensor> StoredTensors::open_file(const fs::path& pat
   require(!has_torch_name(path) || path.extension() == ".safetensors", [&] {
     return path.string() + " is no zip archive; a file that torch.save wrote (since version 1.6) can be read";
   });
-  const auto safetensors = SafetensorsFile::open(path);
-  memory_.back() = safetensors.memory();
+  const auto safetensors = SafetensorsFile::read(file, path);
   metadata_.insert(safetensors.metadata().begin(), safetensors.metadata().end());
   std::map<std::string, StoredTensor> tensors;
   for (const auto& [name, record] : safetensors.tensors())

@@ -45,7 +45,7 @@ inline int first_missing(const Flight& flight, std::span<const std::vector<Fligh
   return -1;
 }
 
-inline std::string place(const Flight& flight) {
+inline std::string flight_text(const Flight& flight) {
   std::string text = std::string(flight.op) + " of " + to_string(flight.group);
   if (flight.step >= 0) text += " in step " + std::to_string(flight.step);
   if (flight.layer >= 0) text += ", layer " + std::to_string(flight.layer);
@@ -76,17 +76,17 @@ inline LateRank find_late_rank(const Flight& expired, std::span<const std::vecto
   }
   if (late < 0)
     return {-1, expired,
-            place(expired) + " has not ended " + seconds(now - expired.enqueued) +
+            flight_text(expired) + " has not ended " + seconds(now - expired.enqueued) +
                 " after it was called, and all of its ranks are in it"};
   const auto& flights = by_rank[std::size_t(late)];
-  std::string text = "rank " + std::to_string(late) + " is late: " + place(flight) + " waits for it since " +
-                     seconds(now - flight.enqueued);
+  std::string text = "rank " + std::to_string(late) + " is late: " + flight_text(flight) +
+                     " waits for it since " + seconds(now - flight.enqueued);
   if (flights.empty())
     text += "; it has called no collective yet";
   else if (const Flight& last = flights.back(); last.ended)
-    text += "; its last collective, " + place(last) + ", ended " + seconds(now - *last.ended) + " ago";
+    text += "; its last collective, " + flight_text(last) + ", ended " + seconds(now - *last.ended) + " ago";
   else
-    text += "; it is in " + place(last);
+    text += "; it is in " + flight_text(last);
   return {late, expired, text};
 }
 

@@ -30,8 +30,8 @@ inline void release_bytes(Host, void* memory) noexcept {
 }
 
 /// `size` elements of T in the memory of `E`; uninitialised; movable, not copyable. The device's
-/// allocate_bytes and release_bytes are in core/device.cuh; a buffer on a stream must end before the stream does
-/// (core/gpu.cuh has an owner of streams that sees to it).
+/// allocate_bytes and release_bytes are in core/device.cuh; a buffer on a stream must end before the stream
+/// does (core/gpu.cuh has an owner of streams that sees to it).
 template <class T, Execution E = Host>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -92,6 +92,24 @@ template <class T>
 void copy(Host, const Buffer<T>& from, const Buffer<T>& to) {
   require_copy_fits(from.size(), to.size());
   if (from.size() > 0) std::memcpy(to.data(), from.data(), from.size_bytes());
+}
+
+/// Copies within the memory of the execution.
+template <class T>
+void copy(Host, VectorView<const T> from, VectorView<T> to) {
+  require_copy_fits(from.size, to.size);
+  if (from.size > 0) std::memcpy(to.data, from.data, static_cast<std::size_t>(from.size) * sizeof(T));
+}
+
+/// Values of the host to the memory of the execution, and back; `size` is the view's. The host's may be used
+/// again when these return.
+template <class T>
+void upload(Host, const T* from, VectorView<T> to) {
+  copy(host, VectorView<const T>{from, to.size}, to);
+}
+template <class T>
+void download(Host, VectorView<T> from, std::remove_const_t<T>* to) {
+  copy(host, VectorView<const T>(from), VectorView<std::remove_const_t<T>>{to, from.size});
 }
 
 /// The host's kernels are done when they return: nothing to wait for.

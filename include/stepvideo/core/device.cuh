@@ -20,7 +20,8 @@ inline void release_bytes(Device device, void* memory) noexcept {
   cudaPointerAttributes owner{};
   // A stream knows its device; only the null stream is whichever device's is current.
   const bool is_elsewhere = device.stream == nullptr && cudaGetDevice(&current) == cudaSuccess &&
-                            cudaPointerGetAttributes(&owner, memory) == cudaSuccess && owner.device != current;
+                            cudaPointerGetAttributes(&owner, memory) == cudaSuccess &&
+                            owner.device != current;
   if (is_elsewhere) cudaSetDevice(owner.device);
   cudaFreeAsync(memory, device.stream);
   if (is_elsewhere) cudaSetDevice(current);
@@ -31,6 +32,30 @@ template <class T, Execution From, Execution To>
 void copy(Device device, const Buffer<T, From>& from, const Buffer<T, To>& to) {
   require_copy_fits(from.size(), to.size());
   check(cudaMemcpyAsync(to.data(), from.data(), from.size_bytes(), cudaMemcpyDefault, device.stream));
+}
+
+/// Copies within device memory, in stream order.
+template <class T>
+void copy(Device device, VectorView<const T> from, VectorView<T> to) {
+  require_copy_fits(from.size, to.size);
+  check(cudaMemcpyAsync(to.data, from.data, static_cast<std::size_t>(from.size) * sizeof(T),
+                        cudaMemcpyDeviceToDevice, device.stream));
+}
+
+/// Values of the host to device memory, in stream order; the host's may be used again when this returns.
+template <class T>
+void upload(Device device, const T* from, VectorView<T> to) {
+  check(cudaMemcpyAsync(to.data, from, static_cast<std::size_t>(to.size) * sizeof(T), cudaMemcpyHostToDevice,
+                        device.stream));
+  check(cudaStreamSynchronize(device.stream));
+}
+
+/// Values of device memory to the host, once the stream has come so far; they are there when this returns.
+template <class T>
+void download(Device device, VectorView<T> from, std::remove_const_t<T>* to) {
+  check(cudaMemcpyAsync(to, from.data, static_cast<std::size_t>(from.size) * sizeof(T),
+                        cudaMemcpyDeviceToHost, device.stream));
+  check(cudaStreamSynchronize(device.stream));
 }
 
 /// A figure of the current device.
