@@ -62,6 +62,12 @@ void Stage::step(std::optional<double> predicted_seconds) {
                                   : fmt::format("in stage '{}'", name_));
 }
 
+void Stage::progressed(std::uint64_t bytes, std::uint64_t all) {
+  progressed_bytes_ += bytes;
+  progress_.show_bytes(*this, all);
+  throw_if_interrupted(fmt::format("in stage '{}'", name_));
+}
+
 void Stage::warn(const std::string& message) {
   progress_.print_line("warning: " + message);
   log({.kind = Event::Kind::warning, .message = message});
@@ -122,6 +128,16 @@ void Progress::show_step(Stage& stage) {
     text += fmt::format(", about {} left",
                         seconds_text(elapsed / (stage.steps_done_ - stage.steps_skipped_) * left));
   show_line(text);
+}
+
+void Progress::show_bytes(Stage& stage, std::uint64_t all) {
+  using namespace std::chrono_literals;
+  const auto pause = is_terminal_ ? Clock::duration(100ms) : Clock::duration(5s);
+  if (output_ == nullptr || Clock::now() - stage.last_shown_ < pause) return;
+  stage.last_shown_ = Clock::now();
+  const double elapsed = seconds_since(stage.begin_), done = static_cast<double>(stage.progressed_bytes_);
+  show_line(fmt::format("{}: {} of {}, {}/s", stage.name_, bytes_text(done),
+                        bytes_text(static_cast<double>(all)), bytes_text(done / std::max(elapsed, 1e-3))));
 }
 
 void Progress::end(const Stage& stage) {

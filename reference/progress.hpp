@@ -40,6 +40,9 @@ class Stage {
   void log(Event event);
   /// The stage read or wrote that much; its end event carries the sum.
   void moved(std::uint64_t bytes) { bytes_ += bytes; }
+  /// That many more bytes of `all` have come: a line for the reader, now and then, with their rate. Throws
+  /// Interrupted when a signal came.
+  void progressed(std::uint64_t bytes, std::uint64_t all);
 
  private:
   friend class Progress;
@@ -51,7 +54,7 @@ class Stage {
   std::string name_;
   int steps_ = 0, steps_done_ = 0, steps_skipped_ = 0;
   std::optional<double> predicted_seconds_;
-  std::uint64_t bytes_ = 0, bytes_before_step_ = 0, peak_bytes_ = 0;
+  std::uint64_t bytes_ = 0, bytes_before_step_ = 0, peak_bytes_ = 0, progressed_bytes_ = 0;
   ProcessorTime processor_begin_ = ProcessorTime::now();
   Clock::time_point begin_ = Clock::now(), step_begin_ = begin_, last_shown_ = begin_;
 };
@@ -126,6 +129,7 @@ class Progress {
   void fail(const Stage& stage, const std::string& message);
   std::optional<std::uint64_t> peak_since_last_step(Stage& stage);
   void show_step(Stage& stage);
+  void show_bytes(Stage& stage, std::uint64_t all);
   void print_line(const std::string& text) const;
   /// On a terminal the line that the next one replaces; elsewhere a line like any other.
   void show_line(const std::string& text);

@@ -1,9 +1,10 @@
-// The comparison with PyTorch, carried inside the program.
+// The comparisons with PyTorch, carried inside the program.
 #pragma once
 
 namespace stepvideo::bench {
 
-/// The text of bench/compare_pytorch_kernels.py.
+/// The texts of bench/compare_pytorch_kernels.py and bench/compare_pytorch_block.py.
 extern const char* const pytorch_script;
+extern const char* const pytorch_block_script;
 
 }  // namespace stepvideo::bench

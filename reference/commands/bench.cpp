@@ -4,6 +4,7 @@
 
 #include "commands/bench_cpu.hpp"
 #include "commands/bench_device.hpp"
+#include "commands/bench_transformer.hpp"
 #include "commands/command.hpp"
 #include "commands/options.hpp"
 #include "io/pending_file.hpp"
@@ -34,14 +35,56 @@ void bench_linear(const Arguments& arguments) {
   bench_matmuls(request);
 }
 
+place::Place find_gpu(const std::string& device) {
+  const place::Choice choice = place::parse_choice(device);
+  require(choice.kind == place::Choice::Kind::cuda,
+          [&] { return fmt::format("--device {}: a GPU is to be measured; cuda works", device); });
+  return place::find_place(choice);
+}
+
+/// `bench transformer`.
+void bench_the_transformer(const Arguments& arguments) {
+  TransformerBenchRequest request;
+  std::string device = "cuda";
+  FlagParser parser("bench transformer",
+                    "a GPU's time of a block, beside its matrix work alone, and of all blocks");
+  parser.flag("device", device, "cuda, cuda:N, or a UUID of nvidia-smi -L [cuda]")
+      .flag("frames", request.video.frames, "frames of the video [204]")
+      .flag("height", request.video.height, "its height [544]")
+      .flag("width", request.video.width, "its width [992]")
+      .flag("layers", request.layers, "blocks of the release's width, with random weights [48]")
+      .flag("matrix-seconds", request.matrix_seconds, "for how long the matrix work alone is chained [10]")
+      .flag("pytorch", request.pytorch, "a Python whose PyTorch times the release's block first [none]");
+  if (!parser.parse(arguments)) return;
+  require_video_on_grid(request.video);
+  constexpr int least_layers = 3, most_layers = 1000;  // the first and the last are not measured
+  require(request.layers >= least_layers && request.layers <= most_layers, [&] {
+    return fmt::format("--layers is {}; {} to {} works", request.layers, least_layers, most_layers);
+  });
+  require(request.matrix_seconds > 0,
+          [&] { return fmt::format("--matrix-seconds is {}; more than 0 works", request.matrix_seconds); });
+  bench_transformer(find_gpu(device), request);
+}
+
+/// `bench encoders`.
+void bench_the_encoders(const Arguments& arguments) {
+  std::string device = "cuda";
+  FlagParser parser("bench encoders", "a GPU's time of both text encoders, with random weights");
+  parser.flag("device", device, "cuda, cuda:N, or a UUID of nvidia-smi -L [cuda]");
+  if (parser.parse(arguments)) bench_encoders(find_gpu(device));
+}
+
 }  // namespace
 
-/// `bench kernels` and `bench` are one command; only the latter goes on to a model. `bench linear` is
-/// another.
+/// `bench kernels` and `bench` are one command; only the latter goes on to a model. `bench linear`,
+/// `bench transformer` and `bench encoders` are others.
 void bench(const Arguments& arguments) {
-  if (!arguments.empty() && arguments.front() == "linear")
-    return bench_linear(Arguments(arguments.begin() + 1, arguments.end()));
-  const bool is_kernels = !arguments.empty() && arguments.front() == "kernels";
+  const std::string part = arguments.empty() ? "" : arguments.front();
+  const Arguments rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
+  if (part == "linear") return bench_linear(rest);
+  if (part == "transformer") return bench_the_transformer(rest);
+  if (part == "encoders") return bench_the_encoders(rest);
+  const bool is_kernels = part == "kernels";
   std::string device = "auto";
   std::optional<std::filesystem::path> model;
   std::optional<std::string> only;
@@ -53,7 +96,7 @@ void bench(const Arguments& arguments) {
       .flag("json", request.json, "cuda: write the figures there as well");
   if (!is_kernels)
     parser.flag("model", model, "cpu: checkpoint folder; also time its transformer and its VAE decoder");
-  if (!parser.parse(is_kernels ? Arguments(arguments.begin() + 1, arguments.end()) : arguments)) return;
+  if (!parser.parse(is_kernels ? rest : arguments)) return;
   require(device == "auto" || device == "cpu" || device == "cuda",
           [&] { return fmt::format("--device: '{}' is not a device; auto, cpu and cuda are", device); });
   const bool wants_device = only || request.pytorch || request.json;
@@ -64,8 +107,10 @@ void bench(const Arguments& arguments) {
     });
     return bench_cpu(model);
   }
-  require(!model,
-          [] { return "--model: the model does not run on a GPU in this version yet; --device cpu works"; });
+  require(!model, [] {
+    return "--model: it is timed on the CPU; --device cpu works, and stepvideo bench transformer times a "
+           "GPU's";
+  });
   if (request.json) io::require_writable_output("--json", *request.json, {".json"});
   request.only = names_in(only);
   bench_device(request);

@@ -24,7 +24,7 @@ void decode(const Arguments& arguments) {
   VideoFlags video_flags;
   ProvenanceFlags provenance;
   FlagParser parser("decode", "latents become a video");
-  parser.common()
+  parser.common_on_cpu()
       .flag("latents", latents_path,
             "safetensors file with latents (or z, or encode's mean), (1, frames, channels, height, width)")
       .flag("output", output, io::video_output_help)
@@ -44,8 +44,7 @@ void decode(const Arguments& arguments) {
   io::require_video_output_size("--output", output, video);
   pipeline::require_memory(video, codec.decode_bytes(video));
 
-  io::Json manifest =
-      start_manifest("decode", common.model, common.precision, {io::Component::vae}, provenance);
+  io::Json manifest = start_manifest("decode", common, common.precision, {io::Component::vae}, provenance);
   video_flags.put(manifest);
   add_source(manifest, "latents", latents_path, provenance);
   Progress progress = start_progress(common);

@@ -6,6 +6,7 @@
 #include "commands/provenance.hpp"
 #include "commands/sampling_flags.hpp"
 #include "commands/session.hpp"
+#include "commands/weight_flags.hpp"
 #include "io/pending_file.hpp"
 #include "pipeline/denoiser.hpp"
 #include "trace/expectation.hpp"
@@ -21,8 +22,9 @@ void denoise(const Arguments& arguments) {
   KeepFlags keep;
   PreviewFlags previews;
   ProvenanceFlags provenance;
+  WeightFlags weights;
   FlagParser parser("denoise", "noise becomes latents, for given text states");
-  parser.common()
+  weights.declare(parser)
       .flag("conditioning", conditioning_path, "safetensors file that encode-text wrote")
       .flag("latents", latents_path, "start from these latents instead of noise; they bring their own size")
       .flag("output", output, "safetensors file to write: latents")
@@ -35,13 +37,15 @@ void denoise(const Arguments& arguments) {
   if (!parser.parse(arguments)) return;
   keep.check();
   const CommonOptions& common = parser.common_options();
+  weights.check(common, "denoise");
   io::require_writable_output("--output", output, {".safetensors"});
 
   const pipeline::PreviewOptions preview = previews.options(common);
   std::optional<pipeline::VideoCodec> codec;
   if (preview.is_on()) codec.emplace(common.model);
 
-  const pipeline::Denoiser denoiser(common.model);
+  const auto denoiser =
+      weights.seed ? pipeline::Denoiser(common.model, *weights.seed) : pipeline::Denoiser(common.model);
   auto conditioning = pipeline::read_conditioning(conditioning_path);
   pipeline::Denoiser::require_guided_pair(conditioning);
   io::require_known_scheduler(common.model);
@@ -58,8 +62,9 @@ void denoise(const Arguments& arguments) {
                                             .precision = common.precision,
                                             .is_whole = false});
 
-  io::Json manifest =
-      start_manifest("denoise", common.model, common.precision, {io::Component::transformer}, provenance);
+  io::Json manifest = start_manifest("denoise", common, common.precision,
+                                     weights.components({io::Component::transformer}), provenance);
+  weights.put(manifest);
   put_sampling(manifest, video, settings);
   add_source(manifest, "conditioning", conditioning_path, provenance);
   if (latents_path)
@@ -86,7 +91,7 @@ void denoise(const Arguments& arguments) {
   if (steps_done < settings.steps) {
     pipeline::StepObserver observer;
     if (codec) observer = preview_observer(preview, *codec, common.precision, progress);
-    const auto transformer = denoiser.load(common.precision, progress);
+    const auto transformer = denoiser.load(common.place, common.precision, progress);
     pipeline::StepKeeper keeper(pipeline::step_file_of(output), manifest, conditioning, keep.every,
                                 steps_done);
     pipeline::denoise_and_keep(*transformer, {conditioning, settings, *start, steps_done}, keeper, observer,

@@ -52,7 +52,7 @@ void encode(const Arguments& arguments) {
   std::optional<std::string> fps, fit;
   ProvenanceFlags provenance;
   FlagParser parser("encode", "a video becomes latents");
-  parser.common()
+  parser.common_on_cpu()
       .flag("video", video_path,
             "video to read: what libav decodes, a folder of PNG files, or .safetensors with video in [-1, 1]")
       .flag("fps", fps, "take this many frames a second; of what has no rate, its rate [as the video is]")
@@ -71,8 +71,7 @@ void encode(const Arguments& arguments) {
 
   const pipeline::VideoCodec codec(common.model);
   const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);
-  io::Json manifest =
-      start_manifest("encode", common.model, common.precision, {io::Component::vae}, provenance);
+  io::Json manifest = start_manifest("encode", common, common.precision, {io::Component::vae}, provenance);
   if (fps) manifest["fps"] = *fps;
   if (fit) manifest["fit"] = *fit;
   add_video_source(manifest, video_path, provenance);

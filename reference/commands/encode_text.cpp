@@ -28,12 +28,12 @@ void encode_text(const Arguments& arguments) {
   text::require_valid_utf8(prompt, "--prompt");
   text::require_valid_utf8(negative, "--negative");
   io::Json manifest = start_manifest(
-      "encode-text", common.model, common.precision,
+      "encode-text", common, common.precision,
       {io::Component::step_llm, io::Component::clip_text_encoder, io::Component::clip_tokenizer}, provenance);
   manifest["prompt"] = prompt;
   manifest["negative"] = negative;
   Progress progress = start_progress(common);
-  const auto conditionings = encoder.encode({{prompt, negative}}, common.precision, progress);
+  const auto conditionings = encoder.encode({{prompt, negative}}, common.place, common.precision, progress);
   add_stages(manifest, progress, provenance);
   pipeline::write_conditioning(output, conditionings.front(), as_metadata(manifest));
   progress.print_summary();

@@ -5,9 +5,8 @@
 #include "commands/session.hpp"
 #include "io/model_folder.hpp"
 #include "io/pending_file.hpp"
-#include "model/clip_text.hpp"
-#include "model/step_llm.hpp"
 #include "pipeline/conditioning.hpp"
+#include "pipeline/text_model.hpp"
 
 namespace stepvideo::commands {
 namespace {
@@ -68,31 +67,22 @@ void encode_tokens(const Arguments& arguments) {
   const auto folder = io::find_component(common.model, component);
   const auto checkpoint = io::Checkpoint::open(folder);
   const Tokens tokens = read_tokens(input);
-  io::Json manifest =
-      start_manifest("encode-tokens", common.model, common.precision, {component}, provenance);
+  io::Json manifest = start_manifest("encode-tokens", common, common.precision, {component}, provenance);
   add_source(manifest, "input", input, provenance);
   Progress progress = start_progress(common);
 
-  index_t width = 0;
-  Buffer<float> states;
-  const auto run = [&](auto&& load, auto&& forward) {
-    auto model = progress.stage("load " + encoder, 0, [&](Stage&) { return load(); });
-    width = model.config().width();
-    states = Buffer<float>(tokens.ids.size() * width);
-    progress.stage("encode", 0, [&](Stage&) {
-      forward(model, TokensView<float>::dense(states.data(), tokens.shape[0], tokens.shape[1], width));
-    });
-  };
-  pipeline::with_element(common.precision, [&]<Element T>() {
-    if (is_clip) {
-      const auto config = model::read_clip_text_config(folder / "config.json");
-      run([&] { return model::ClipText<T, Host>(host, config, checkpoint); },
-          [&](auto& clip, auto out) { clip.encode(tokens.view(), tokens.lengths, out); });
-    } else {
-      const auto config = model::read_step_llm_config(folder / "config.json");
-      run([&] { return model::StepLlm<T, Host>(host, config, checkpoint); },
-          [&](auto& llm, auto out) { llm.encode(tokens.view(), out); });
-    }
+  const auto model = progress.stage("load " + encoder, 0, [&](Stage& stage) {
+    if (is_clip)
+      return pipeline::load_clip(common.place, common.precision,
+                                 model::read_clip_text_config(folder / "config.json"), checkpoint, stage);
+    return pipeline::load_step_llm(common.place, common.precision,
+                                   model::read_step_llm_config(folder / "config.json"), checkpoint, stage);
+  });
+  const index_t width = model->width();
+  const Buffer<float> states(tokens.ids.size() * width);
+  progress.stage("encode", 0, [&](Stage&) {
+    model->encode(tokens.view(), tokens.lengths,
+                  TokensView<float>::dense(states.data(), tokens.shape[0], tokens.shape[1], width));
   });
   add_stages(manifest, progress, provenance);
   io::write_safetensors(output,

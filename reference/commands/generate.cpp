@@ -235,14 +235,15 @@ void generate(const Arguments& arguments) {
   auto jobs = read_jobs(flags, base_request, names);
 
   const pipeline::Generator generator(flags.common.model);
-  pipeline::RunOptions options{.keep_every = flags.keep.every,
+  pipeline::RunOptions options{.place = flags.common.place,
+                               .keep_every = flags.keep.every,
                                .keeps_latents = flags.keeps_latents,
                                .tells_cost = !flags.provenance.is_reproducible};
   if (base) flags.video.take_missing(*base);
   options.video = flags.video.options();
   const pipeline::PreviewOptions preview = flags.previews.options(flags.common);
-  Json manifest = start_manifest("generate", flags.common.model, jobs.front().request.precision, components,
-                                 flags.provenance);
+  Json manifest =
+      start_manifest("generate", flags.common, jobs.front().request.precision, components, flags.provenance);
   flags.video.put(manifest);
   if (flags.like) compare_models(flags, has_model, manifest, *base);
   prepare(jobs, names, flags, generator, manifest, options);

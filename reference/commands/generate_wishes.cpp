@@ -31,6 +31,7 @@ Wishes Wishes::over(const Wishes& others) const {
   fill(both.sampling.steps, others.sampling.steps);
   fill(both.sampling.cfg_scale, others.sampling.cfg_scale);
   fill(both.sampling.time_shift, others.sampling.time_shift);
+  fill(both.sampling.preset, others.sampling.preset);
   fill(both.sampling.seed, others.sampling.seed);
   both.sampling.takes_nearest_size |= others.sampling.takes_nearest_size;
   return both;

@@ -102,11 +102,17 @@ FlagParser& FlagParser::common() {
   return common_without_model().require("model");
 }
 
+FlagParser& FlagParser::common_on_cpu() {
+  is_on_cpu_ = true;
+  return common();
+}
+
 FlagParser& FlagParser::common_without_model() {
   has_common_ = true;
   flag("model", common_.model, "folder of the checkpoint, or of the one component that is needed");
-  flag("device", device_, "auto, cpu or cuda [auto]");
-  flag("precision", precision_, "fp32 or bf16 [fp32 on the CPU]");
+  flag("device", device_,
+       "auto, cpu, cuda, cuda:N, or a UUID of nvidia-smi -L [auto: a GPU where a fit one is found]");
+  flag("precision", precision_, "fp32 or bf16 [bf16 on a GPU, fp32 on the CPU]");
   flag("gpus", gpus_, "ranks to run on; this version runs on 1 [1]");
   flag("topology", topology_,
        "guidance=G,tensor=T,ulysses=U,ring=R[,sharding=uneven]; the product is --gpus");
@@ -193,22 +199,17 @@ bool FlagParser::parse(const std::vector<std::string>& arguments) {
 }
 
 void FlagParser::check_common() {
-  stepvideo::require(device_ == "auto" || device_ == "cpu" || device_ == "cuda", [&] {
-    return fmt::format("--device: '{}' is not a device; auto, cpu and cuda are", device_);
-  });
-  stepvideo::require(device_ != "cuda", [] {
-    return "--device cuda: the model does not run on a GPU in this version yet; --device cpu works";
+  common_.device = place::parse_choice(device_);
+  stepvideo::require(!is_on_cpu_ || common_.device.kind != place::Choice::Kind::cuda, [&] {
+    return fmt::format("--device {}: {} runs on the CPU alone in this version; --device cpu and auto work",
+                       device_, command_);
   });
   common_.has_precision = precision_.has_value();
-  const std::string precision = precision_.value_or("fp32");
-  stepvideo::require(precision != "fp8", [] {
-    return "--precision fp8: fp8 arithmetic needs a GPU; fp32 and bf16 work on the CPU";
+  stepvideo::require(precision_ != "fp8",
+                     [] { return "--precision fp8: this version has no fp8 weights; fp32 and bf16 work"; });
+  stepvideo::require(!precision_ || precision_ == "fp32" || precision_ == "bf16", [&] {
+    return fmt::format("--precision: '{}' is not a precision; fp32, bf16 and fp8 are", *precision_);
   });
-  stepvideo::require(precision == "fp32" || precision == "bf16", [&] {
-    return fmt::format("--precision: '{}' is not a precision; fp32, bf16 and fp8 are", precision);
-  });
-  common_.precision = precision == "bf16" ? Precision::bf16 : Precision::fp32;
-
   stepvideo::require(gpus_ >= 1, [&] { return fmt::format("--gpus is {}; 1 or more works", gpus_); });
   if (topology_) {
     common_.topology = parse_topology(*topology_);
@@ -217,6 +218,10 @@ void FlagParser::check_common() {
   stepvideo::require(gpus_ == 1, [&] {
     return fmt::format("--gpus {}: this version runs on one rank; leave --gpus and --topology out", gpus_);
   });
+  // Last: looking for a GPU wakes its driver.
+  if (!is_on_cpu_) common_.place = place::find_place(common_.device);
+  const std::string precision = precision_.value_or(common_.place.is_gpu() ? "bf16" : "fp32");
+  common_.precision = precision == "bf16" ? Precision::bf16 : Precision::fp32;
 }
 
 void FlagParser::read_value(const char*, const std::string& text, std::string& target) {

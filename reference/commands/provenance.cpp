@@ -37,16 +37,16 @@ io::Json start_manifest(const std::string& command) {
   return {{"stepvideo", doctor::this_build().version}, {"command", command}};
 }
 
-io::Json start_manifest(const std::string& command, const std::filesystem::path& model, Precision precision,
+io::Json start_manifest(const std::string& command, const CommonOptions& options, Precision precision,
                         const std::vector<io::Component>& components, const ProvenanceFlags& flags) {
   io::Json manifest = start_manifest(command);
   manifest["precision"] = to_string(precision);
-  manifest["device"] = "cpu";
+  manifest["device"] = options.place.is_gpu() ? options.place.gpu().name : "cpu";
   for (const io::Component component : components)
     manifest["model"]["components"][std::string(io::component_name(component))] =
-        io::component_digest(model, component);
-  if (!flags.is_reproducible)
-    manifest["model"]["path"] = std::filesystem::absolute(model).lexically_normal().string();
+        io::component_digest(options.model, component);
+  if (!flags.is_reproducible && !options.model.empty())
+    manifest["model"]["path"] = std::filesystem::absolute(options.model).lexically_normal().string();
   return manifest;
 }
 

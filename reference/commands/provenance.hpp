@@ -27,9 +27,9 @@ struct ProvenanceFlags {
 /// The beginning of every manifest: the program's version and the command.
 io::Json start_manifest(const std::string& command);
 
-/// The same of a command that runs a model: with the precision, and the model with a digest of each component
-/// that the command uses.
-io::Json start_manifest(const std::string& command, const std::filesystem::path& model, Precision precision,
+/// The same of a command that runs a model: with the precision, where it runs, and the model with a digest of
+/// each component that the command uses.
+io::Json start_manifest(const std::string& command, const CommonOptions& options, Precision precision,
                         const std::vector<io::Component>& components, const ProvenanceFlags& flags);
 
 /// Notes the file that an output is made from: the digest of its tensors under `name`, its manifest, where it

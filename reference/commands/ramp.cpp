@@ -98,6 +98,7 @@ class SizeRunner {
     add("--cfg-scale", settings_.cfg_scale);
     add("--time-shift", settings_.time_shift);
     add("--seed", flags_.sampling.seed.value_or(0));
+    add("--device", place::to_string(common_.device));
     add("--precision", to_string(common_.precision));
     add("--log-file", log.string());
     add("--output", video.string());
@@ -189,7 +190,7 @@ void ramp(const Arguments& arguments) {
 
   const auto arithmetic =
       common.precision == Precision::bf16 ? plan::Arithmetic::bf16 : plan::Arithmetic::fp32;
-  plan::Request request = trace::request_on_host(common.model, full.video, full.steps, arithmetic);
+  plan::Request request = trace::request_here(common.place, common.model, full.video, full.steps, arithmetic);
   const auto model = [&](const Rung& rung) {
     request.video = rung.video;
     request.steps = rung.steps;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "plan/hardware_here.hpp"
+
 namespace stepvideo::commands {
 
 plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
@@ -10,11 +12,14 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
       .steps = run.steps,
       .arithmetic = run.precision == Precision::bf16 ? plan::Arithmetic::bf16 : plan::Arithmetic::fp32,
       .shapes = std::move(run.shapes),
-      .hardware = plan::load_hardware("cpu"),
+      .hardware = plan::hardware_here(options.place),
       .encodes_text = run.is_whole,
-      .decodes = run.is_whole};
+      // The decoder runs on the CPU in this version, in memory of its own.
+      .decodes = run.is_whole && !options.place.is_gpu()};
   request.link = plan::load_link(request.hardware.link);
-  return plan::require_plan(request, static_cast<int>(options.topology.ranks()));
+  plan::Cost cost = plan::require_plan(request, static_cast<int>(options.topology.ranks()));
+  place::require_free_memory(options.place, cost.peak_bytes());
+  return cost;
 }
 
 }  // namespace stepvideo::commands

@@ -1,5 +1,3 @@
-#include "model/transformer.hpp"
-
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -7,9 +5,10 @@
 #include "commands/command.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
-#include "io/model_folder.hpp"
+#include "commands/weight_flags.hpp"
 #include "io/pending_file.hpp"
 #include "pipeline/conditioning.hpp"
+#include "pipeline/denoiser.hpp"
 
 namespace stepvideo::commands {
 namespace {
@@ -47,8 +46,9 @@ Inputs read_inputs(const std::filesystem::path& path, int channels) {
 void transformer(const Arguments& arguments) {
   std::filesystem::path input, output;
   ProvenanceFlags provenance;
+  WeightFlags weights;
   FlagParser parser("transformer", "one forward pass");
-  parser.common()
+  weights.declare(parser)
       .flag("input", input,
             "safetensors file: hidden_states (batch, frames, channels, height, width), timestep (batch), "
             "encoder_hidden_states, encoder_hidden_states_2, encoder_attention_mask")
@@ -58,29 +58,27 @@ void transformer(const Arguments& arguments) {
   provenance.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
+  weights.check(common, "transformer");
   io::require_writable_output("--output", output, {".safetensors"});
 
-  const auto folder = io::find_component(common.model, io::Component::transformer);
-  const auto config = model::read_transformer_config(folder / "config.json");
-  const auto checkpoint = io::Checkpoint::open(folder);
+  const auto denoiser =
+      weights.seed ? pipeline::Denoiser(common.model, *weights.seed) : pipeline::Denoiser(common.model);
+  const model::TransformerConfig& config = denoiser.config();
   const Inputs in = read_inputs(input, config.in_channels);
   const Buffer<float> velocity(in.latents.size() / in.shape[2] * config.out_channels);
   io::Shape velocity_shape = in.shape;
   velocity_shape[2] = config.out_channels;
 
-  io::Json manifest =
-      start_manifest("transformer", common.model, common.precision, {io::Component::transformer}, provenance);
+  io::Json manifest = start_manifest("transformer", common, common.precision,
+                                     weights.components({io::Component::transformer}), provenance);
+  weights.put(manifest);
   add_source(manifest, "input", input, provenance);
   Progress progress = start_progress(common);
-  pipeline::with_element(common.precision, [&]<Element T>() {
-    auto network = progress.stage(
-        "load transformer", 0, [&](Stage&) { return model::Transformer<T, Host>(host, config, checkpoint); });
-    progress.stage("forward", 0, [&](Stage&) {
-      auto text = network.prepare_text(in.text.llm(), in.text.clip(), in.text.key_lengths);
-      auto out = in.view(velocity);
-      out.channels = config.out_channels;
-      network.forward(in.view(in.latents), in.times.vector(), text, out);
-    });
+  const auto network = denoiser.load(common.place, common.precision, progress);
+  progress.stage("forward", 0, [&](Stage&) {
+    auto out = in.view(velocity);
+    out.channels = config.out_channels;
+    network->forward(in.text, in.view(in.latents), in.times.vector(), out);
   });
   add_stages(manifest, progress, provenance);
   io::write_safetensors(output, {io::named_tensor("output", velocity_shape, velocity)},

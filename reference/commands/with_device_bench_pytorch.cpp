@@ -21,12 +21,12 @@ namespace {
 /// The script as a file for the time of one run.
 class ScriptFile {
  public:
-  ScriptFile() {
+  explicit ScriptFile(const char* script) {
     path_ = (std::filesystem::temp_directory_path() / "stepvideo-bench-XXXXXX").string();
     const int descriptor = mkstemp(path_.data());
     std::FILE* const file = descriptor < 0 ? nullptr : fdopen(descriptor, "w");
     if (file == nullptr) throw Error(path_ + ": the script for PyTorch cannot be written there");
-    std::fputs(bench::pytorch_script, file);
+    std::fputs(script, file);
     std::fclose(file);
   }
   ~ScriptFile() {
@@ -66,7 +66,7 @@ std::string output_of(const std::string& command, const std::string& what) {
 }  // namespace
 
 PytorchTimes time_pytorch(const std::string& python, const std::vector<std::string>& benches) {
-  const ScriptFile script;
+  const ScriptFile script(bench::pytorch_script);
   std::string command = quoted(python) + " " + quoted(script.path());
   const auto is_chosen = [&](const char* name) { return std::ranges::find(benches, name) != benches.end(); };
   const auto add_attention = [&](const char* name, const std::vector<bench::AttentionCase>& cases) {
@@ -90,6 +90,22 @@ PytorchTimes time_pytorch(const std::string& python, const std::vector<std::stri
     for (const auto& [name, row] : json.at("rows").items())
       times.rows[name] = {row.at("library").get<std::string>(), row.at("milliseconds").get<double>()};
     return times;
+  } catch (const nlohmann::json::exception&) {
+    throw Error(what + " printed something that is not the comparison: " + output.substr(0, 200));
+  }
+}
+
+PytorchBlock time_pytorch_block(const std::string& python, LatentShape latent, index_t visible_tokens) {
+  const ScriptFile script(bench::pytorch_block_script);
+  const std::string what = "--pytorch " + python;
+  const std::string output =
+      output_of(fmt::format("{} {} --tokens {}x{}x{} --visible {}", quoted(python), quoted(script.path()),
+                            latent.frames, latent.height, latent.width, visible_tokens),
+                what);
+  try {
+    const auto json = nlohmann::json::parse(output);
+    return {json.at("versions").get<std::string>(), json.at("milliseconds").get<double>(),
+            json.at("peak_bytes").get<double>()};
   } catch (const nlohmann::json::exception&) {
     throw Error(what + " printed something that is not the comparison: " + output.substr(0, 200));
   }

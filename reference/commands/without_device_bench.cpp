@@ -2,6 +2,7 @@
 #include <stepvideo/core/error.hpp>
 
 #include "commands/bench_device.hpp"
+#include "commands/bench_transformer.hpp"
 
 namespace stepvideo::commands {
 
@@ -20,6 +21,24 @@ void bench_matmuls(const MatmulSearchRequest&) {
       "bench linear: this stepvideo was built without the GPU's benches; STEPVIDEO_CUDA=ON and "
       "STEPVIDEO_BENCH=ON "
       "build them");
+}
+
+namespace {
+
+[[noreturn]] void refuse_model_bench(const char* name) {
+  throw RequestError(std::string("bench ") + name +
+                     " measures a GPU and this program was built without CUDA or the benches; a build with "
+                     "STEPVIDEO_CUDA=ON and STEPVIDEO_BENCH=ON has it");
+}
+
+}  // namespace
+
+void bench_transformer(const place::Place&, const TransformerBenchRequest&) {
+  refuse_model_bench("transformer");
+}
+
+void bench_encoders(const place::Place&) {
+  refuse_model_bench("encoders");
 }
 
 }  // namespace stepvideo::commands

@@ -1,4 +1,6 @@
 // What the build decided: STEPVIDEO_BUILT_* come from reference/CMakeLists.txt, for this file alone.
+#include <string_view>
+
 #include "doctor/probe.hpp"
 
 namespace stepvideo::doctor {
@@ -8,8 +10,7 @@ BuildFacts this_build() {
                    .cuda = {},
                    .video = STEPVIDEO_BUILT_VIDEO != 0,
                    .text = STEPVIDEO_BUILT_TEXT != 0,
-                   // Options refuse --device cuda; the two change together.
-                   .model_on_gpu = false,
+                   .model_on_gpu = std::string_view(STEPVIDEO_BUILT_CUDA) != "",
                    .cpu_features = {}};
   if (const std::string_view cuda = STEPVIDEO_BUILT_CUDA; !cuda.empty()) facts.cuda = cuda;
 #if defined(__AVX2__)

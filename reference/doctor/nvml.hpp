@@ -16,12 +16,20 @@ struct PciInfo {  ///< nvmlPciInfo_t, as nvmlDeviceGetPciInfo_v3 fills it
   char bus_id[32];
 };
 
+struct ProcessInfo {  ///< nvmlProcessInfo_t of version 3
+  unsigned pid;
+  unsigned long long used_bytes;
+  unsigned instance, compute_instance;
+};
+
 using Init = int();                                             // nvmlInit_v2
 using ErrorString = const char*(int);                           // nvmlErrorString
 using SystemText = int(char*, unsigned);                        // nvmlSystemGetDriverVersion
 using SystemNumber = int(int*);                                 // nvmlSystemGetCudaDriverVersion_v2
 using Count = int(unsigned*);                                   // nvmlDeviceGetCount_v2
 using HandleByIndex = int(unsigned, Device**);                  // nvmlDeviceGetHandleByIndex_v2
+using HandleByText = int(const char*, Device**);                // nvmlDeviceGetHandleByPciBusId_v2
+using Processes = int(Device*, unsigned*, ProcessInfo*);        // nvmlDeviceGetComputeRunningProcesses_v3
 using Text = int(Device*, char*, unsigned);                     // nvmlDeviceGetName
 using GetPciInfo = int(Device*, PciInfo*);                      // nvmlDeviceGetPciInfo_v3
 using GetMemory = int(Device*, Memory*);                        // nvmlDeviceGetMemoryInfo

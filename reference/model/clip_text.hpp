@@ -75,7 +75,7 @@ class ClipText {
                            tokens);
       });
     Buffer<index_t> host_lengths(batch);
-    std::ranges::copy(lengths, host_lengths.begin());
+    std::copy(lengths.begin(), lengths.end(), host_lengths.begin());
     const auto key_lengths = transfer(execution_, std::move(host_lengths));
 
     const Buffer<T, E> x_values(execution_, batch * tokens * width),

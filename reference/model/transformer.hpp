@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <utility>
@@ -65,9 +66,11 @@ class Transformer {
   }
 
   /// velocity = f(latents, times, text): times (batch) in [0, 1). Sizes may change from call to call; buffers
-  /// only grow. Throws RequestError where shapes disagree.
+  /// only grow. `between_blocks`, where there is one, is called each time a block's work has been given to
+  /// the execution, with the block's number; what it throws ends the pass. Throws RequestError where shapes
+  /// disagree.
   void forward(LatentsView<const float> latents, VectorView<const float> times, Text& text,
-               LatentsView<float> velocity) {
+               LatentsView<float> velocity, const std::function<void(int)>& between_blocks = {}) {
     require_inputs(latents, times, text, velocity);
     const Activations at = make_room(latents.batch, latents.shape.tokens());
     if (!(rope_.shape() == latents.shape))
@@ -80,7 +83,10 @@ class Transformer {
     tap_("pos_embed", at.stream);
     const Norm first = norm_before(0, at);
     layer_norm(execution_, at.stream, first.terms, first.epsilon, at.normed);
-    for (int block = 0; block < config_.layers; ++block) run_block(block, text, at);
+    for (int block = 0; block < config_.layers; ++block) {
+      run_block(block, text, at);
+      if (between_blocks) between_blocks(block);
+    }
     multiply(at.normed, weights_.proj_out.weight.matrix(), Bias<float>{weights_.proj_out.bias.vector()},
              at.results);  // (batch, tokens, out channels)
     tap_("proj_out", at.results);

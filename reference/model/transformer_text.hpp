@@ -46,7 +46,7 @@ class PreparedText {
         memory_(execution, static_cast<index_t>(layout_.bytes())),
         is_made_(static_cast<std::size_t>(config.layers), false) {
     Buffer<index_t> lengths(batch_);
-    std::ranges::copy(key_lengths, lengths.begin());
+    std::copy(key_lengths.begin(), key_lengths.end(), lengths.begin());
     lengths_ = transfer(execution, std::move(lengths));
   }
 

@@ -1,6 +1,7 @@
 // Noise becomes latents.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "pipeline/latents.hpp"
 #include "pipeline/precision.hpp"
 #include "pipeline/request.hpp"
+#include "place/place.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::pipeline {
@@ -49,6 +51,9 @@ class Denoiser {
   /// Opens the transformer of a checkpoint folder, or its own folder, and checks every tensor; loads no
   /// weights. Throws RequestError naming what is missing or wrong.
   explicit Denoiser(const std::filesystem::path& model);
+  /// The same with normal noise of `seed` for weights (model/noise_source.hpp): of the shapes in the folder's
+  /// configuration, or of the release's where `model` is empty.
+  Denoiser(const std::filesystem::path& model, std::uint64_t seed);
 
   const model::TransformerConfig& config() const { return config_; }
 
@@ -64,15 +69,19 @@ class Denoiser {
   class Loaded {
    public:
     virtual ~Loaded() = default;
+    /// One forward pass of a batch: velocity = f(latents, times, text), all on the host.
+    virtual void forward(const Conditioning& conditioning, LatentsView<const float> latents,
+                         VectorView<const float> times, LatentsView<float> velocity) = 0;
     /// Calls `observer`, where there is one, after each step. Throws Interrupted between steps, Error naming
     /// the step after which latents were no longer finite, and as require_guided_pair().
     virtual void denoise(const Integration& run, Progress& progress, const StepObserver& observer = {}) = 0;
   };
-  std::unique_ptr<Loaded> load(Precision precision, Progress& progress) const;
+  std::unique_ptr<Loaded> load(const place::Place& place, Precision precision, Progress& progress) const;
 
  private:
   model::TransformerConfig config_;
   io::Checkpoint weights_;
+  std::optional<std::uint64_t> seed_;  // of random weights, in the place of the checkpoint's
 };
 
 }  // namespace stepvideo::pipeline

@@ -169,7 +169,7 @@ void Generator::encode(std::vector<Job>& jobs, const RunOptions& options, Progre
   const Precision precision = due.front()->request.precision;
   try {
     tell_cost(due, options, progress, [&] {
-      auto conditionings = encoder_.encode(prompts, precision, progress);
+      auto conditionings = encoder_.encode(prompts, options.place, precision, progress);
       for (std::size_t i = 0; i < due.size(); ++i) due[i]->conditioning = std::move(conditionings[i]);
     });
   } catch (const RequestError&) {  // of one prompt: alone, the others can be encoded
@@ -177,7 +177,8 @@ void Generator::encode(std::vector<Job>& jobs, const RunOptions& options, Progre
     for (std::size_t i = 0; i < due.size(); ++i)
       attempt(*due[i], [&] {
         tell_cost({due[i]}, options, progress, [&] {
-          due[i]->conditioning = std::move(encoder_.encode({prompts[i]}, precision, progress).front());
+          due[i]->conditioning =
+              std::move(encoder_.encode({prompts[i]}, options.place, precision, progress).front());
         });
       });
   }
@@ -190,7 +191,7 @@ void Generator::denoise(std::vector<Job>& jobs, const RunOptions& options, Progr
   if (due.empty()) return;
   std::unique_ptr<Denoiser::Loaded> transformer;
   tell_cost(due, options, progress,
-            [&] { transformer = denoiser_.load(due.front()->request.precision, progress); });
+            [&] { transformer = denoiser_.load(options.place, due.front()->request.precision, progress); });
   for (Job* const job : due) {
     if (jobs.size() > 1) progress.tell(job->output.string());
     attempt(*job, [&] {

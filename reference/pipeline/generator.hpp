@@ -30,6 +30,7 @@ struct Job {
 
 /// How a run guards its work and what it tells.
 struct RunOptions {
+  place::Place place = {};             ///< of the text encoders and the transformer
   std::optional<int> keep_every = {};  ///< steps between two step files; as StepKeeper
   bool keeps_latents = false;          ///< leave the final latents beside each output
   bool tells_cost = true;              ///< put what the stages took into the manifests

@@ -24,7 +24,7 @@ void require_memory(VideoShape video, double bytes) {
   });
 }
 
-std::size_t available_memory_bytes() {
+std::size_t available_memory_bytes(Host) {
   std::ifstream file("/proc/meminfo");
   std::string name, unit;
   for (std::size_t kibibytes = 0; file >> name >> kibibytes && std::getline(file, unit);)

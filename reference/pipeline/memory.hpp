@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 
+#include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/shape.hpp>
 
 namespace stepvideo::pipeline {
@@ -13,7 +14,8 @@ inline constexpr const char* out_of_memory = "out of memory; a smaller video or 
 /// more than this machine's memory.
 void require_memory(VideoShape video, double bytes);
 
-/// What this machine's memory has room for now.
-std::size_t available_memory_bytes();
+/// What the memory of the execution has room for now: this machine's, or the GPU's (pipeline/pace.cuh has
+/// that).
+std::size_t available_memory_bytes(Host);
 
 }  // namespace stepvideo::pipeline

@@ -4,8 +4,7 @@
 #include <numeric>
 
 #include "io/model_folder.hpp"
-#include "model/clip_text.hpp"
-#include "model/step_llm.hpp"
+#include "pipeline/text_model.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
@@ -55,7 +54,8 @@ PromptEncoder::PromptEncoder(const std::filesystem::path& model)
 }
 
 std::vector<Conditioning> PromptEncoder::encode(const std::vector<std::vector<std::string>>& batches,
-                                                Precision precision, Progress& progress) const {
+                                                const place::Place& place, Precision precision,
+                                                Progress& progress) const {
   std::vector<TokenBatch> llm, clip;
   std::vector<Conditioning> conditionings;
   for (const auto& prompts : batches) {
@@ -83,23 +83,24 @@ std::vector<Conditioning> PromptEncoder::encode(const std::vector<std::vector<st
       if (steps > 0) stage.step();
     }
   };
-  with_element(precision, [&]<Element T>() {
+  {
     const auto encoder = progress.stage("load Step-LLM", 0, [&](Stage& stage) {
       stage.moved(llm_.bytes());
-      return model::StepLlm<T, Host>(host, llm_config_, llm_);
+      return load_step_llm(place, precision, llm_config_, llm_, stage);
     });
     progress.stage("encode text (Step-LLM)", steps, [&](Stage& stage) {
-      each(stage,
-           [&](std::size_t i) { encoder.encode(llm[i].view(), llm[i].states(conditionings[i].llm_states)); });
+      each(stage, [&](std::size_t i) {
+        encoder->encode(llm[i].view(), llm[i].lengths, llm[i].states(conditionings[i].llm_states));
+      });
     });
-  });
+  }
   const auto encoder = progress.stage("load CLIP", 0, [&](Stage& stage) {
     stage.moved(clip_.bytes());
-    return model::ClipText<float, Host>(host, clip_config_, clip_);
+    return load_clip(place, Precision::fp32, clip_config_, clip_, stage);
   });
   progress.stage("encode text (CLIP)", steps, [&](Stage& stage) {
     each(stage, [&](std::size_t i) {
-      encoder.encode(clip[i].view(), clip[i].lengths, clip[i].states(conditionings[i].clip_states));
+      encoder->encode(clip[i].view(), clip[i].lengths, clip[i].states(conditionings[i].clip_states));
     });
   });
   return conditionings;

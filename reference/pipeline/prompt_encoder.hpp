@@ -9,6 +9,7 @@
 #include "model/config.hpp"
 #include "pipeline/conditioning.hpp"
 #include "pipeline/precision.hpp"
+#include "place/place.hpp"
 #include "progress.hpp"
 #include "text/tokenizer.hpp"
 
@@ -30,8 +31,8 @@ class PromptEncoder {
   /// One conditioning for each list of prompts, one batch element a prompt; each is what it would be alone.
   /// CLIP runs in float32 whatever the precision, as in the release. Weights are loaded for the call, one
   /// encoder at a time. Throws RequestError when a prompt is not UTF-8.
-  std::vector<Conditioning> encode(const std::vector<std::vector<std::string>>& batches, Precision precision,
-                                   Progress& progress) const;
+  std::vector<Conditioning> encode(const std::vector<std::vector<std::string>>& batches,
+                                   const place::Place& place, Precision precision, Progress& progress) const;
 
  private:
   std::unique_ptr<text::Tokenizer> llm_tokenizer_, clip_tokenizer_;

@@ -1,6 +1,6 @@
 #include "trace/expectation.hpp"
 
-#include "plan/hardware.hpp"
+#include "plan/hardware_here.hpp"
 
 namespace stepvideo::trace {
 
@@ -23,14 +23,14 @@ void tell_run(Progress& progress, VideoShape video, int steps, const std::string
                      {"topology", to_string(cost.topology)}});
 }
 
-plan::Request request_on_host(const std::filesystem::path& model, VideoShape video, int steps,
-                              plan::Arithmetic arithmetic) {
+plan::Request request_here(const place::Place& place, const std::filesystem::path& model, VideoShape video,
+                           int steps, plan::Arithmetic arithmetic) {
   plan::Request request;
   request.video = video;
   request.steps = steps;
   request.arithmetic = arithmetic;
   request.shapes = plan::ModelShapes::of(model);
-  request.hardware = plan::load_hardware("cpu");
+  request.hardware = plan::hardware_here(place);
   request.link = plan::load_link(request.hardware.link);
   return request;
 }

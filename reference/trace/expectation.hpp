@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 
+#include "place/place.hpp"
 #include "plan/cost_model.hpp"
 #include "progress.hpp"
 
@@ -16,8 +17,8 @@ std::map<std::string, double> expected_stage_seconds(const plan::Cost& cost);
 void tell_run(Progress& progress, VideoShape video, int steps, const std::string& precision,
               const plan::Cost& cost);
 
-/// The request on this machine's processor. Throws RequestError as the cost model does.
-plan::Request request_on_host(const std::filesystem::path& model, VideoShape video, int steps,
-                              plan::Arithmetic arithmetic);
+/// The request on this machine's processor, or on its GPU. Throws RequestError as the cost model does.
+plan::Request request_here(const place::Place& place, const std::filesystem::path& model, VideoShape video,
+                           int steps, plan::Arithmetic arithmetic);
 
 }  // namespace stepvideo::trace

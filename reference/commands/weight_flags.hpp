@@ -1,0 +1,56 @@
+// --weights: a model's tensors without their files, for measuring real shapes.
+#pragma once
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "commands/options.hpp"
+#include "io/json.hpp"
+#include "io/model_folder.hpp"
+
+namespace stepvideo::commands {
+
+struct WeightFlags {
+  std::optional<std::string> weights;
+  std::optional<std::uint64_t> seed;  ///< of random weights, after check()
+
+  /// Instead of common(): with random weights --model may be left out.
+  FlagParser& declare(FlagParser& parser) {
+    return parser.common_without_model().flag("weights", weights,
+                                              "random:SEED: normal noise of the model's shapes instead of "
+                                              "its files; without --model the release's shapes "
+                                              "[the model's own]");
+  }
+  /// Throws RequestError naming the flag that is missing or wrong.
+  void check(const CommonOptions& common, const std::string& command) {
+    constexpr std::string_view prefix = "random:";
+    require(weights || !common.model.empty(),
+            [&] { return fmt::format("--model is missing; {} needs it", command); });
+    if (!weights) return;
+    const std::string_view digits =
+        std::string_view(*weights).substr(std::min(prefix.size(), weights->size()));
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    require(weights->starts_with(prefix) && error == std::errc{} && end == digits.data() + digits.size(),
+            [&] {
+              return fmt::format("--weights: '{}' cannot be read; random:SEED with a whole number works",
+                                 *weights);
+            });
+    seed = value;
+  }
+  /// Notes random weights in a manifest.
+  void put(io::Json& manifest) const {
+    if (seed) manifest["weights"] = *weights;
+  }
+  /// The components of which a manifest holds a digest: none of random weights.
+  std::vector<io::Component> components(std::vector<io::Component> of_files) const {
+    return seed ? std::vector<io::Component>{} : of_files;
+  }
+};
+
+}  // namespace stepvideo::commands

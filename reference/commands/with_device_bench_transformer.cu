@@ -1,0 +1,200 @@
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "commands/bench_model.cuh"
+#include "commands/bench_pytorch.hpp"
+#include "commands/bench_transformer.hpp"
+#include "model/noise_source.hpp"
+#include "model/on_gpu.cuh"
+#include "place/accelerator.cuh"
+#include "support/gpu_monitor.hpp"
+#include "support/timing.cuh"
+
+namespace stepvideo::commands {
+namespace {
+
+constexpr index_t clip_tokens = 77, llm_tokens = 320, visible_llm_tokens = 123;
+constexpr index_t text_tokens = clip_tokens + llm_tokens, visible_tokens = clip_tokens + visible_llm_tokens;
+
+/// Operations of a block's products and attentions; the text's keys and values are made once a prompt.
+double block_flops(const model::TransformerConfig& config, index_t tokens) {
+  const auto n = static_cast<double>(tokens), width = static_cast<double>(config.width());
+  constexpr double matrices = 3 + 1 + 1 + 1 + 4 + 4;  // qkv, wo, cross wq, cross wo, feed forward in and out
+  return 2 * matrices * n * width * width + 4 * n * (n + static_cast<double>(visible_tokens)) * width;
+}
+
+/// The products and the attentions of a block, and nothing else.
+class MatrixWork {
+ public:
+  MatrixWork(Device gpu, const model::TransformerConfig& config, index_t tokens)
+      : gpu_(gpu), heads_(config.heads), tokens_(tokens), width_(config.width()) {
+    const auto weight = [&](index_t rows, index_t columns) {
+      return random_values<bf16>(gpu, rows * columns, 1 / std::sqrt(static_cast<float>(columns)));
+    };
+    wqkv_ = weight(3 * width_, width_), wo_ = weight(width_, width_);
+    cross_wq_ = weight(width_, width_), cross_wo_ = weight(width_, width_);
+    in_ = weight(hidden(), width_), out_ = weight(width_, hidden());
+    x_ = random_values<bf16>(gpu, tokens * width_, 1);
+    y_ = Buffer<bf16, Device>(gpu, tokens * width_);
+    wide_ = random_values<bf16>(gpu, tokens * hidden(), 1);
+    text_ = random_values<bf16>(gpu, text_tokens * 2 * width_, 1);
+    Buffer<index_t> lengths(1);
+    lengths[0] = visible_tokens;
+    lengths_ = transfer(gpu, std::move(lengths));
+  }
+
+  void run() const {
+    const auto x = x_.matrix(tokens_, width_), y = y_.matrix(tokens_, width_);
+    const auto qkv = wide_.matrix(tokens_, 3 * width_);
+    multiply(x, wqkv_, Store{}, qkv);
+    const auto part = [&](index_t p) {
+      return HeadsView<bf16>{qkv.data + p * heads_.dim, 1,          tokens_,       heads_.count, heads_.dim,
+                             tokens_ * 3 * width_,      3 * width_, 3 * heads_.dim};
+    };
+    const auto plain = [&](const Buffer<bf16, Device>& values) {
+      return HeadsView<bf16>::dense(values.data(), 1, tokens_, heads_.count, heads_.dim);
+    };
+    const AttentionOptions options{.scale = 1 / std::sqrt(static_cast<float>(heads_.dim))};
+    attention(gpu_, part(0), part(1), part(2), FullMask{}, plain(y_), options);
+    multiply(y, wo_, Store{}, qkv_part());
+    multiply(x, cross_wq_, Store{}, qkv_part());
+    const auto of_text = [&](index_t p) {
+      return HeadsView<bf16>{
+          text_.data() + p * heads_.dim, 1,          text_tokens,   heads_.count, heads_.dim,
+          text_tokens * 2 * width_,      2 * width_, 2 * heads_.dim};
+    };
+    attention(gpu_, HeadsView<bf16>::dense(wide_.data(), 1, tokens_, heads_.count, heads_.dim), of_text(0),
+              of_text(1), KeyPrefixMask{lengths_.vector()}, plain(y_), options);
+    multiply(y, cross_wo_, Store{}, qkv_part());
+    multiply(x, in_, Activate<GeluTanh>{}, wide_.matrix(tokens_, hidden()));
+    multiply(wide_.matrix(tokens_, hidden()), out_, Store{}, y);
+  }
+
+ private:
+  index_t hidden() const { return 4 * width_; }
+  MatrixView<bf16> qkv_part() const { return wide_.matrix(tokens_, width_); }
+  template <class Epilogue>
+  void multiply(MatrixView<bf16> in, const Buffer<bf16, Device>& weight, const Epilogue& epilogue,
+                MatrixView<bf16> out) const {
+    linear(gpu_, in, weight.matrix(out.columns, in.columns), epilogue, out);
+  }
+
+  Device gpu_;
+  HeadShape heads_;
+  index_t tokens_, width_;
+  Buffer<bf16, Device> wqkv_, wo_, cross_wq_, cross_wo_, in_, out_, x_, y_, wide_, text_;
+  Buffer<index_t, Device> lengths_;
+};
+
+std::string state_text(const bench::GpuState& state) {
+  return fmt::format("{:.0f} W, {:.0f} MHz", state.power_watts.value_or(NAN), state.clock_mhz.value_or(NAN));
+}
+
+void print(const std::string& name, double milliseconds, double flops, const std::string& rest) {
+  fmt::print("{:<44} {:>9.2f} ms {:>6.0f} TFLOP/s  {}\n", name, milliseconds, 1e-9 * flops / milliseconds,
+             rest);
+  std::fflush(stdout);
+}
+
+double measure_matrix_work(place::Accelerator& accelerator, const place::GpuDescription& gpu,
+                           const model::TransformerConfig& config, index_t tokens, double seconds) {
+  const MatrixWork work(accelerator.compute(), config, tokens);
+  const auto chain = [&](int runs) {
+    Marks marks(accelerator.compute());
+    marks.mark();
+    for (int run = 0; run < runs; ++run) work.run(), marks.mark();
+    return marks.intervals();
+  };
+  const double first = chain(3).back();
+  bench::GpuMonitor monitor(gpu.bus_id);
+  const auto times = chain(std::max(5, static_cast<int>(1e3 * seconds / first)));
+  const auto state = monitor.stop();
+  const double milliseconds = median_of(times);
+  print(fmt::format("matrix work of a block alone, {} in a chain", times.size()), milliseconds,
+        block_flops(config, tokens), state_text(state));
+  return milliseconds;
+}
+
+void measure_model(place::Accelerator& accelerator, const place::GpuDescription& gpu,
+                   const model::TransformerConfig& config, LatentShape latent, double matrix_ms) {
+  const double flops = block_flops(config, latent.tokens());
+  const Device at = accelerator.compute();
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
+  model::Transformer<bf16, Device> transformer(
+      at, config, model::NoiseSource<Device>(at, model::expected_tensors(config), 1));
+  synchronize(at);
+  fmt::print("{:<44} {:>9.2f} s, {:.1f} GB of weights\n", "random weights made on the GPU",
+             std::chrono::duration<double>(Clock::now() - begin).count(),
+             1e-9 * static_cast<double>(accelerator.gpu.used_bytes()));
+
+  const auto latents = random_values<float>(at, latent.tokens() * config.in_channels, 1);
+  const Buffer<float, Device> velocity(at, latent.tokens() * config.out_channels);
+  const auto llm = random_values<float>(at, llm_tokens * config.llm_width, 1),
+             clip = random_values<float>(at, clip_tokens * config.clip_width, 1);
+  Buffer<float> host_times(1);
+  host_times[0] = 0.3f;
+  const auto times = transfer(at, std::move(host_times));
+  const std::vector<index_t> lengths{visible_tokens};
+  const std::uint64_t weight_bytes = accelerator.gpu.used_bytes();
+  accelerator.gpu.reset_peak();
+  auto text = transformer.prepare_text(
+      TokensView<const float>::dense(llm.data(), 1, llm_tokens, config.llm_width),
+      TokensView<const float>::dense(clip.data(), 1, clip_tokens, config.clip_width), lengths);
+  const auto forward = [&] {
+    Marks marks(at);
+    marks.mark();
+    transformer.forward({latents.data(), 1, config.in_channels, latent}, times.vector(), text,
+                        {velocity.data(), 1, config.out_channels, latent}, [&](int) { marks.mark(); });
+    marks.mark();
+    return marks.intervals();
+  };
+  forward();
+  bench::GpuMonitor monitor(gpu.bus_id);
+  const auto parts = forward();
+  const auto state = monitor.stop();
+  const std::vector<double> blocks(parts.begin() + 1,
+                                   parts.end() - 1);  // the first holds the beginning as well
+  double all = 0;
+  for (const double part : parts) all += part;
+  const double block = median_of(blocks);
+  print("one block", block, flops,
+        fmt::format("{:.4f} x the matrix work, {:.2f} ms more; {}", block / matrix_ms, block - matrix_ms,
+                    state_text(state)));
+  print(fmt::format("{} blocks and the ends", config.layers), all, config.layers * flops,
+        fmt::format("{:+.2f} % to {} blocks", 100 * (all / (config.layers * block) - 1), config.layers));
+  fmt::print("{:<44} {:>9.2f} GB over the weights, latents and text states\n", "memory",
+             1e-9 * static_cast<double>(accelerator.gpu.peak_bytes() - weight_bytes));
+  Buffer<float> result(velocity.size());
+  download(at, velocity.vector(), result.data());
+  double squares = 0;
+  for (const float value : result) squares += static_cast<double>(value) * value;
+  fmt::print("{:<44} {:>9.4f} (finite, not zero)\n", "velocity, root mean square",
+             std::sqrt(squares / static_cast<double>(result.size())));
+  if (!(squares > 0)) throw Error("the velocity is zero or not finite");
+}
+
+}  // namespace
+
+void bench_transformer(const place::Place& place, const TransformerBenchRequest& request) {
+  place::Accelerator& accelerator = place.accelerator();
+  model::TransformerConfig config;
+  config.layers = request.layers;
+  const LatentShape latent = request.video.latent();
+  const auto tokens = static_cast<index_t>(latent.tokens());
+  fmt::print("{}, {} tokens, bf16, random weights and inputs\n", place.name(), tokens);
+  if (request.pytorch) {
+    const auto block = time_pytorch_block(*request.pytorch, latent, visible_tokens);
+    fmt::print("{:<44} {:>9.2f} ms, peak {:.1f} GB ({})\n", "one block of the release, eager PyTorch",
+               block.milliseconds, 1e-9 * block.peak_bytes, block.versions);
+  }
+  const double matrix_ms =
+      measure_matrix_work(accelerator, place.gpu(), config, tokens, request.matrix_seconds);
+  measure_model(accelerator, place.gpu(), config, latent, matrix_ms);
+}
+
+}  // namespace stepvideo::commands

@@ -1,0 +1,37 @@
+// Models on a GPU, behind the interfaces of those on the CPU; with_cuda_models.cu builds them,
+// without_cuda.cpp refuses.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "io/checkpoint.hpp"
+#include "model/config.hpp"
+#include "pipeline/denoiser.hpp"
+#include "pipeline/precision.hpp"
+#include "pipeline/text_model.hpp"
+#include "place/place.hpp"
+#include "progress.hpp"
+
+namespace stepvideo::pipeline {
+
+/// Files, or normal noise of a seed where there is one.
+struct Weights {
+  const io::Checkpoint& files;
+  std::optional<std::uint64_t> seed = {};
+};
+
+/// Each throws RequestError as the model's constructor does, Error where the GPU has no memory left; the
+/// place's GPU stays open as long as the model. Files come through a ring of pinned memory, with progress in
+/// the stage.
+std::unique_ptr<Denoiser::Loaded> load_transformer_on_gpu(const place::Place& place, Precision precision,
+                                                          const model::TransformerConfig& config,
+                                                          const Weights& weights, Stage& stage);
+std::unique_ptr<TextModel> load_step_llm_on_gpu(const place::Place& place, Precision precision,
+                                                const model::StepLlmConfig& config, const Weights& weights,
+                                                Stage& stage);
+std::unique_ptr<TextModel> load_clip_on_gpu(const place::Place& place, Precision precision,
+                                            const model::ClipTextConfig& config, const Weights& weights,
+                                            Stage& stage);
+
+}  // namespace stepvideo::pipeline

@@ -1,0 +1,151 @@
+// The transformer at work: one template over the element and the execution, behind the interface that
+// commands see.
+#pragma once
+#include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <stepvideo/kernels/sampler/count_non_finite.hpp>
+#include <stepvideo/kernels/sampler/flow_schedule.hpp>
+#include <stepvideo/kernels/sampler/guided_step.hpp>
+
+#include "interrupt.hpp"
+#include "model/transformer.hpp"
+#include "pipeline/carried.hpp"
+#include "pipeline/denoiser.hpp"
+#include "pipeline/memory.hpp"
+#include "pipeline/pace.hpp"
+
+namespace stepvideo::pipeline {
+
+/// Latents, velocities and the text live in the memory of the execution during a run; the host's latents
+/// follow after each step, so that what goes wrong later loses nothing.
+template <Element T, Execution E>
+class PlacedTransformer final : public Denoiser::Loaded {
+ public:
+  PlacedTransformer(const place::Place& place, E execution, const model::TransformerConfig& config,
+                    model::WeightSource<E>&& source)
+      : place_(place), execution_(execution), transformer_(execution, config, std::move(source)) {}
+
+  void forward(const Conditioning& conditioning, LatentsView<const float> latents,
+               VectorView<const float> times, LatentsView<float> velocity) override {
+    const Carried<float, E> at_times(execution_, times.data, times.size);
+    const Carried<float, E> at_latents(execution_, latents.data, latents.size());
+    const Buffer<float, E> result(execution_, velocity.size());
+    auto text = prepare(conditioning, 0, conditioning.batch, model::any_number_of_bytes);
+    transformer_.forward({at_latents.data(), latents.batch, latents.channels, latents.shape},
+                         {at_times.data(), times.size}, text,
+                         {result.data(), velocity.batch, velocity.channels, velocity.shape});
+    download(execution_, result.vector(), velocity.data);
+  }
+
+  void denoise(const Integration& run, Progress& progress, const StepObserver& observer) override {
+    Denoiser::require_guided_pair(run.conditioning);
+    progress.stage("denoise", run.settings.steps, [&](Stage& stage) {
+      stage.skip(run.steps_done);
+      integrate(run, stage, observer);
+    });
+  }
+
+ private:
+  using Transformer = model::Transformer<T, E>;
+  using Text = typename Transformer::Text;
+
+  /// The text of `count` prompts from the one at `first` on.
+  Text prepare(const Conditioning& conditioning, index_t first, index_t count, std::size_t spare_bytes) {
+    const auto llm = model::elements_of(conditioning.llm(), first, count),
+               clip = model::elements_of(conditioning.clip(), first, count);
+    const Carried<float, E> at_llm(execution_, llm.data, count * llm.batch_stride);
+    const Carried<float, E> at_clip(execution_, clip.data, count * clip.batch_stride);
+    return transformer_.prepare_text(
+        over(at_llm, llm), over(at_clip, clip),
+        std::span(conditioning.key_lengths)
+            .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
+        spare_bytes);
+  }
+
+  void integrate(const Integration& run, Stage& stage, const StepObserver& observer) {
+    const SamplerSettings& settings = run.settings;
+    Latents& latents = run.latents;
+    const auto guidance = static_cast<float>(settings.cfg_scale);
+    // Without guidance the negative prompt has no say.
+    const index_t size = latents.size(), prompts = guidance == 1.0f ? 1 : 2;
+    const model::TransformerConfig& config = transformer_.config();
+    const std::size_t spare_bytes = run.spare_bytes.value_or(available_memory_bytes(execution_));
+    const auto share = model::TransformerShare::whole(config, prompts, latents.shape.tokens());
+    const index_t at_a_time = model::elements_at_a_time(config, share, sizeof(T), spare_bytes);
+    const std::size_t written_bytes =
+        model::TransformerLayout(config, model::TransformerShare::whole(config, at_a_time, share.tokens),
+                                 sizeof(T))
+            .bytes();
+    const index_t groups = prompts / at_a_time;
+    std::vector<Text> texts;
+    for (index_t group = 0; group < groups; ++group)
+      texts.push_back(
+          prepare(run.conditioning, group * at_a_time, at_a_time,
+                  (spare_bytes - std::min(spare_bytes, written_bytes)) / static_cast<std::size_t>(groups)));
+
+    const FlowSchedule schedule(settings.steps, static_cast<float>(settings.time_shift));
+    const Buffer<float, E> state(execution_, size), inputs(execution_, at_a_time * size);
+    const Buffer<float, E> velocities(execution_, prompts * size), times(execution_, at_a_time);
+    const Buffer<float> host_velocities(observer ? velocities.size() : 0), host_times(at_a_time);
+    const Buffer<std::uint64_t, E> non_finite(execution_, 1);
+    const Buffer<std::byte, E> scratch(
+        execution_, static_cast<index_t>(count_non_finite_workspace<float>(execution_, size)));
+    upload(execution_, latents.values.data(), state.vector());
+
+    int step = run.steps_done;
+    Pace<E> pace(execution_);
+    const auto between_blocks = [&](int) {
+      pace.keep();
+      throw_if_interrupted(fmt::format("after step {} of {}", step, settings.steps));
+    };
+    const auto view = [&](float* values, index_t elements) {
+      return LatentsView<float>{values, elements, latents.channels, latents.shape};
+    };
+    for (; step < settings.steps; ++step) {
+      for (index_t element = 0; element < at_a_time; ++element)
+        copy(execution_, VectorView<const float>(state.vector()),
+             VectorView<float>{inputs.data() + element * size, size});
+      std::fill(host_times.begin(), host_times.end(), schedule.time(step));
+      upload(execution_, host_times.data(), times.vector());
+      for (index_t group = 0; group < groups; ++group)
+        transformer_.forward(view(inputs.data(), at_a_time), times.vector(),
+                             texts[static_cast<std::size_t>(group)],
+                             view(velocities.data() + group * at_a_time * size, at_a_time), between_blocks);
+      GuidedVelocities guided{.prompt = {velocities.data(), size}, .negative = {}};
+      if (prompts > 1) guided.negative = {velocities.data() + size, size};
+      guided_step(execution_, guided, guidance, schedule.step_size(step), state.vector());
+      require_finite(state, non_finite, scratch, step + 1, settings);
+      download(execution_, state.vector(), latents.values.data());
+      if (observer) {
+        download(execution_, velocities.vector(), host_velocities.data());
+        observer({step + 1, settings.steps, schedule.sigma(step + 1), guidance, latents,
+                  view(host_velocities.data(), prompts)},
+                 stage);
+      }
+      stage.step();
+    }
+  }
+
+  void require_finite(const Buffer<float, E>& state, const Buffer<std::uint64_t, E>& non_finite,
+                      const Buffer<std::byte, E>& scratch, int step, const SamplerSettings& settings) const {
+    count_non_finite<float>(execution_, state.vector(), non_finite.data(), Workspace(scratch));
+    std::uint64_t bad = 0;
+    download(execution_, non_finite.vector(), &bad);
+    if (bad == 0) return;
+    throw Error(fmt::format(
+        "latents are NaN or infinite after step {} of {}; a --cfg-scale below {} or --precision fp32 may "
+        "keep them finite",
+        step, settings.steps, settings.cfg_scale));
+  }
+
+  place::Place place_;  // keeps the GPU open
+  E execution_;
+  Transformer transformer_;
+};
+
+}  // namespace stepvideo::pipeline

@@ -1,0 +1,61 @@
+// Where a run's models live: the CPU, or a GPU that was looked at and found fit.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "place/choice.hpp"
+
+namespace stepvideo::place {
+
+/// What a GPU is, as far as it decides whether it runs and how fast.
+struct GpuDescription {
+  int ordinal = 0;
+  std::string name;    ///< "NVIDIA H200"
+  std::string uuid;    ///< "GPU-..." or "MIG-..."
+  std::string bus_id;  ///< "0000:1b:00.0"
+  int major = 0, minor = 0, multiprocessors = 0;
+  std::uint64_t memory_bytes = 0, free_bytes = 0;
+};
+
+/// A process that holds memory of a GPU.
+struct MemoryHolder {
+  unsigned process = 0;
+  std::string name;
+  std::uint64_t bytes = 0;
+};
+
+struct Accelerator;  // place/accelerator.cuh
+
+/// Copies share the GPU; it is opened at the first accelerator() and closed with the last copy.
+class Place {
+ public:
+  /// The CPU.
+  Place() = default;
+  explicit Place(GpuDescription gpu);
+
+  bool is_gpu() const { return shared_ != nullptr; }
+  const GpuDescription& gpu() const;
+  /// "the CPU", "NVIDIA H200 (cuda:0)"
+  std::string name() const;
+  /// The opened GPU; for code that nvcc compiles.
+  Accelerator& accelerator() const;
+
+ private:
+  struct Shared;
+  std::shared_ptr<Shared> shared_;
+};
+
+/// Looks, within milliseconds and without opening it, whether the chosen GPU will run: it is there, its
+/// driver serves this program, its compute capability is 8.0 or newer. Automatic: the first GPU where one is
+/// found fit, or the CPU. Throws RequestError naming --device, what was found and what would work.
+Place find_place(const Choice& choice);
+
+/// Those who hold memory of the GPU now, the largest first; empty where the driver does not tell.
+std::vector<MemoryHolder> memory_holders(const GpuDescription& gpu);
+
+/// Throws RequestError unless `bytes` are free on the place's GPU; names who holds the rest.
+void require_free_memory(const Place& place, double bytes);
+
+}  // namespace stepvideo::place

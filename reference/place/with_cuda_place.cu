@@ -1,0 +1,201 @@
+// Finding and opening GPUs.
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <mutex>
+#include <optional>
+
+#include <cublasLt.h>
+#include <fmt/format.h>
+
+#include "doctor/nvml.hpp"
+#include "doctor/shared_library.hpp"
+#include "place/accelerator.cuh"
+#include "place/place.hpp"
+
+namespace stepvideo::place {
+namespace {
+
+constexpr int least_major = 8;
+
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+/// How many GPUs CUDA shows, or why it shows none.
+struct Count {
+  int gpus = 0;
+  std::string problem;
+};
+
+Count count_gpus() {
+  Count count;
+  const cudaError_t status = cudaGetDeviceCount(&count.gpus);
+  if (status == cudaSuccess && count.gpus > 0) return count;
+  cudaGetLastError();
+  count.gpus = 0;
+  int driver = 0;
+  cudaDriverGetVersion(&driver);
+  if (driver == 0)
+    count.problem =
+        "no NVIDIA driver was found (libcuda.so.1); stepvideo doctor tells more, --device cpu works";
+  else if (status == cudaErrorInsufficientDriver)
+    count.problem = fmt::format(
+        "the driver serves CUDA {} and this program needs {}; a newer driver or --device cpu "
+        "works",
+        version_text(driver), version_text(CUDART_VERSION));
+  else
+    count.problem = fmt::format(
+        "CUDA shows no GPU ({}); nvidia-smi -L and CUDA_VISIBLE_DEVICES tell why, --device cpu "
+        "works",
+        cudaGetErrorString(status));
+  return count;
+}
+
+std::string uuid_of(const cudaDeviceProp& properties) {
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(properties.uuid.bytes);
+  std::string text = "GPU";
+  for (int i = 0; i < 16; ++i)
+    text += fmt::format("{}{:02x}", i == 0 || i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", bytes[i]);
+  return text;
+}
+
+/// NVML where it is there.
+class Nvml {
+ public:
+  static std::optional<Nvml> open() {
+    try {
+      Nvml nvml;
+      if (nvml.library_.get<doctor::nvml::Init>("nvmlInit_v2")() == 0) return nvml;
+    } catch (const Error&) {
+      // The driver's own tools are not needed to run.
+    }
+    return {};
+  }
+  doctor::nvml::Device* device(const std::string& bus_id) const {
+    doctor::nvml::Device* device = nullptr;
+    auto* const find = library_.find<doctor::nvml::HandleByText>("nvmlDeviceGetHandleByPciBusId_v2");
+    return find != nullptr && find(bus_id.c_str(), &device) == 0 ? device : nullptr;
+  }
+  template <class Function>
+  Function* find(const char* name) const {
+    return library_.find<Function>(name);
+  }
+
+ private:
+  Nvml() : library_("libnvidia-ml.so.1") {}
+  doctor::SharedLibrary library_;
+};
+
+/// The free memory as the driver counts it; all of it where the driver does not tell without a context.
+std::uint64_t free_bytes(const GpuDescription& gpu) {
+  if (const auto nvml = Nvml::open()) {
+    doctor::nvml::Memory memory{};
+    auto* const ask = nvml->find<doctor::nvml::GetMemory>("nvmlDeviceGetMemoryInfo");
+    auto* const device = nvml->device(gpu.bus_id);
+    if (ask != nullptr && device != nullptr && ask(device, &memory) == 0)
+      return std::min<std::uint64_t>(memory.free, gpu.memory_bytes);
+  }
+  return gpu.memory_bytes;
+}
+
+GpuDescription describe(int ordinal) {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, ordinal));
+  GpuDescription gpu{.ordinal = ordinal,
+                     .name = properties.name,
+                     .uuid = uuid_of(properties),
+                     .bus_id = fmt::format("{:04x}:{:02x}:{:02x}.0", properties.pciDomainID,
+                                           properties.pciBusID, properties.pciDeviceID),
+                     .major = properties.major,
+                     .minor = properties.minor,
+                     .multiprocessors = properties.multiProcessorCount,
+                     .memory_bytes = properties.totalGlobalMem};
+  gpu.free_bytes = free_bytes(gpu);
+  return gpu;
+}
+
+/// Why this GPU will not run, or nothing.
+std::string unfitness(const GpuDescription& gpu) {
+  if (gpu.major < least_major)
+    return fmt::format("{} has compute capability {}.{}; {}.0 or newer works, or --device cpu", gpu.name,
+                       gpu.major, gpu.minor, least_major);
+  // cuBLAS before 12.5.2.13 ends H20 and H200 runs with a division by zero inside cublasLt (NVIDIA's release
+  // notes of 12.5 update 1); this program is built for 13.
+  if (cublasLtGetVersion() < 130000)
+    return fmt::format("the cuBLAS that the loader finds is {}; 13.0 or newer works", cublasLtGetVersion());
+  return {};
+}
+
+}  // namespace
+
+struct Place::Shared {
+  GpuDescription description;
+  std::once_flag is_opened;
+  std::unique_ptr<Accelerator> accelerator;
+};
+
+Place::Place(GpuDescription gpu) : shared_(std::make_shared<Shared>()) {
+  shared_->description = std::move(gpu);
+}
+
+const GpuDescription& Place::gpu() const {
+  require(is_gpu(), "the run's place is the CPU and a GPU was asked of it");
+  return shared_->description;
+}
+
+std::string Place::name() const {
+  return is_gpu() ? fmt::format("{} (cuda:{})", gpu().name, gpu().ordinal) : "the CPU";
+}
+
+Accelerator& Place::accelerator() const {
+  const int ordinal = gpu().ordinal;
+  std::call_once(shared_->is_opened, [&] { shared_->accelerator = std::make_unique<Accelerator>(ordinal); });
+  shared_->accelerator->gpu.bind();
+  return *shared_->accelerator;
+}
+
+Place find_place(const Choice& choice) {
+  if (choice.kind == Choice::Kind::cpu) return {};
+  // MIG slices exist for CUDA only by this variable, which it reads at its first call.
+  if (!choice.uuid.empty()) setenv("CUDA_VISIBLE_DEVICES", choice.uuid.c_str(), 1);
+  const bool is_asked_for = choice.kind == Choice::Kind::cuda;
+  const Count count = count_gpus();
+  if (count.gpus == 0 && !is_asked_for) return {};
+  require(count.gpus > 0, [&] { return fmt::format("--device {}: {}", to_string(choice), count.problem); });
+  require(choice.ordinal < count.gpus, [&] {
+    return fmt::format("--device {}: CUDA shows {} GPU{}; the last is cuda:{}", to_string(choice), count.gpus,
+                       count.gpus == 1 ? "" : "s", count.gpus - 1);
+  });
+  const GpuDescription gpu = describe(choice.ordinal);
+  const std::string problem = unfitness(gpu);
+  if (!problem.empty() && !is_asked_for) return {};
+  require(problem.empty(), [&] { return fmt::format("--device {}: {}", to_string(choice), problem); });
+  return Place(gpu);
+}
+
+std::vector<MemoryHolder> memory_holders(const GpuDescription& gpu) {
+  const auto nvml = Nvml::open();
+  auto* const device = nvml ? nvml->device(gpu.bus_id) : nullptr;
+  auto* const ask =
+      nvml ? nvml->find<doctor::nvml::Processes>("nvmlDeviceGetComputeRunningProcesses_v3") : nullptr;
+  if (device == nullptr || ask == nullptr) return {};
+  std::vector<doctor::nvml::ProcessInfo> found(64);
+  auto size = static_cast<unsigned>(found.size());
+  if (ask(device, &size, found.data()) != 0) return {};
+  found.resize(std::min<std::size_t>(size, found.size()));
+  std::vector<MemoryHolder> holders;
+  for (const auto& process : found) {
+    std::string name = "a process";
+    std::ifstream comm(fmt::format("/proc/{}/comm", process.pid));
+    if (std::string line; std::getline(comm, line)) name = line;
+    // The driver writes all ones where it does not know.
+    const bool is_known = process.used_bytes != ~0ULL;
+    holders.push_back({process.pid, name, is_known ? process.used_bytes : 0});
+  }
+  std::sort(holders.begin(), holders.end(),
+            [](const MemoryHolder& a, const MemoryHolder& b) { return a.bytes > b.bytes; });
+  return holders;
+}
+
+}  // namespace stepvideo::place
