@@ -45,10 +45,17 @@ if(STEPVIDEO_NATIVE)
 endif()
 
 if(STEPVIDEO_CUDA)
-  # What every CUDA program here holds code for, written as CMake's CUDA_ARCHITECTURES: 90a-real is machine code, 80-virtual is
-  # PTX, which the driver of any newer GPU translates. Hopper's own code and one portable form keep a build of everything short;
-  # the preset `package` names them all. Hopper is 90a: plain 90 lacks the instructions its kernels are made of.
-  set(STEPVIDEO_CUDA_ARCHITECTURES "90a-real;80-virtual" CACHE STRING "GPUs that CUDA programs are compiled for")
+  # What every CUDA program here holds code for, written as CMake's CUDA_ARCHITECTURES: this machine's first GPU where there
+  # is one, else Hopper, which keeps a build of everything short; the preset `package` names all. Hopper is 90a: plain 90
+  # lacks the instructions its kernels are made of. The portable form is compiled by a test of its own (tests/CMakeLists.txt).
+  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader OUTPUT_VARIABLE stepvideo_gpus
+                  ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
+  string(REGEX MATCH "^[0-9]+\\.[0-9]" stepvideo_gpu "${stepvideo_gpus}")
+  string(REPLACE "." "" stepvideo_gpu "${stepvideo_gpu}")
+  if(NOT stepvideo_gpu OR stepvideo_gpu STREQUAL "90")
+    set(stepvideo_gpu 90a)
+  endif()
+  set(STEPVIDEO_CUDA_ARCHITECTURES "${stepvideo_gpu}-real" CACHE STRING "GPUs that CUDA programs are compiled for")
   set(CMAKE_CUDA_ARCHITECTURES ${STEPVIDEO_CUDA_ARCHITECTURES})
   enable_language(CUDA)
 endif()
