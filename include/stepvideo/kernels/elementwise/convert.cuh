@@ -70,7 +70,7 @@ void convert(Device device, TokensView<const From> in, TokensView<To> out, Funct
                                    row_channels("convert", in.width), function});
     });
   };
-  constexpr int vector = widest_access_bytes / int{std::max(sizeof(From), sizeof(To))};
+  constexpr int vector = widest_access_bytes / static_cast<int>(std::max(sizeof(From), sizeof(To)));
   if (packs_fit<vector>(in.data, in.width, in.batch_stride, in.token_stride) &&
       packs_fit<vector>(out.data, out.batch_stride, out.token_stride)) {
     launch_with(ConvertPolicy<From, To, Function, vector>{});
