@@ -101,15 +101,17 @@ struct AttentionProblem {
 };
 
 /// What attention in float32 with weights rounded to T may lose of an element: the weights' rounding, and
-/// float32 roundings. A score that was made of `scored` in all is wrong by a few of its units, which is a
-/// share of its weight; exponentials, sums and the power of two for the reference lose the others, and a tile
-/// of keys that raises the reference rescales what came before it. fp16's small weights lie on a grid: one of
-/// its steps for each key. Results of parts of the keys were rounded before they were merged.
+/// float32 roundings. A score that was made of `scored` in all is wrong by a few of its units, and more the
+/// longer its sum, which is a share of its weight; exponentials, sums and the power of two for the reference
+/// lose the others, and a tile of keys that raises the reference rescales what came before it. fp16's small
+/// weights lie on a grid: one of its steps for each key. Results of parts of the keys were rounded before
+/// they were merged.
 template <class T>
-Budget attention_budget(double scored, index_t keys, int parts) {
+Budget attention_budget(double scored, index_t keys, index_t dim, int parts) {
   const double of_grid = std::same_as<T, fp16> ? static_cast<double>(keys) : 0.0;
   const auto count = static_cast<double>(keys);
-  return {.float_roundings = 4 * scored + 64 + std::sqrt(count) + count / 4 + of_grid,
+  return {.float_roundings =
+              (4 + static_cast<double>(dim) / 128) * scored + 64 + std::sqrt(count) + count / 4 + of_grid,
           .element_roundings = std::same_as<T, float> ? 0.0 : double(parts)};
 }
 
@@ -120,7 +122,7 @@ WorstElement worst_of_attention(const std::vector<double>& actual, const oracle:
   WorstElement worst;
   for (std::size_t i = 0; i < actual.size(); ++i) {
     const Budget budget =
-        attention_budget<T>(expected.scored[i / static_cast<std::size_t>(dim)], keys, parts);
+        attention_budget<T>(expected.scored[i / static_cast<std::size_t>(dim)], keys, dim, parts);
     const double allowed = allowed_error<T>(expected.out[i], expected.summed[i], budget);
     const double difference = std::abs(actual[i] - expected.out[i]), share = difference / allowed;
     if (!(share <= worst.share))
