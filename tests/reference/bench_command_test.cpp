@@ -53,6 +53,15 @@ BOOST_AUTO_TEST_CASE(a_search_that_cannot_be_is_refused_before_it_begins) {
   check_refusal({"linear", "--save", "table.txt"}, ".json");
   if (!commands::can_bench_device()) check_refusal({"linear"}, "bench linear: this");
 }
+BOOST_AUTO_TEST_CASE(a_bench_of_models_that_cannot_be_is_refused_before_it_begins) {
+  check_refusal({"transformer", "--layers", "2"}, "--layers is 2");
+  check_refusal({"transformer", "--frames", "18"}, "the nearest valid size is");
+  check_refusal({"transformer", "--matrix-seconds", "0"}, "--matrix-seconds is 0");
+  for (const char* bench : {"transformer", "encoders"}) {
+    check_refusal({bench, "--device", "cpu"}, "--device cpu: a GPU is to be measured");
+    if (!commands::can_bench_device()) check_refusal({bench}, "--device cuda");
+  }
+}
 BOOST_AUTO_TEST_CASE(help_names_the_flags) {
   const auto result = testing::run_program({"bench", "kernels", "--help"});
   BOOST_CHECK_EQUAL(result.exit_code, 0);

@@ -132,8 +132,20 @@ BOOST_AUTO_TEST_CASE(a_model_that_is_not_there_is_named) {
 BOOST_AUTO_TEST_CASE(a_device_or_precision_that_is_not_built_says_what_is) {
   check_refusal(generate({"--device", "tpu"}), {"--device", "cpu"});
   check_refusal(generate({"--device", "cuda"}), {"--device cuda", "cpu works"});
+  check_refusal(generate({"--device", "cuda:x"}), {"--device: 'cuda:x'", "cuda:1"});
+  check_refusal({"decode", "--model", demo, "--device", "cuda:1", "--latents", "x"},
+                {"--device cuda:1", "decode", "cpu"});
   check_refusal(generate({"--precision", "fp8"}), {"--precision fp8", "bf16"});
   check_refusal(generate({"--precision", "half"}), {"--precision", "fp32"});
+}
+
+BOOST_AUTO_TEST_CASE(presets_and_random_weights_are_read_in_full) {
+  check_refusal(generate({"--preset", "fast"}), {"--preset: 'fast'", "turbo"});
+  for (const std::string weights :
+       {"noise", "random", "random:", "random:-1", "random:1x", "random:99999999999999999999"})
+    check_refusal(denoise(golden / "dit_tiny", {"--weights", weights}),
+                  {"--weights: '" + weights + "'", "random:SEED"});
+  check_refusal({"denoise", "--conditioning", "x"}, {"--model is missing"});
 }
 
 BOOST_AUTO_TEST_CASE(a_topology_is_checked_by_the_shape_rules) {
