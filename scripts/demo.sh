@@ -11,8 +11,10 @@ output=${2:-build/demo/demo.mp4}
 scripts/install-dependencies.sh
 # Without a GPU the CUDA part would only add to the wait, as the tests would.
 cuda=OFF
-if { command -v nvcc || [ -x /usr/local/cuda/bin/nvcc ]; } >/dev/null && nvidia-smi -L >/dev/null 2>&1; then cuda=ON; fi
-echo "this demo runs on the $([ $cuda = ON ] && echo "GPU: $(nvidia-smi -L | head -1)" || echo "CPU: nvcc or a GPU is not found")"
+nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+if "$nvcc" --version 2>/dev/null | grep -q 'release 1[3-9]' &&
+  nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1 | grep -qE '^([89]|1[0-9])\.'; then cuda=ON; fi
+echo "this demo is built for the $([ $cuda = ON ] && echo "GPU: $(nvidia-smi -L | head -1)" || echo "CPU: nvcc 13 or a GPU of compute capability 8.0 is not found")"
 cmake -S . -B build/demo -G Ninja -DCMAKE_BUILD_TYPE=Release \
   -DSTEPVIDEO_CUDA=$cuda -DSTEPVIDEO_TESTS=OFF -DSTEPVIDEO_BENCH=OFF
 cmake --build build/demo

@@ -63,7 +63,8 @@ void bench_the_transformer(const Arguments& arguments) {
   });
   require(request.matrix_seconds > 0,
           [&] { return fmt::format("--matrix-seconds is {}; more than 0 works", request.matrix_seconds); });
-  bench_transformer(find_gpu(device), request);
+  // A build without the benches says so itself.
+  bench_transformer(can_bench_models() ? find_gpu(device) : place::Place(), request);
 }
 
 /// `bench encoders`.
@@ -71,7 +72,7 @@ void bench_the_encoders(const Arguments& arguments) {
   std::string device = "cuda";
   FlagParser parser("bench encoders", "a GPU's time of both text encoders, with random weights");
   parser.flag("device", device, "cuda, cuda:N, or a UUID of nvidia-smi -L [cuda]");
-  if (parser.parse(arguments)) bench_encoders(find_gpu(device));
+  if (parser.parse(arguments)) bench_encoders(can_bench_models() ? find_gpu(device) : place::Place());
 }
 
 }  // namespace

@@ -9,6 +9,9 @@
 
 namespace stepvideo::commands {
 
+/// Whether this build has these benches.
+bool can_bench_models();
+
 struct TransformerBenchRequest {
   VideoShape video{.frames = 204, .height = 544, .width = 992};
   int layers = 48;  ///< of the release's width, with random weights

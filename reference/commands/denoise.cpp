@@ -48,8 +48,9 @@ void denoise(const Arguments& arguments) {
       weights.seed ? pipeline::Denoiser(common.model, *weights.seed) : pipeline::Denoiser(common.model);
   auto conditioning = pipeline::read_conditioning(conditioning_path);
   pipeline::Denoiser::require_guided_pair(conditioning);
-  io::require_known_scheduler(common.model);
-  const auto defaults = io::read_generation_defaults(common.model);
+  if (!common.model.empty()) io::require_known_scheduler(common.model);
+  const auto defaults =
+      common.model.empty() ? io::GenerationDefaults{} : io::read_generation_defaults(common.model);
   const auto settings = sampling.settings(defaults);
   std::optional<pipeline::Latents> start;
   if (latents_path) start = pipeline::read_latents(*latents_path);
@@ -89,6 +90,7 @@ void denoise(const Arguments& arguments) {
   if (is_done) return progress.tell(output.string() + " is there already, made by the same run");
   trace::tell_run(progress, video, settings.steps, to_string(common.precision), cost);
   if (steps_done < settings.steps) {
+    place::require_free_memory(common.place, cost.peak_bytes());
     pipeline::StepObserver observer;
     if (codec) observer = preview_observer(preview, *codec, common.precision, progress);
     const auto transformer = denoiser.load(common.place, common.precision, progress);

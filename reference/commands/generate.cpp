@@ -15,6 +15,7 @@
 #include "io/pending_file.hpp"
 #include "io/video.hpp"
 #include "pipeline/generator.hpp"
+#include "pipeline/memory.hpp"
 #include "trace/expectation.hpp"
 
 namespace stepvideo::commands {
@@ -186,7 +187,7 @@ void require_disk(const std::vector<Job>& jobs, const Flags& flags, const pipeli
 
 /// What each job is predicted to cost. Throws RequestError naming the line when the memory cannot hold one.
 std::vector<plan::Cost> plan_jobs(const std::vector<Job>& jobs, const std::vector<std::string>& names,
-                                  const Flags& flags) {
+                                  const Flags& flags, const pipeline::Generator& generator) {
   const auto shapes = plan::ModelShapes::of(flags.common.model);
   std::vector<plan::Cost> costs;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
@@ -196,6 +197,9 @@ std::vector<plan::Cost> plan_jobs(const std::vector<Job>& jobs, const std::vecto
                                               .video = request.video,
                                               .steps = request.settings.steps,
                                               .precision = request.precision}));
+      // The plan is the GPU's there; the decoder works in the memory of the machine.
+      if (flags.common.place.is_gpu())
+        pipeline::require_memory(request.video, generator.codec().decode_bytes(request.video));
     } catch (const RequestError& error) {
       throw flags.prompts ? RequestError(names[i] + ": " + error.what()) : error;
     }
@@ -247,13 +251,16 @@ void generate(const Arguments& arguments) {
   flags.video.put(manifest);
   if (flags.like) compare_models(flags, has_model, manifest, *base);
   prepare(jobs, names, flags, generator, manifest, options);
-  const auto costs = plan_jobs(jobs, names, flags);
+  const auto costs = plan_jobs(jobs, names, flags, generator);
   require_disk(jobs, flags, generator);
   if (flags.prompts) fs::create_directory(flags.output);
 
   Progress progress = start_progress(flags.common);
   if (std::ranges::all_of(jobs, &Job::is_done))
     return progress.tell(flags.output.string() + " is there already, made by the same request and model");
+  for (std::size_t i = 0; i < jobs.size(); ++i)
+    if (!jobs[i].is_done && jobs[i].steps_done < jobs[i].request.settings.steps)
+      place::require_free_memory(flags.common.place, costs[i].peak_bytes());
   if (jobs.size() == 1)
     trace::tell_run(progress, jobs[0].request.video, jobs[0].request.settings.steps,
                     to_string(jobs[0].request.precision), costs[0]);

@@ -17,9 +17,7 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
       // The decoder runs on the CPU in this version, in memory of its own.
       .decodes = run.is_whole && !options.place.is_gpu()};
   request.link = plan::load_link(request.hardware.link);
-  plan::Cost cost = plan::require_plan(request, static_cast<int>(options.topology.ranks()));
-  place::require_free_memory(options.place, cost.peak_bytes());
-  return cost;
+  return plan::require_plan(request, static_cast<int>(options.topology.ranks()));
 }
 
 }  // namespace stepvideo::commands

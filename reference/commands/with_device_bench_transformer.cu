@@ -173,12 +173,16 @@ void measure_model(place::Accelerator& accelerator, const place::GpuDescription&
   download(at, velocity.vector(), result.data());
   double squares = 0;
   for (const float value : result) squares += static_cast<double>(value) * value;
+  if (!(squares > 0 && std::isfinite(squares))) throw Error("the velocity is zero or not finite");
   fmt::print("{:<44} {:>9.4f} (finite, not zero)\n", "velocity, root mean square",
              std::sqrt(squares / static_cast<double>(result.size())));
-  if (!(squares > 0)) throw Error("the velocity is zero or not finite");
 }
 
 }  // namespace
+
+bool can_bench_models() {
+  return true;
+}
 
 void bench_transformer(const place::Place& place, const TransformerBenchRequest& request) {
   place::Accelerator& accelerator = place.accelerator();

@@ -33,6 +33,10 @@ namespace {
 
 }  // namespace
 
+bool can_bench_models() {
+  return false;
+}
+
 void bench_transformer(const place::Place&, const TransformerBenchRequest&) {
   refuse_model_bench("transformer");
 }

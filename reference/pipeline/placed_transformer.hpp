@@ -2,6 +2,7 @@
 // commands see.
 #pragma once
 #include <algorithm>
+#include <concepts>
 #include <span>
 #include <utility>
 #include <vector>
@@ -54,6 +55,17 @@ class PlacedTransformer final : public Denoiser::Loaded {
   using Transformer = model::Transformer<T, E>;
   using Text = typename Transformer::Text;
 
+  /// What activations and text may take, beside latents and velocities of `elements` in all, the rope table
+  /// and, on a GPU, code that is loaded late.
+  std::size_t room_beside_others(index_t elements) const {
+    const std::size_t room = available_memory_bytes(execution_);
+    const std::size_t others =
+        std::same_as<E, Host>
+            ? 0
+            : 8 * static_cast<std::size_t>(elements) * sizeof(float) + (std::size_t{1} << 30);
+    return room - std::min(room, others);
+  }
+
   /// The text of `count` prompts from the one at `first` on.
   Text prepare(const Conditioning& conditioning, index_t first, index_t count, std::size_t spare_bytes) {
     const auto llm = model::elements_of(conditioning.llm(), first, count),
@@ -74,7 +86,7 @@ class PlacedTransformer final : public Denoiser::Loaded {
     // Without guidance the negative prompt has no say.
     const index_t size = latents.size(), prompts = guidance == 1.0f ? 1 : 2;
     const model::TransformerConfig& config = transformer_.config();
-    const std::size_t spare_bytes = run.spare_bytes.value_or(available_memory_bytes(execution_));
+    const std::size_t spare_bytes = run.spare_bytes.value_or(room_beside_others(prompts * size));
     const auto share = model::TransformerShare::whole(config, prompts, latents.shape.tokens());
     const index_t at_a_time = model::elements_at_a_time(config, share, sizeof(T), spare_bytes);
     const std::size_t written_bytes =

@@ -1,10 +1,23 @@
 #include "place/place.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <stepvideo/core/error.hpp>
 
 namespace stepvideo::place {
+
+std::string missing_code(const GpuDescription& gpu, std::span<const int> built) {
+  const int capability = 100 * gpu.major + 10 * gpu.minor;
+  const bool has_code = std::ranges::any_of(
+      built, [&](int architecture) { return architecture / 100 == gpu.major && architecture <= capability; });
+  if (has_code || (built.size() > 1 && capability > std::ranges::max(built))) return {};
+  return fmt::format(
+      "this program holds no code for {} (compute capability {}.{}); a build with "
+      "-DSTEPVIDEO_CUDA_ARCHITECTURES={}{}-real, or --device cpu works",
+      gpu.name, gpu.major, gpu.minor, gpu.major, gpu.minor);
+}
 
 void require_free_memory(const Place& place, double bytes) {
   if (!place.is_gpu()) return;
@@ -16,8 +29,8 @@ void require_free_memory(const Place& place, double bytes) {
       holders += fmt::format("{}{} (process {}) holds {:.1f} GiB", holders.empty() ? ": " : ", ", holder.name,
                              holder.process, static_cast<double>(holder.bytes) / gibibyte);
     return fmt::format(
-        "{} has {:.1f} of {:.1f} GiB free and the run needs {:.1f}{}; another GPU, or this one once it "
-        "is free, works",
+        "{} has {:.1f} of {:.1f} GiB free and the run needs {:.1f}{}; another GPU, this one once it is free, "
+        "or --device cpu works",
         place.name(), static_cast<double>(gpu.free_bytes) / gibibyte,
         static_cast<double>(gpu.memory_bytes) / gibibyte, bytes / gibibyte, holders);
   });

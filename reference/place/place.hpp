@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,8 +48,12 @@ class Place {
   std::shared_ptr<Shared> shared_;
 };
 
+/// Why a program that holds machine code for `built` architectures (900 for 9.0), and with more than one also
+/// PTX of the newest, does not run on the GPU; empty where it does. Code for x.y runs on x.z from z = y on.
+std::string missing_code(const GpuDescription& gpu, std::span<const int> built);
+
 /// Looks, within milliseconds and without opening it, whether the chosen GPU will run: it is there, its
-/// driver serves this program, its compute capability is 8.0 or newer. Automatic: the first GPU where one is
+/// driver serves this program, which holds code for it. Automatic: the first GPU where one is
 /// found fit, or the CPU. Throws RequestError naming --device, what was found and what would work.
 Place find_place(const Choice& choice);
 

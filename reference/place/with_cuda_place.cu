@@ -120,6 +120,8 @@ std::string unfitness(const GpuDescription& gpu) {
   if (gpu.major < least_major)
     return fmt::format("{} has compute capability {}.{}; {}.0 or newer works, or --device cpu", gpu.name,
                        gpu.major, gpu.minor, least_major);
+  constexpr int built[] = {__CUDA_ARCH_LIST__};
+  if (std::string missing = missing_code(gpu, built); !missing.empty()) return missing;
   // cuBLAS before 12.5.2.13 ends H20 and H200 runs with a division by zero inside cublasLt (NVIDIA's release
   // notes of 12.5 update 1); this program is built for 13.
   if (cublasLtGetVersion() < 130000)
@@ -159,17 +161,22 @@ Place find_place(const Choice& choice) {
   if (choice.kind == Choice::Kind::cpu) return {};
   // MIG slices exist for CUDA only by this variable, which it reads at its first call.
   if (!choice.uuid.empty()) setenv("CUDA_VISIBLE_DEVICES", choice.uuid.c_str(), 1);
-  const bool is_asked_for = choice.kind == Choice::Kind::cuda;
   const Count count = count_gpus();
-  if (count.gpus == 0 && !is_asked_for) return {};
+  if (choice.kind == Choice::Kind::automatic) {
+    for (int ordinal = 0; ordinal < count.gpus; ++ordinal) try {
+        if (const GpuDescription gpu = describe(ordinal); unfitness(gpu).empty()) return Place(gpu);
+      } catch (const Error&) {
+        // A GPU that does not answer is none that is fit.
+      }
+    return {};
+  }
   require(count.gpus > 0, [&] { return fmt::format("--device {}: {}", to_string(choice), count.problem); });
   require(choice.ordinal < count.gpus, [&] {
-    return fmt::format("--device {}: CUDA shows {} GPU{}; the last is cuda:{}", to_string(choice), count.gpus,
-                       count.gpus == 1 ? "" : "s", count.gpus - 1);
+    return fmt::format("--device {}: CUDA shows {} GPU{}; the last is cuda:{}; --device cpu works",
+                       to_string(choice), count.gpus, count.gpus == 1 ? "" : "s", count.gpus - 1);
   });
   const GpuDescription gpu = describe(choice.ordinal);
   const std::string problem = unfitness(gpu);
-  if (!problem.empty() && !is_asked_for) return {};
   require(problem.empty(), [&] { return fmt::format("--device {}: {}", to_string(choice), problem); });
   return Place(gpu);
 }

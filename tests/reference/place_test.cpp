@@ -2,6 +2,8 @@
 #define BOOST_TEST_MODULE place
 #include "place/place.hpp"
 
+#include <vector>
+
 #include <boost/test/unit_test.hpp>
 
 #include <stepvideo/core/error.hpp>
@@ -70,6 +72,18 @@ BOOST_AUTO_TEST_CASE(an_unknown_gpu_is_estimated_by_its_multiprocessors_and_says
   BOOST_CHECK(unknown.description.find("estimated from the a100") != std::string::npos);
   BOOST_CHECK_CLOSE(unknown.at(plan::Arithmetic::bf16).linear, known.at(plan::Arithmetic::bf16).linear / 2,
                     1e-9);
+}
+
+BOOST_AUTO_TEST_CASE(a_gpu_without_code_for_it_is_named_with_the_build_that_has_some) {
+  const auto missing = [](int major, int minor, std::vector<int> built) {
+    return place::missing_code(gpu("NVIDIA X", major, minor, 100, 80), built);
+  };
+  BOOST_CHECK_EQUAL(missing(9, 0, {900}), "");
+  BOOST_CHECK_EQUAL(missing(8, 9, {860}), "");        // newer of the same kind
+  BOOST_CHECK_EQUAL(missing(10, 3, {800, 900}), "");  // by PTX
+  BOOST_CHECK(missing(8, 0, {900}).find("STEPVIDEO_CUDA_ARCHITECTURES=80-real") != std::string::npos);
+  BOOST_CHECK_NE(missing(8, 0, {860}), "");
+  BOOST_CHECK_NE(missing(10, 0, {900}), "");
 }
 
 BOOST_AUTO_TEST_CASE(the_cpu_is_asked_for_without_a_look_at_gpus) {

@@ -82,7 +82,8 @@ BOOST_AUTO_TEST_CASE(latents_that_cannot_be_kept_are_an_error_and_stay_in_the_st
 BOOST_AUTO_TEST_CASE(
     a_bf16_run_goes_on_in_bf16_from_a_file_of_another_device_and_with_other_threads_to_the_same_bytes) {
   const ScratchFolder whole, folder;
-  const Arguments in_bf16{"--precision", "bf16", "--steps", "200", "--checkpoint-every", "1", "--quiet"};
+  const Arguments in_bf16{"--device",           "cpu", "--precision", "bf16", "--steps", "200",
+                          "--checkpoint-every", "1",   "--quiet"};
   auto logged = in_bf16;
   logged.insert(logged.end(), {"--log-file", (whole / "log.ndjson").string()});
   BOOST_REQUIRE_EQUAL(generate(whole / "v.mp4", logged).exit_code, 0);
@@ -103,10 +104,10 @@ BOOST_AUTO_TEST_CASE(
   BOOST_REQUIRE_EQUAL(elsewhere.at("device"), "cpu");
   elsewhere["device"] = "cuda";
   replace_manifest(step_file_of(output), elsewhere);
-  const auto result =
-      testing::run_program({"generate", "--resume", "--model", demo, "--reproducible", "--quiet", "--output",
-                            output.string(), "--log-file", (folder / "log.ndjson").string()},
-                           "OMP_NUM_THREADS=1");
+  const auto result = testing::run_program(
+      {"generate", "--device", "cpu", "--resume", "--model", demo, "--reproducible", "--quiet", "--output",
+       output.string(), "--log-file", (folder / "log.ndjson").string()},
+      "OMP_NUM_THREADS=1");
   BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
   BOOST_CHECK(testing::read_text(output) == testing::read_text(whole / "v.mp4"));
   BOOST_CHECK(!predictions_in(whole / "log.ndjson").empty());

@@ -24,10 +24,10 @@ Arguments with(Arguments arguments, const Arguments& more) {
 
 /// A small video, its latents written after every step.
 Arguments small(const fs::path& output, const Arguments& more = {}) {
-  return with(
-      {"generate", "--model", demo, "--prompt", "a red circle moves up", "--height", "32", "--width", "32",
-       "--steps", "30", "--checkpoint-every", "1", "--reproducible", "--quiet", "--output", output.string()},
-      more);
+  return with({"generate", "--device", "cpu", "--model", demo, "--prompt", "a red circle moves up",
+               "--height", "32", "--width", "32", "--steps", "30", "--checkpoint-every", "1",
+               "--reproducible", "--quiet", "--output", output.string()},
+              more);
 }
 
 testing::ProgramResult run(const Arguments& arguments, const std::string& environment = "") {

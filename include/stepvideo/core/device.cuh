@@ -1,5 +1,7 @@
 // Memory of a GPU, behind the calls that Buffer makes, and copies to and from it.
 #pragma once
+#include <string>
+
 #include <cuda_runtime_api.h>
 
 #include <stepvideo/core/buffer.hpp>
@@ -10,7 +12,12 @@ namespace stepvideo {
 /// Uninitialised memory of the stream's device, allocated in stream order. Throws Error when there is none.
 inline void* allocate_bytes(Device device, std::size_t bytes) {
   void* memory = nullptr;
-  check(cudaMallocAsync(&memory, bytes, device.stream));
+  const cudaError_t status = cudaMallocAsync(&memory, bytes, device.stream);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw Error("out of memory: " + std::to_string(bytes) + " bytes were asked of the GPU");
+  }
+  check(status);
   return memory;
 }
 

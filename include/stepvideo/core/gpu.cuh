@@ -13,10 +13,11 @@
 
 namespace stepvideo {
 
-/// A GPU of this process, with a stream each for computing, for copies to and from the host, and for exchange with
-/// other GPUs. Buffers made on its streams lie in a memory pool of its own, which keeps what is freed for the next
-/// buffer; they must end before the Gpu does, and the program stops with a sentence where one does not: its memory
-/// would be freed on a stream that is gone. A thread that launches kernels calls bind() first.
+/// A GPU of this process, with a stream each for computing, for copies to and from the host, and for exchange
+/// with other GPUs. Buffers made on its streams lie in a memory pool of its own, which keeps what is freed
+/// for the next buffer; they must end before the Gpu does, and the program stops with a sentence where one
+/// does not: its memory would be freed on a stream that is gone. A thread that launches kernels calls bind()
+/// first.
 class Gpu {
  public:
   /// Makes GPU `ordinal` the calling thread's. Throws RequestError where there is none, Error as CUDA does.
@@ -24,8 +25,8 @@ class Gpu {
     int count = 0;
     check(cudaGetDeviceCount(&count));
     require(ordinal >= 0 && ordinal < count, [&] {
-      return "GPU " + std::to_string(ordinal) + " was asked for and this process sees " + std::to_string(count) +
-             "; the first is 0";
+      return "GPU " + std::to_string(ordinal) + " was asked for and this process sees " +
+             std::to_string(count) + "; the first is 0";
     });
     bind();
     cudaMemPoolProps properties{};
@@ -48,10 +49,13 @@ class Gpu {
   Gpu(const Gpu&) = delete;
   Gpu& operator=(const Gpu&) = delete;
   ~Gpu() {
-    for (const cudaStream_t stream : {compute_, copies_, exchange_}) cudaStreamSynchronize(stream);
-    if (const std::uint64_t bytes = used_bytes(); bytes > 0) {
-      std::fprintf(stderr, "stepvideo: GPU %d ends while buffers of %llu bytes on its streams live\n", ordinal_,
-                   static_cast<unsigned long long>(bytes));
+    bool works = true;
+    for (const cudaStream_t stream : {compute_, copies_, exchange_})
+      works = cudaStreamSynchronize(stream) == cudaSuccess && works;
+    // After a fault of the GPU nothing can be freed, and the fault is what is to be told.
+    if (const std::uint64_t bytes = used_bytes(); works && bytes > 0) {
+      std::fprintf(stderr, "stepvideo: GPU %d ends while buffers of %llu bytes on its streams live\n",
+                   ordinal_, static_cast<unsigned long long>(bytes));
       std::abort();
     }
     cudaDeviceSetMemPool(ordinal_, previous_pool_);
