@@ -24,9 +24,9 @@ Arguments with(Arguments arguments, const Arguments& more) {
 
 /// A small video, its latents written after every step.
 Arguments small(const fs::path& output, const Arguments& more = {}) {
-  return with({"generate", "--device", "cpu", "--model", demo, "--prompt", "a red circle moves up",
-               "--height", "32", "--width", "32", "--steps", "30", "--checkpoint-every", "1",
-               "--reproducible", "--quiet", "--output", output.string()},
+  return with({"generate", "--model", demo, "--prompt", "a red circle moves up", "--height", "32", "--width",
+               "32", "--steps", "30", "--checkpoint-every", "1", "--reproducible", "--quiet", "--output",
+               output.string(), "--device", "cpu"},
               more);
 }
 
