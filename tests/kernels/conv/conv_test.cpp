@@ -65,6 +65,35 @@ void check_frames_alone() {
   }
 }
 
+/// Seven frames at once, and in runs of frames of which each has up to `most_past` frames before it.
+template <class T, ConvForm form>
+void check_runs(const ConvShape& shape, index_t run, index_t most_past, index_t outputs_per_frame,
+                std::mt19937& engine) {
+  constexpr index_t frames = 7, height = 5, width = 9;
+  const ConvLayer<T, form> layer(shape, engine);
+  const auto in = testing::random_normal<T>(frames * height * width * shape.in_channels, engine);
+  const VideoView<const T> view{in.data(), frames, height, width, shape.in_channels};
+  const index_t grown = outputs_per_frame;
+  const auto whole = testing::poisoned<float>(frames * height * width * grown * grown * grown *
+                                              shape.out_channels),
+             parts = testing::poisoned<float>(whole.size());
+  const auto video = [&](const Buffer<float>& values) {
+    return VideoView<float>{values.data(), grown * frames, grown * height, grown * width, shape.out_channels};
+  };
+  const auto residual = testing::random_normal<float>(whole.size(), engine);
+  const auto convolve = [&](VideoView<const T> of, index_t past, VideoView<float> out, index_t first) {
+    causal_conv3d(host, of, layer.packed(), layer.bias.vector(), {.past_frames = static_cast<int>(past)},
+                  Residual<float>{video(residual).frames_from(first, out.frames).rows()}, out);
+  };
+  convolve(view, 0, video(whole), 0);
+  for (index_t first = 0; first < frames; first += run) {
+    const index_t past = std::min(first, most_past), count = std::min(run, frames - first);
+    convolve(view.frames_from(first - past, past + count), past,
+             video(parts).frames_from(grown * first, grown * count), grown * first);
+  }
+  BOOST_CHECK(std::equal(parts.begin(), parts.end(), whole.begin()));
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(causal_convolutions_agree_with_the_formula_in_float) {
@@ -136,6 +165,33 @@ BOOST_AUTO_TEST_CASE(skipped_frames_change_nothing_in_the_others) {
   BOOST_CHECK(std::equal(last.begin(), last.end(), whole.begin() + 3 * frame));
 }
 
+BOOST_AUTO_TEST_CASE(a_video_in_runs_of_frames_gets_the_bits_of_the_whole) {
+  std::mt19937 engine(31);
+  for (const index_t run : {1, 2, 3, 4}) {
+    BOOST_TEST_CONTEXT("runs of " << run) {
+      check_runs<float, ConvForm::plain>({24, 20, 3, 3, 3}, run, 2, 1, engine);
+      check_runs<bf16, ConvForm::plain>({40, 33, 3, 3, 3}, run, 2, 1, engine);
+      check_runs<bf16, ConvForm::plain>({7, 33, 1, 1, 1}, run, 0, 1, engine);
+      check_runs<float, ConvForm::after_doubling>({17, 20, 3, 3, 3}, run, 1, 2, engine);
+      check_runs<bf16, ConvForm::after_doubling>({40, 5, 3, 3, 3}, run, 1, 2, engine);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(frames_are_skipped_behind_a_past) {
+  std::mt19937 engine(32);
+  const ConvLayer<float> layer({3, 20, 3, 3, 3}, engine);
+  const auto in = testing::random_normal<float>(5 * 4 * 6 * 20, engine);
+  const VideoView<float> view{in.data(), 5, 4, 6, 20};
+  const index_t frame = 4 * 6 * 3;
+  auto whole = testing::poisoned<float>(5 * frame), last = testing::poisoned<float>(2 * frame);
+  causal_conv3d(host, view, layer.packed(), layer.bias.vector(), {}, Store{},
+                VideoView<float>{whole.data(), 5, 4, 6, 3});
+  causal_conv3d(host, view.frames_from(1, 4), layer.packed(), layer.bias.vector(),
+                {.skipped_frames = 1, .past_frames = 1}, Store{}, VideoView<float>{last.data(), 2, 4, 6, 3});
+  BOOST_CHECK(std::equal(last.begin(), last.end(), whole.begin() + 3 * frame));
+}
+
 BOOST_AUTO_TEST_CASE(the_future_has_no_influence) {
   std::mt19937 engine(25);
   const ConvLayer<float> layer({24, 24, 3, 3, 3}, engine);
@@ -187,6 +243,10 @@ BOOST_AUTO_TEST_CASE(requests_that_cannot_be_served_are_refused_by_name) {
   refused(in, {.stride = 3}, out, {"stride 3 is not built"});
   refused(in, {.skipped_frames = -1}, out, {"-1 frames cannot be skipped"});
   refused(in, {.skipped_frames = 2}, out, {"in is (2, 4, 4, 8)", "nothing would be left"});
+  refused(in, {.past_frames = 3}, out, {"begins with 3 frames of the past", "from 0 to 2"});
+  refused(in, {.past_frames = 2}, out, {"in is (2, 4, 4, 8)", "nothing would be left"});
+  refused(in, {.past_frames = 1}, out, {"out must be (1, 4, 4, 4)"});
+  refused(in, {.stride = 2, .past_frames = 1}, out, {"a past with stride 2 is not built"});
   refused({values.data(), 0, 4, 4, 8}, {}, out, {"in is (0, 4, 4, 8)", "1 or more"});
   refused({nullptr, 2, 4, 4, 8}, {}, out, {"in is (2, 4, 4, 8) without memory"});
   refused(in, {}, {nullptr, 2, 4, 4, 4}, {"out is (2, 4, 4, 4) without memory"});
@@ -215,6 +275,7 @@ BOOST_AUTO_TEST_CASE(requests_that_cannot_be_served_are_refused_by_name) {
   };
   refused_doubling({}, out, {"in is (2, 4, 4, 8)", "out must be (4, 8, 8, 4)"});
   refused_doubling({.stride = 2}, out, {"after a doubling, stride 2"});
+  refused_doubling({.past_frames = 2}, out, {"begins with 2 frames of the past", "from 0 to 1"});
   testing::check_refused(
       [&] { conv2d(host, in, doubling.packed(), doubling.bias.vector(), {}, Store{}, out); },
       {"conv2d: the weight spans frames"});

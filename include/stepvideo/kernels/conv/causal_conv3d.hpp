@@ -20,7 +20,7 @@ template <ConvForm form, class T, class In, class Out, Epilogue Finish>
 void require_and_convolve(const char* kernel, const ConvGeometry& plain, VideoView<const In> in,
                           const PackedConvWeight<T, Host, form>& weight, VectorView<const T> bias,
                           const ConvOptions& options, const Finish& epilogue, VideoView<Out> out) {
-  const PlaceGeometries places = place_geometries<form>(weight.shape(), plain);
+  const PlaceGeometries places = place_geometries<form>(weight.shape(), plain, options);
   require_conv_shapes(kernel, weight.shape(), form, options, places.of[0], in, bias.size, out);
   require(bias.data != nullptr,
           [&] { return std::string(kernel) + ": bias has no memory; its data must not be null"; });
@@ -36,10 +36,11 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// out = epilogue(conv(in) + bias): (frames, height, width, in channels) to (frames', height', width', out
 /// channels). Kernel 3: two zero frames in front, padding 1 in space; kernel 1: neither. Stride 1 or 2 on all
 /// three axes, out extents (n - 1) / stride + 1 of in's; with a weight packed for ConvForm::after_doubling,
-/// the convolution of in doubled along all three, out extents 2 n. Sums in float32, rounded to out's element
-/// once, after the epilogue, which sees (pixels, out channels): Residual{x.rows()} adds x, which may be out
-/// itself. in, weight and out may differ in their elements; in and out must not overlap. Throws RequestError
-/// where shapes disagree or the weight is packed for another instruction set.
+/// the convolution of in doubled along all three, out extents 2 n. Past frames have no outputs. Sums in
+/// float32, rounded to out's element once, after the epilogue, which sees (pixels, out channels):
+/// Residual{x.rows()} adds x, which may be out itself. in, weight and out may differ in their elements; in
+/// and out must not overlap. Throws RequestError where shapes disagree or the weight is packed for another
+/// instruction set.
 template <Element T, ConvForm form, class In, Element Out, Epilogue Finish>
 void causal_conv3d(Host, VideoView<In> in, const PackedConvWeight<T, Host, form>& weight,
                    std::type_identity_t<VectorView<const T>> bias, const ConvOptions& options,

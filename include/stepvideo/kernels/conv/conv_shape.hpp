@@ -37,10 +37,13 @@ enum class ConvForm {
 };
 
 /// How a convolution samples its input. The first `skipped_frames` of the output are neither computed nor
-/// stored. A convolution after a doubling has stride 1 and skips nothing.
+/// stored. The first `past_frames` of the input are the video's own past, in place of as many zero frames in
+/// front: a long video may be convolved in runs of frames, each behind the last two frames (after a doubling
+/// the last one) of the run before. A convolution after a doubling has stride 1 and skips nothing.
 struct ConvOptions {
   int stride = 1;
   int skipped_frames = 0;
+  int past_frames = 0;
 };
 
 /// A convolution along one axis: output o reads inputs (o + skipped) stride + tap - front and is the result's
@@ -84,14 +87,15 @@ struct ConvGeometry {
   ConvAxis frames, height, width;
 };
 
-/// Causal in time: kernel 3 has two zero frames in front and padding 1 in space, kernel 1 has neither.
-/// The stride is that of all three axes.
+/// Causal in time: kernel 3 has two frames in front, zeros but for those that are the past, and padding 1 in
+/// space; kernel 1 has neither. The stride is that of all three axes.
 constexpr ConvGeometry causal_geometry(const ConvShape& shape, const ConvOptions& options) {
   const auto axis = [&](int taps, int front) {
     return ConvAxis{.taps = taps, .stride = options.stride, .front = front, .back = taps - 1 - front};
   };
   ConvAxis frames = axis(shape.kernel_frames, shape.kernel_frames - 1);
   frames.skipped = options.skipped_frames;
+  frames.front -= options.past_frames;
   return {frames, axis(shape.kernel_height, shape.kernel_height / 2),
           axis(shape.kernel_width, shape.kernel_width / 2)};
 }
@@ -136,7 +140,11 @@ struct DoubledPlace {
     const DoubledTaps frames = shape.kernel_frames == 1 ? DoubledTaps{} : DoubledTaps::causal(place / 4);
     return {frames, DoubledTaps::centred(place / 2 % 2), DoubledTaps::centred(place % 2)};
   }
-  constexpr ConvGeometry geometry() const { return {frames.axis, height.axis, width.axis}; }
+  constexpr ConvGeometry geometry(const ConvOptions& options) const {
+    ConvGeometry result{frames.axis, height.axis, width.axis};
+    result.frames.front -= options.past_frames;
+    return result;
+  }
 };
 
 /// Throws RequestError unless the video has elements, and memory that holds them.
@@ -194,6 +202,13 @@ void require_conv_shapes(const char* kernel, const ConvShape& shape, ConvForm fo
     return says("after a doubling, stride " + std::to_string(options.stride) + " with " +
                 std::to_string(options.skipped_frames) + " skipped frames is not built; 1 with none is");
   });
+  const int most_past = form == ConvForm::plain ? shape.kernel_frames - 1 : shape.kernel_frames / 2;
+  require(options.past_frames >= 0 && options.past_frames <= most_past, [&] {
+    return says("in begins with " + std::to_string(options.past_frames) + " frames of the past; from 0 to " +
+                std::to_string(most_past) + " are read");
+  });
+  require(options.past_frames == 0 || options.stride == 1,
+          [&] { return says("a past with stride 2 is not built; a past with stride 1 is"); });
   require_video(kernel, "in", in);
   require(in.channels == shape.in_channels && out.channels == shape.out_channels, [&] {
     return says("the weight is " + to_string(shape) + ", in " + shape_text(in) + " and out " +

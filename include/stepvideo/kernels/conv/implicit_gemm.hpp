@@ -190,13 +190,14 @@ struct PlaceGeometries {
   int count = 1;
 };
 template <ConvForm form>
-PlaceGeometries place_geometries(const ConvShape& shape, const ConvGeometry& plain) {
+PlaceGeometries place_geometries(const ConvShape& shape, const ConvGeometry& plain,
+                                 const ConvOptions& options) {
   PlaceGeometries places{.count = ConvPlaces<form>::of(shape)};
   for (int place = 0; place < places.count; ++place) {
     if constexpr (form == ConvForm::plain) {
       places.of[place] = plain;
     } else {
-      places.of[place] = DoubledPlace::of(shape, place).geometry();
+      places.of[place] = DoubledPlace::of(shape, place).geometry(options);
     }
   }
   return places;
