@@ -35,6 +35,8 @@ float nearest_by_search(float value, int codes) {
 
 }  // namespace
 
+static_assert(HostElement<float> && HostElement<bf16> && !HostElement<fp16> && !HostElement<fp8_e4m3>);
+
 BOOST_AUTO_TEST_CASE(every_finite_code_survives_a_round_trip) {
   for (int code = 0; code < 65536; ++code) {
     const auto bits = static_cast<std::uint16_t>(code);

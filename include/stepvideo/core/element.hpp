@@ -106,6 +106,11 @@ template <class T>
 concept Element =
     std::same_as<T, float> || std::same_as<T, bf16> || std::same_as<T, fp16> || std::same_as<T, fp8_e4m3>;
 
+/// What the host's kernels compute with. Those that only store, convert or quantise (convert, fill_normal,
+/// count_non_finite, fp8_attention and its quantisation) take every Element.
+template <class T>
+concept HostElement = std::same_as<T, float> || std::same_as<T, bf16>;
+
 /// The element's name as the command line and the error messages spell it.
 template <Element T>
 inline constexpr std::string_view element_name = "fp32";

@@ -121,7 +121,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// key heads, dim): query head h attends with key head h / (query heads / key heads). Any strides, any
 /// numbers of tokens. A query that sees no key gets zeros. `out` must not overlap the inputs. The host takes
 /// a dim of up to host_attention_max_dim. Throws RequestError where shapes disagree or data is missing.
-template <Element T, AttentionMask Mask>
+template <HostElement T, AttentionMask Mask>
 void attention(Host, std::type_identity_t<HeadsView<const T>> queries,
                std::type_identity_t<HeadsView<const T>> keys, std::type_identity_t<HeadsView<const T>> values,
                const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
@@ -130,7 +130,7 @@ void attention(Host, std::type_identity_t<HeadsView<const T>> queries,
 
 /// The same over a part of the keys, for merge_attention: the result stays float32, so that it is rounded
 /// once when all parts are merged, and options.log_sum_exp is written always.
-template <Element T, AttentionMask Mask>
+template <HostElement T, AttentionMask Mask>
 void partial_attention(Host, HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
                        const Mask& mask, HeadsView<float> out, const AttentionOptions& options) {
   require(options.log_sum_exp.data != nullptr,

@@ -45,7 +45,7 @@ Misalignment merge_attention_misalignment(HeadsView<const T> other, HeadsView<T>
 /// Two calls of attention over disjoint keys become one over both: `into` and its log-sum-exp take in
 /// `other`. Exact up to rounding and independent of the order up to rounding; a part that saw no key changes
 /// nothing. Throws RequestError where shapes disagree or data is missing.
-template <Element T>
+template <HostElement T>
 void merge_attention(Host, std::type_identity_t<HeadsView<const T>> other,
                      HeadsView<const float> other_log_sum_exp, HeadsView<T> into,
                      HeadsView<float> into_log_sum_exp) {

@@ -41,7 +41,8 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// Residual{x.rows()} adds x, which may be out itself. in, weight and out may differ in their elements; in
 /// and out must not overlap. Throws RequestError where shapes disagree or the weight is packed for another
 /// instruction set.
-template <Element T, ConvForm form, class In, Element Out, Epilogue Finish>
+template <HostElement T, ConvForm form, class In, HostElement Out, Epilogue Finish>
+requires HostElement<std::remove_const_t<In>>
 void causal_conv3d(Host, VideoView<In> in, const PackedConvWeight<T, Host, form>& weight,
                    std::type_identity_t<VectorView<const T>> bias, const ConvOptions& options,
                    const Finish& epilogue, VideoView<Out> out) {
@@ -56,7 +57,8 @@ void causal_conv3d(Host, VideoView<In> in, const PackedConvWeight<T, Host, form>
 /// The same of each frame alone, with a weight of kernel_frames 1: kernel 3 at stride 1 has padding 1; at
 /// stride 2 it has one zero row below and one zero column at the right, and out extents n / 2. After a
 /// doubling, of rows and columns, 2 n.
-template <Element T, ConvForm form, class In, Element Out, Epilogue Finish>
+template <HostElement T, ConvForm form, class In, HostElement Out, Epilogue Finish>
+requires HostElement<std::remove_const_t<In>>
 void conv2d(Host, VideoView<In> in, const PackedConvWeight<T, Host, form>& weight,
             std::type_identity_t<VectorView<const T>> bias, const ConvOptions& options,
             const Finish& epilogue, VideoView<Out> out) {

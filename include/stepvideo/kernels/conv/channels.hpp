@@ -1,6 +1,7 @@
 // Shortcuts across a change of width.
 #pragma once
 #include <string>
+#include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
@@ -34,7 +35,8 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out[.., c] = in[.., c / r] with r = out channels / in channels. Same frames, height, width; must not
 /// overlap. The epilogue sees (pixels, channels) of out. Throws RequestError where shapes disagree.
-template <class In, Epilogue Finish, Element Out>
+template <class In, Epilogue Finish, HostElement Out>
+requires HostElement<std::remove_const_t<In>>
 void repeat_channels(Host, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) {
   require_channel_shapes("repeat_channels", in, out, out.channels, in.channels);
   epilogue.require_fits(out.pixels(), out.channels);
@@ -51,7 +53,8 @@ void repeat_channels(Host, VideoView<In> in, const Finish& epilogue, VideoView<O
 /// out[.., c] = mean of in[.., c r .. c r + r - 1] with r = in channels / out channels. Same frames, height,
 /// width; must not overlap. The epilogue sees (pixels, channels) of out. Throws RequestError where shapes
 /// disagree.
-template <class In, Epilogue Finish, Element Out>
+template <class In, Epilogue Finish, HostElement Out>
+requires HostElement<std::remove_const_t<In>>
 void average_channels(Host, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) {
   require_channel_shapes("average_channels", in, out, in.channels, out.channels);
   epilogue.require_fits(out.pixels(), out.channels);

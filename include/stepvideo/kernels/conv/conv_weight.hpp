@@ -132,7 +132,7 @@ index_t conv_weight_elements(Host, const ConvShape& shape) {
 /// Packs the checkpoint's (out, in, kernel frames, kernel height, kernel width) into memory of
 /// conv_weight_elements<form>() elements, and returns the view that convolutions take. After a doubling, taps
 /// are summed in float32 and rounded to T once. Throws RequestError when a size does not fit the shape.
-template <ConvForm form = ConvForm::plain, Element T>
+template <ConvForm form = ConvForm::plain, HostElement T>
 PackedConvWeight<T, Host, form> pack_conv_weight(Host, std::type_identity_t<VectorView<const T>> weight,
                                                  const ConvShape& shape, VectorView<T> packed) {
   using Places = ConvPlaces<form>;

@@ -1,6 +1,7 @@
 // Moving 2x2x2 neighbourhoods between pixels and channels.
 #pragma once
 #include <string>
+#include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
@@ -66,7 +67,8 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// `repeat` times, then shuffled, then the first `dropped_frames` left out. in (frames, height, width,
 /// channels), out (2 frames - dropped, 2 height, 2 width, channels repeat / 8); must not overlap. The
 /// epilogue sees (pixels, channels) of out. Throws RequestError where shapes disagree.
-template <class In, Epilogue Finish, Element Out>
+template <class In, Epilogue Finish, HostElement Out>
+requires HostElement<std::remove_const_t<In>>
 void pixel_shuffle3d(Host, VideoView<In> in, index_t repeat, index_t dropped_frames, const Finish& epilogue,
                      VideoView<Out> out) {
   require_pixel_shuffle_shapes(in, repeat, dropped_frames, out);
@@ -89,7 +91,8 @@ void pixel_shuffle3d(Host, VideoView<In> in, index_t repeat, index_t dropped_fra
 /// shuffled[t, y, x, 8c + 4i + 2j + k] = in[2t + i - front, 2y + j, 2x + k, c], out = means of shuffled. in
 /// (frames, height, width, channels), out ((frames + front) / 2, height / 2, width / 2, 8 channels / mean);
 /// must not overlap. The epilogue sees (pixels, channels) of out. Throws RequestError where shapes disagree.
-template <class In, Epilogue Finish, Element Out>
+template <class In, Epilogue Finish, HostElement Out>
+requires HostElement<std::remove_const_t<In>>
 void pixel_unshuffle3d(Host, VideoView<In> in, index_t mean, index_t front_frames, const Finish& epilogue,
                        VideoView<Out> out) {
   require_pixel_unshuffle_shapes(in, mean, front_frames, out);

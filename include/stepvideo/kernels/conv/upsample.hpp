@@ -36,7 +36,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out[t, y, x] = in[t / r, y / s, x / s], with r and s the ratios of out's frames and rows to in's. (frames,
 /// height, width, channels); must not overlap. Throws RequestError where out is not such a multiple of in.
-template <Element T>
+template <HostElement T>
 void upsample_nearest(Host, std::type_identity_t<VideoView<const T>> in, VideoView<T> out) {
   require_upsample_shapes(in, out);
   const index_t frames = out.frames / in.frames, space = out.height / in.height;

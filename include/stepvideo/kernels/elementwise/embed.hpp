@@ -65,7 +65,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out (batch, tokens, width) = words[id] + positions[token] + everywhere, summed in float32 in this order.
 /// Throws RequestError where shapes disagree or an id is outside the vocabulary, before anything is written.
-template <Element T>
+template <HostElement T>
 void embed(Host, MatrixView<const std::int32_t> ids, std::type_identity_t<const EmbeddingTables<T>&> tables,
            TokensView<T> out) {
   require_embedding_shapes<T>(ids, tables, out);

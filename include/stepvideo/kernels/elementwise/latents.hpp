@@ -33,7 +33,7 @@ void require_latent_tokens(const LatentsView<L>& latents, const TokensView<T>& t
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// tokens (batch, frames x height x width, channels) = latents, column fastest.
-template <Element T>
+template <HostElement T>
 void latents_to_tokens(Host, std::type_identity_t<LatentsView<const float>> latents, TokensView<T> tokens) {
   require_latent_tokens(latents, tokens);
   const index_t pixels = index_t{latents.shape.height} * latents.shape.width;
@@ -50,7 +50,7 @@ void latents_to_tokens(Host, std::type_identity_t<LatentsView<const float>> late
 }
 
 /// The inverse.
-template <Element T>
+template <HostElement T>
 void tokens_to_latents(Host, TokensView<const T> tokens, LatentsView<float> latents) {
   require_latent_tokens(latents, tokens);
   const index_t pixels = index_t{latents.shape.height} * latents.shape.width;

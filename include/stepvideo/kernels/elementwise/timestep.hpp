@@ -32,7 +32,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// out (batch, channels) = [cos(1000 t w_i), sin(1000 t w_i)], w_i = 10000^(-i / (channels / 2)), for t in
 /// [0, 1] (the sinusoids of Ho et al., "Denoising Diffusion Probabilistic Models", cosines first). Throws
 /// RequestError unless there is a row for each time and the channels are even.
-template <Element T>
+template <HostElement T>
 void timestep_sinusoids(Host, VectorView<const float> times, MatrixView<T> out) {
   require_timestep_shapes(times, out);
   const index_t half = out.columns / 2;
@@ -62,7 +62,7 @@ void require_table_shapes(MatrixView<const T> in, MatrixView<const T> table, Mat
 /// out (batch, rows x width) = in + table: table (rows, width) flattened, in (batch, rows x width), or
 /// (batch, width) that every row of the table shares. In float32, so that a modulation is not rounded to T in
 /// between.
-template <Element T>
+template <HostElement T>
 void add_table(Host, std::type_identity_t<MatrixView<const T>> in, MatrixView<const T> table,
                MatrixView<float> out) {
   require_table_shapes(in, table, out);

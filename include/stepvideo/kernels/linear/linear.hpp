@@ -141,7 +141,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// rows for each column of out: [first half | second half]. Sets OpenBLAS to one
 /// thread for the whole process, since tiles are multiplied from OpenMP threads. Throws RequestError where
 /// shapes disagree.
-template <class In, class Finish, Element Out, Element T = std::remove_const_t<In>>
+template <class In, class Finish, HostElement Out, HostElement T = std::remove_const_t<In>>
 requires Epilogue<Finish> || PairEpilogue<Finish>
 void linear(Host, MatrixView<In> in, std::type_identity_t<MatrixView<const T>> weight, const Finish& epilogue,
             MatrixView<Out> out, const LinearOptions& options = {}) {

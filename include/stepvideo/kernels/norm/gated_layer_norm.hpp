@@ -46,8 +46,8 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// stream read and written once. delta, stream and out are (batch, tokens, width), any strides; the gate
 /// (batch, width), without data a plain residual. In float32; the stream is rounded to its own element, and
 /// the norm reads what was stored. Nothing may overlap. Throws RequestError where shapes disagree.
-template <class Delta, Element Stream, Element T>
-requires Element<std::remove_const_t<Delta>>
+template <class Delta, HostElement Stream, HostElement T>
+requires HostElement<std::remove_const_t<Delta>>
 void gated_residual_layer_norm(Host, TokensView<Delta> delta, MatrixView<const float> gate,
                                TokensView<Stream> stream,
                                std::type_identity_t<const LayerNormTerms<T>&> terms, float epsilon,
@@ -57,8 +57,8 @@ void gated_residual_layer_norm(Host, TokensView<Delta> delta, MatrixView<const f
 }
 
 /// The same with the result quantised as quantize_rows does, from float32.
-template <class Delta, Element Stream, Element T>
-requires Element<std::remove_const_t<Delta>>
+template <class Delta, HostElement Stream, HostElement T>
+requires HostElement<std::remove_const_t<Delta>>
 void gated_residual_layer_norm(Host, TokensView<Delta> delta, MatrixView<const float> gate,
                                TokensView<Stream> stream, const LayerNormTerms<T>& terms, float epsilon,
                                ScaledTokensView out) {

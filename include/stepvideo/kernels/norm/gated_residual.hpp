@@ -65,8 +65,8 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// width), without data a plain residual; without data, out is left out. In float32; the stream is rounded to
 /// its own element, and out from what was stored. Nothing may overlap, but out may be a float stream itself.
 /// Throws RequestError where shapes disagree.
-template <class Delta, Element Stream, Element T>
-requires Element<std::remove_const_t<Delta>>
+template <class Delta, HostElement Stream, HostElement T>
+requires HostElement<std::remove_const_t<Delta>>
 void gated_residual(Host, TokensView<Delta> delta, MatrixView<const float> gate, TokensView<Stream> stream,
                     TokensView<T> out) {
   require_gated_residual_shapes(delta, gate, stream, out);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <string>
+#include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
@@ -135,7 +136,8 @@ constexpr std::size_t group_norm_workspace(Host, const VideoView<In>&) {
 /// frame's pixels and a group's channels. (frames, height, width, channels); `groups` equal runs of channels;
 /// the epilogue sees (pixels, channels): Activate<Silu>{}. In float32, statistics merged in double. in may be
 /// out itself; in, weights and out may differ in their elements. Throws RequestError where shapes disagree.
-template <class In, class Weight, Element Out, Epilogue Finish>
+template <class In, class Weight, HostElement Out, Epilogue Finish>
+requires HostElement<std::remove_const_t<In>> && HostElement<std::remove_const_t<Weight>>
 void group_norm(Host, VideoView<In> in, VectorView<Weight> weight, VectorView<Weight> bias, index_t groups,
                 float epsilon, const Finish& epilogue, VideoView<Out> out, Workspace = {}) {
   require_group_norm_shapes(in, weight, bias, groups, out);

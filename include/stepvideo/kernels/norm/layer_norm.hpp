@@ -129,8 +129,8 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// n = (in - mean) / sqrt(variance + epsilon) over the width, then the terms: float32 inside, rounded to
 /// out's element once. (batch, tokens, width), any strides; in may be out itself, but must not overlap it
 /// otherwise. Throws RequestError where shapes disagree.
-template <class In, Element T>
-requires Element<std::remove_const_t<In>>
+template <class In, HostElement T>
+requires HostElement<std::remove_const_t<In>>
 void layer_norm(Host, TokensView<In> in, std::type_identity_t<const LayerNormTerms<T>&> terms, float epsilon,
                 TokensView<T> out) {
   require_norm_result_fits("layer_norm", in, out);
@@ -140,8 +140,8 @@ void layer_norm(Host, TokensView<In> in, std::type_identity_t<const LayerNormTer
 
 /// The same with the result quantised as quantize_rows does, from float32: an fp8 matrix product's input
 /// without a pass of its own.
-template <class In, Element T>
-requires Element<std::remove_const_t<In>>
+template <class In, HostElement T>
+requires HostElement<std::remove_const_t<In>>
 void layer_norm(Host, TokensView<In> in, const LayerNormTerms<T>& terms, float epsilon,
                 ScaledTokensView out) {
   require_norm_result_fits("layer_norm", in, out);

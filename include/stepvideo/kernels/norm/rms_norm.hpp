@@ -39,7 +39,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// to T, then multiplied by the weight, as the release's RMSNorm does. (batch, tokens, heads, dim), any
 /// strides; in may be out itself, but must not overlap it otherwise. Throws RequestError where shapes
 /// disagree.
-template <Element T>
+template <HostElement T>
 void rms_norm(Host, std::type_identity_t<HeadsView<const T>> in,
               std::type_identity_t<VectorView<const T>> weight, float epsilon, HeadsView<T> out) {
   require_rms_norm_shapes<T>(in, weight, out);

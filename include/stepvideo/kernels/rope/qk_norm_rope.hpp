@@ -128,7 +128,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 /// heads, [q | k | v] dim), any strides; results may take the place of their own inputs and must not overlap
 /// them otherwise. Rounds to T where rms_norm and rope3d would, so results are theirs. Throws RequestError
 /// where shapes disagree.
-template <Element T>
+template <HostElement T>
 void qk_norm_rope(Host, std::type_identity_t<HeadsView<const T>> packed, const QkNorm<T>& norm,
                   const RopeTableView& table, const QkvOutput<std::type_identity_t<T>>& out) {
   require_qk_norm_rope_shapes(packed, norm, table, out);
@@ -196,7 +196,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// The same queries and keys, rotated if asked, in fp8 with a scale for each head and block of tokens. The
 /// results must not overlap `packed`.
-template <Element T>
+template <HostElement T>
 void qk_norm_rope(Host, std::type_identity_t<HeadsView<const T>> packed, const QkNorm<T>& norm,
                   const RopeTableView& table, const QuantizedQkOutput& out) {
   require_qk_norm_rope_shapes(packed, norm, table, out);

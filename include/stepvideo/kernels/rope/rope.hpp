@@ -74,7 +74,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Turns (batch, tokens, heads, dim) in place, in float32. Tokens are in the order (frame, row, column),
 /// column fastest. Throws RequestError when the table is for another head dimension or has too few tokens.
-template <Element T>
+template <HostElement T>
 void rope3d(Host, HeadsView<T> heads, const RopeTableView& table) {
   require_rope_shapes(heads, table);
 #pragma omp parallel for collapse(2) schedule(static)
