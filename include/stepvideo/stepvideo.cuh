@@ -6,7 +6,6 @@
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/core/pinned.cuh>
 #include <stepvideo/kernels/attention/attention.cuh>
-#include <stepvideo/kernels/attention/attention_gpu.cuh>
 #include <stepvideo/kernels/attention/fp8_attention.cuh>
 #include <stepvideo/kernels/attention/fp8_channel_scales.cuh>
 #include <stepvideo/kernels/attention/fp8_epilogue.cuh>
@@ -26,6 +25,13 @@
 #include <stepvideo/kernels/attention/warpgroup_epilogue.cuh>
 #include <stepvideo/kernels/attention/warpgroup_mainloop.cuh>
 #include <stepvideo/kernels/attention/warpgroup_pipeline.cuh>
+#include <stepvideo/kernels/conv/causal_conv3d.cuh>
+#include <stepvideo/kernels/conv/conv_products.cuh>
+#include <stepvideo/kernels/conv/conv_weight.cuh>
+#include <stepvideo/kernels/conv/gathered_conv.cuh>
+#include <stepvideo/kernels/conv/warpgroup_conv.cuh>
+#include <stepvideo/kernels/conv/warpgroup_conv_mainloop.cuh>
+#include <stepvideo/kernels/conv/warpgroup_conv_pipeline.cuh>
 #include <stepvideo/kernels/elementwise/convert.cuh>
 #include <stepvideo/kernels/elementwise/embed.cuh>
 #include <stepvideo/kernels/elementwise/latents.cuh>
@@ -57,9 +63,11 @@
 #include <stepvideo/kernels/tile/async_copy.cuh>
 #include <stepvideo/kernels/tile/barrier.cuh>
 #include <stepvideo/kernels/tile/convert_fp8.cuh>
+#include <stepvideo/kernels/tile/epilogue_pack.cuh>
 #include <stepvideo/kernels/tile/exp2.cuh>
 #include <stepvideo/kernels/tile/float_tile.cuh>
 #include <stepvideo/kernels/tile/hadamard.cuh>
+#include <stepvideo/kernels/tile/kernel_gpu.cuh>
 #include <stepvideo/kernels/tile/mma_sync.cuh>
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/quad_reduce.cuh>

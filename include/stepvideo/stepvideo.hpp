@@ -38,7 +38,9 @@
 #include <stepvideo/kernels/attention/softmax_state.hpp>
 #include <stepvideo/kernels/conv/causal_conv3d.hpp>
 #include <stepvideo/kernels/conv/channels.hpp>
+#include <stepvideo/kernels/conv/conv_path.hpp>
 #include <stepvideo/kernels/conv/conv_shape.hpp>
+#include <stepvideo/kernels/conv/conv_tiling.hpp>
 #include <stepvideo/kernels/conv/conv_weight.hpp>
 #include <stepvideo/kernels/conv/implicit_gemm.hpp>
 #include <stepvideo/kernels/conv/pixel_shuffle.hpp>
@@ -70,6 +72,7 @@
 #include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/hadamard.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
+#include <stepvideo/kernels/tile/kernel_gpu.hpp>
 #include <stepvideo/kernels/tile/moments.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
 #include <stepvideo/kernels/tile/rms_row.hpp>

@@ -12,7 +12,7 @@ using namespace stepvideo;
 
 namespace {
 
-constexpr AttentionGpu hopper{.compute_capability = 90, .has_code_for_warpgroups = true};
+constexpr KernelGpu hopper{.compute_capability = 90, .has_code_for_warpgroups = true};
 
 alignas(16) bf16 memory[16];
 
@@ -27,7 +27,7 @@ struct Call {
     queries = out;
     keys = values = HeadsView<bf16>::dense(memory, 2, key_tokens, 3, dim);
   }
-  AttentionPath path(const AttentionGpu& gpu = hopper) const {
+  AttentionPath path(const KernelGpu& gpu = hopper) const {
     return attention_path<bf16>(gpu, queries, keys, values, out, options);
   }
 };

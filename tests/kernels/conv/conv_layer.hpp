@@ -7,11 +7,13 @@
 
 #include "oracle/conv.hpp"
 #include "support/compare.hpp"
+#include "support/place.hpp"
 #include "support/random_input.hpp"
 
 namespace stepvideo::testing {
 
-/// A layer with random weights, in the checkpoint's order and packed.
+/// A layer with random weights, in the checkpoint's order and, of an element that the host serves, packed for
+/// it.
 template <class T, ConvForm form = ConvForm::plain>
 struct ConvLayer {
   ConvShape shape;
@@ -20,11 +22,29 @@ struct ConvLayer {
   ConvLayer(const ConvShape& of, std::mt19937& engine)
       : shape(of),
         weight(random_normal<T>(of.elements(), engine)),
-        bias(random_normal<T>(of.out_channels, engine)),
-        storage(poisoned<T>(conv_weight_elements<form>(host, of))) {
-    pack_conv_weight<form>(host, weight.vector(), shape, storage.vector());
+        bias(random_normal<T>(of.out_channels, engine)) {
+    if constexpr (HostElement<T>) {
+      storage = poisoned<T>(conv_weight_elements<form>(host, of));
+      pack_conv_weight<form>(host, weight.vector(), shape, storage.vector());
+    }
   }
   PackedConvWeight<T, Host, form> packed() const { return {shape, conv_detail::host_order, storage.data()}; }
+};
+
+/// A layer in the memory of a place, packed there.
+template <class T, ConvForm form, class Place>
+struct PlacedConvLayer {
+  PlacedBuffer<T, Place> weight, bias, storage;
+  PackedConvWeight<T, decltype(execution_of(std::declval<const Place&>())), form> packed;
+
+  PlacedConvLayer(const Place& where, const ConvLayer<T, form>& layer)
+      : weight(place(where, layer.weight)),
+        bias(place(where, layer.bias)),
+        storage(place(where, poisoned<T>(conv_weight_elements<form>(execution_of(where), layer.shape)))) {
+    run(where, [&](auto execution) {
+      packed = pack_conv_weight<form>(execution, weight.vector(), layer.shape, storage.vector());
+    });
+  }
 };
 
 /// One random case of a layer and (frames, height, width) of its input.
@@ -40,9 +60,7 @@ struct ConvCase {
         in(random_normal<T>(of[0] * of[1] * of[2] * shape.in_channels, engine)),
         residual_values(random_normal<T>(8 * of[0] * of[1] * of[2] * shape.out_channels, engine, 5.0f)) {}
 
-  VideoView<const T> view() const {
-    return {in.data(), extents[0], extents[1], extents[2], layer.shape.in_channels};
-  }
+  VideoView<const T> view() const { return view_of(in.data()); }
   oracle::Video video() const { return oracle::Video(view()); }
 
   /// A sum of so many terms in the order of the tiles; after a doubling each weight was rounded once more.
@@ -53,29 +71,45 @@ struct ConvCase {
             .element_roundings = rounds_weights ? 1.0 : 0.0};
   }
 
-  /// `convolve(in, layer, epilogue, out)` against `formula(in, weight, bias)`, which pads by itself: alone,
-  /// and added to a residual that is the output itself.
-  template <class Convolve, class Formula>
-  void check(Convolve&& convolve, Formula&& formula) const {
+  /// `convolve(execution, in, packed weight, bias, epilogue, out)` against `formula(in, weight, bias)`, which
+  /// pads by itself: alone, and added to a residual that is the output itself.
+  template <class Place, class Convolve, class Formula>
+  void check(const Place& where, Convolve&& convolve, Formula&& formula) const {
     BOOST_TEST_CONTEXT("weight " << to_string(layer.shape) << " on " << extents[0] << "x" << extents[1] << "x"
                                  << extents[2]) {
       oracle::Video expected = formula(video(), layer.weight, layer.bias);
       oracle::Video summed = formula(oracle::magnitudes(video()), oracle::magnitudes(layer.weight),
                                      oracle::magnitudes(layer.bias));
-      const auto out = poisoned<T>(static_cast<index_t>(expected.values.size()));
-      const VideoView<T> out_view{out.data(), expected.frames, expected.height, expected.width,
-                                  expected.channels};
-      convolve(view(), layer, Store{}, out_view);
-      check_each<T>(out, expected.values, summed.values, budget());
+      const index_t size = static_cast<index_t>(expected.values.size());
+      const PlacedConvLayer<T, form, Place> placed(where, layer);
+      const auto placed_in = place(where, in);
+      const auto result = [&](const Buffer<T>& before, auto&& epilogue_of) {
+        const auto out = place(where, before);
+        const VideoView<T> view{out.data(), expected.frames, expected.height, expected.width,
+                                expected.channels};
+        run(where, [&](auto execution) {
+          convolve(execution, view_of(placed_in.data()), placed.packed, placed.bias.vector(),
+                   epilogue_of(view), view);
+        });
+        return fetch(where, out);
+      };
+      check_each<T>(result(poisoned<T>(size), [](auto) { return Store{}; }), expected.values, summed.values,
+                    budget());
 
-      std::copy_n(residual_values.data(), out.size(), out.data());
-      for (index_t i = 0; i < out.size(); ++i) {
-        expected.values[i] += double(residual_values.data()[i]);
-        summed.values[i] += std::abs(double(residual_values.data()[i]));
+      Buffer<T> before(size);
+      std::copy_n(residual_values.data(), size, before.data());
+      for (index_t i = 0; i < size; ++i) {
+        expected.values[i] += double(before[i]);
+        summed.values[i] += std::abs(double(before[i]));
       }
-      convolve(view(), layer, Residual<T>{out_view.rows()}, out_view);
-      check_each<T>(out, expected.values, summed.values, budget());
+      check_each<T>(result(before, [](auto out) { return Residual<T>{out.rows()}; }), expected.values,
+                    summed.values, budget());
     }
+  }
+
+ private:
+  VideoView<const T> view_of(const T* data) const {
+    return {data, extents[0], extents[1], extents[2], layer.shape.in_channels};
   }
 };
 

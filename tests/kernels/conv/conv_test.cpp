@@ -7,114 +7,34 @@
 
 #include <stepvideo/kernels/conv/causal_conv3d.hpp>
 
-#include "kernels/conv/conv_layer.hpp"
+#include "kernels/conv/conv_cases.hpp"
 #include "support/compare.hpp"
 #include "support/random_input.hpp"
 #include "support/scratch_folder.hpp"
 
 using namespace stepvideo;
-using testing::random_int, testing::ConvLayer, testing::ConvCase;
-
-namespace {
-
-const std::array<index_t, 9> ragged_channels{1, 3, 4, 16, 17, 31, 32, 33, 70};
-
-template <class T>
-void check_causal() {
-  std::mt19937 engine(21);
-  for (int trial = 0; trial < 60; ++trial) {
-    const int kernel = trial % 5 == 0 ? 1 : 3, stride = trial % 3 == 0 ? 2 : 1;
-    const ConvShape shape{ragged_channels[random_int(engine, 0, 8)],
-                          ragged_channels[random_int(engine, 0, 8)], kernel, kernel, kernel};
-    const std::array<index_t, 3> extents{
-        random_int(engine, 1, 4), random_int(engine, 1, 6),
-        trial % 7 == 0 ? random_int(engine, 45, 110) : random_int(engine, 1, 26)};
-    ConvCase<T>(shape, extents, engine)
-        .check(
-            [&](auto in, const auto& layer, const auto& epilogue, auto out) {
-              causal_conv3d(host, in, layer.packed(), layer.bias.vector(), {.stride = stride}, epilogue, out);
-            },
-            [&](oracle::Video in, const auto& weight, const auto& bias) {
-              if (kernel == 3) in = oracle::pad(std::move(in), {2, 0}, {1, 1}, {1, 1});
-              return oracle::convolve(std::move(in), weight, bias, shape.out_channels,
-                                      {kernel, kernel, kernel}, {stride, stride, stride});
-            });
-  }
-}
-
-template <class T>
-void check_frames_alone() {
-  std::mt19937 engine(22);
-  for (int trial = 0; trial < 40; ++trial) {
-    const int stride = 1 + trial % 2;
-    const ConvShape shape{ragged_channels[random_int(engine, 0, 8)],
-                          ragged_channels[random_int(engine, 0, 8)], 1, 3, 3};
-    const std::array<index_t, 3> extents{random_int(engine, 1, 4), random_int(engine, 2, 12),
-                                         random_int(engine, 2, 60)};
-    ConvCase<T>(shape, extents, engine)
-        .check(
-            [&](auto in, const auto& layer, const auto& epilogue, auto out) {
-              conv2d(host, in, layer.packed(), layer.bias.vector(), {.stride = stride}, epilogue, out);
-            },
-            [&](oracle::Video in, const auto& weight, const auto& bias) {
-              const index_t front = stride == 1 ? 1 : 0;
-              in = oracle::pad(std::move(in), {0, 0}, {front, 1}, {front, 1});
-              return oracle::convolve(std::move(in), weight, bias, shape.out_channels, {1, 3, 3},
-                                      {1, stride, stride});
-            });
-  }
-}
-
-/// Seven frames at once, and in runs of frames of which each has up to `most_past` frames before it.
-template <class T, ConvForm form>
-void check_runs(const ConvShape& shape, index_t run, index_t most_past, index_t outputs_per_frame,
-                std::mt19937& engine) {
-  constexpr index_t frames = 7, height = 5, width = 9;
-  const ConvLayer<T, form> layer(shape, engine);
-  const auto in = testing::random_normal<T>(frames * height * width * shape.in_channels, engine);
-  const VideoView<const T> view{in.data(), frames, height, width, shape.in_channels};
-  const index_t grown = outputs_per_frame;
-  const auto whole = testing::poisoned<float>(frames * height * width * grown * grown * grown *
-                                              shape.out_channels),
-             parts = testing::poisoned<float>(whole.size());
-  const auto video = [&](const Buffer<float>& values) {
-    return VideoView<float>{values.data(), grown * frames, grown * height, grown * width, shape.out_channels};
-  };
-  const auto residual = testing::random_normal<float>(whole.size(), engine);
-  const auto convolve = [&](VideoView<const T> of, index_t past, VideoView<float> out, index_t first) {
-    causal_conv3d(host, of, layer.packed(), layer.bias.vector(), {.past_frames = static_cast<int>(past)},
-                  Residual<float>{video(residual).frames_from(first, out.frames).rows()}, out);
-  };
-  convolve(view, 0, video(whole), 0);
-  for (index_t first = 0; first < frames; first += run) {
-    const index_t past = std::min(first, most_past), count = std::min(run, frames - first);
-    convolve(view.frames_from(first - past, past + count), past,
-             video(parts).frames_from(grown * first, grown * count), grown * first);
-  }
-  BOOST_CHECK(std::equal(parts.begin(), parts.end(), whole.begin()));
-}
-
-}  // namespace
+using namespace stepvideo::testing;
 
 BOOST_AUTO_TEST_CASE(causal_convolutions_agree_with_the_formula_in_float) {
-  check_causal<float>();
+  check_causal_convolutions<float>(host);
 }
 BOOST_AUTO_TEST_CASE(causal_convolutions_agree_with_the_formula_in_bf16) {
-  check_causal<bf16>();
+  check_causal_convolutions<bf16>(host);
 }
 BOOST_AUTO_TEST_CASE(convolutions_of_single_frames_agree_with_the_formula_in_float) {
-  check_frames_alone<float>();
+  check_convolutions_of_frames<float>(host);
 }
 BOOST_AUTO_TEST_CASE(convolutions_of_single_frames_agree_with_the_formula_in_bf16) {
-  check_frames_alone<bf16>();
+  check_convolutions_of_frames<bf16>(host);
 }
 
 BOOST_AUTO_TEST_CASE(many_channels_are_computed_in_groups) {
   std::mt19937 engine(23);
   ConvCase<float>({600, 130, 3, 3, 3}, {2, 2, 3}, engine)
       .check(
-          [&](auto in, const auto& layer, const auto& epilogue, auto out) {
-            causal_conv3d(host, in, layer.packed(), layer.bias.vector(), {}, epilogue, out);
+          host,
+          [&](auto execution, auto in, const auto& weight, auto bias, const auto& epilogue, auto out) {
+            causal_conv3d(execution, in, weight, bias, {}, epilogue, out);
           },
           [&](oracle::Video in, const auto& weight, const auto& bias) {
             return oracle::convolve(oracle::pad(std::move(in), {2, 0}, {1, 1}, {1, 1}), weight, bias, 600,
@@ -166,16 +86,7 @@ BOOST_AUTO_TEST_CASE(skipped_frames_change_nothing_in_the_others) {
 }
 
 BOOST_AUTO_TEST_CASE(a_video_in_runs_of_frames_gets_the_bits_of_the_whole) {
-  std::mt19937 engine(31);
-  for (const index_t run : {1, 2, 3, 4}) {
-    BOOST_TEST_CONTEXT("runs of " << run) {
-      check_runs<float, ConvForm::plain>({24, 20, 3, 3, 3}, run, 2, 1, engine);
-      check_runs<bf16, ConvForm::plain>({40, 33, 3, 3, 3}, run, 2, 1, engine);
-      check_runs<bf16, ConvForm::plain>({7, 33, 1, 1, 1}, run, 0, 1, engine);
-      check_runs<float, ConvForm::after_doubling>({17, 20, 3, 3, 3}, run, 1, 2, engine);
-      check_runs<bf16, ConvForm::after_doubling>({40, 5, 3, 3, 3}, run, 1, 2, engine);
-    }
-  }
+  check_runs_of_frames(host);
 }
 
 BOOST_AUTO_TEST_CASE(frames_are_skipped_behind_a_past) {

@@ -5,62 +5,18 @@
 #include <stepvideo/kernels/conv/causal_conv3d.hpp>
 #include <stepvideo/kernels/conv/upsample.hpp>
 
-#include "kernels/conv/conv_layer.hpp"
+#include "kernels/conv/conv_cases.hpp"
 #include "oracle/conv.hpp"
 #include "support/compare.hpp"
 #include "support/random_input.hpp"
 #include "support/scratch_folder.hpp"
 
 using namespace stepvideo;
-using testing::random_int, testing::ConvLayer, testing::ConvCase;
+using namespace stepvideo::testing;
 
 namespace {
 
 constexpr ConvForm doubling = ConvForm::after_doubling;
-const std::array<index_t, 6> ragged_channels{1, 3, 16, 17, 33, 40};
-
-/// Every size from one frame, row and column on: most outputs are at a border.
-template <class T, class Check>
-void for_ragged_cases(int kernel_frames, Check&& check) {
-  std::mt19937 engine(61);
-  for (int trial = 0; trial < 24; ++trial) {
-    const ConvShape shape{ragged_channels[random_int(engine, 0, 5)],
-                          ragged_channels[random_int(engine, 0, 5)], kernel_frames, 3, 3};
-    const std::array<index_t, 3> extents{
-        random_int(engine, 1, 3), random_int(engine, 1, 5),
-        trial % 7 == 0 ? random_int(engine, 45, 60) : random_int(engine, 1, 14)};
-    check(ConvCase<T, doubling>(shape, extents, engine));
-  }
-}
-
-template <class T>
-void check_causal() {
-  for_ragged_cases<T>(3, [](const auto& random) {
-    random.check(
-        [](auto in, const auto& layer, const auto& epilogue, auto out) {
-          causal_conv3d(host, in, layer.packed(), layer.bias.vector(), {}, epilogue, out);
-        },
-        [&](oracle::Video in, const auto& weight, const auto& bias) {
-          in = oracle::pad(oracle::repeat(std::move(in), 2, 2), {2, 0}, {1, 1}, {1, 1});
-          return oracle::convolve(std::move(in), weight, bias, random.layer.shape.out_channels, {3, 3, 3},
-                                  {1, 1, 1});
-        });
-  });
-}
-
-template <class T>
-void check_frames_alone() {
-  for_ragged_cases<T>(1, [](const auto& random) {
-    random.check([](auto in, const auto& layer, const auto& epilogue,
-                    auto out) { conv2d(host, in, layer.packed(), layer.bias.vector(), {}, epilogue, out); },
-                 [&](oracle::Video in, const auto& weight, const auto& bias) {
-                   in = oracle::pad(oracle::repeat(std::move(in), 1, 2), {0, 0}, {1, 1}, {1, 1});
-                   return oracle::convolve(std::move(in), weight, bias, random.layer.shape.out_channels,
-                                           {1, 3, 3}, {1, 1, 1});
-                 });
-  });
-}
-
 /// Against the convolution of the doubled video with the weights as they are: both within their budgets of
 /// the formula, so within the sum of the budgets of one another.
 template <class T>
@@ -93,16 +49,16 @@ void check_against_plain() {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(doubled_videos_are_convolved_as_the_formula_says_in_float) {
-  check_causal<float>();
+  check_doubled_convolutions<float>(host, 3);
 }
 BOOST_AUTO_TEST_CASE(doubled_videos_are_convolved_as_the_formula_says_in_bf16) {
-  check_causal<bf16>();
+  check_doubled_convolutions<bf16>(host, 3);
 }
 BOOST_AUTO_TEST_CASE(doubled_frames_are_convolved_as_the_formula_says_in_float) {
-  check_frames_alone<float>();
+  check_doubled_convolutions<float>(host, 1);
 }
 BOOST_AUTO_TEST_CASE(doubled_frames_are_convolved_as_the_formula_says_in_bf16) {
-  check_frames_alone<bf16>();
+  check_doubled_convolutions<bf16>(host, 1);
 }
 BOOST_AUTO_TEST_CASE(it_agrees_with_the_convolution_of_the_doubled_video_in_float) {
   check_against_plain<float>();

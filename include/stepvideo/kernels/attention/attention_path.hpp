@@ -8,14 +8,9 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/tile/alignment.hpp>
+#include <stepvideo/kernels/tile/kernel_gpu.hpp>
 
 namespace stepvideo {
-
-/// A GPU, and what this program holds for it.
-struct AttentionGpu {
-  int compute_capability = 0;            ///< 10 major + minor: 90 for Hopper
-  bool has_code_for_warpgroups = false;  ///< The program was compiled for 90a, too.
-};
 
 enum class AttentionKernel {
   warpgroup,  ///< Hopper's warpgroup products and bulk copies: the fastest
@@ -46,7 +41,7 @@ constexpr bool is_tensor_core_head(index_t dim) {
 /// The kernel that serves attention(queries, keys, values, any mask, out, options), whose rules they keep, on
 /// `gpu`.
 template <Element T>
-AttentionPath attention_path(const AttentionGpu& gpu, const HeadsView<const T>& queries,
+AttentionPath attention_path(const KernelGpu& gpu, const HeadsView<const T>& queries,
                              const HeadsView<const T>& keys, const HeadsView<const T>& values,
                              const HeadsView<T>& out, const AttentionOptions& options) {
   using Obstacle = AttentionPath::Obstacle;
@@ -77,9 +72,7 @@ AttentionPath attention_path(const AttentionGpu& gpu, const HeadsView<const T>& 
 /// multiple of 16 bytes; rows move element by element, because ...".
 inline std::string to_string(const AttentionPath& path) {
   using Obstacle = AttentionPath::Obstacle;
-  const auto capability = [&] {
-    return std::to_string(path.compute_capability / 10) + "." + std::to_string(path.compute_capability % 10);
-  };
+  const auto capability = [&] { return compute_capability_text(path.compute_capability); };
   const auto reason = [&]() -> std::string {
     switch (path.obstacle) {
       case Obstacle::old_gpu:

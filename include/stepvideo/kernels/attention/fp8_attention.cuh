@@ -5,7 +5,7 @@
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
-#include <stepvideo/kernels/attention/attention_gpu.cuh>
+#include <stepvideo/kernels/tile/kernel_gpu.cuh>
 #include <stepvideo/kernels/attention/fp8_attention.hpp>
 #include <stepvideo/kernels/attention/fp8_mainloop.cuh>
 #include <stepvideo/kernels/attention/quantize_attention.cuh>
@@ -64,7 +64,7 @@ void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
   require(!misaligned,
           [&] { return "fp8_attention: " + to_string(misaligned) + "; bulk copies cannot reach it"; });
   if (out.batch * out.tokens * out.heads == 0) return;
-  require_fp8_attention_gpu(attention_gpu(fp8_attention_kernel<Policy>, Policy::threads));
+  require_fp8_attention_gpu(kernel_gpu(fp8_attention_kernel<Policy>, Policy::threads));
 
   // With no keys there is nothing to map; the kernel then loads none.
   const bool has_keys = values.tokens > 0;

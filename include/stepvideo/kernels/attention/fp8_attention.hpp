@@ -68,7 +68,7 @@ void require_fp8_attention_call(const QuantizedHeads<const fp8_e4m3>& queries,
 }
 
 /// What the device's fp8_attention requires of a GPU. Throws RequestError.
-inline void require_fp8_attention_gpu(const AttentionGpu& gpu) {
+inline void require_fp8_attention_gpu(const KernelGpu& gpu) {
   const int capability = gpu.compute_capability;
   require(capability / 10 == 9, [&] {
     return "fp8_attention: the GPU has compute capability " + std::to_string(capability / 10) + "." +

@@ -9,7 +9,7 @@
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/attention.hpp>
-#include <stepvideo/kernels/attention/attention_gpu.cuh>
+#include <stepvideo/kernels/tile/kernel_gpu.cuh>
 #include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/attention/warpgroup_mainloop.cuh>
 #include <stepvideo/kernels/tile/shared_memory.cuh>
@@ -42,13 +42,13 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32,
 
 /// The current device and, for elements that it takes, this program's code of warpgroup_attention for it.
 template <class T, AttentionMask Mask>
-AttentionGpu warpgroup_attention_gpu(const Mask&) {
+KernelGpu warpgroup_attention_gpu(const Mask&) {
   if constexpr (sizeof(T) == 2) {
     using KernelMask = std::remove_cvref_t<decltype(kernel_mask(std::declval<const Mask&>()))>;
     using Policy = WarpgroupAttentionPolicy<T, 128, KernelMask>;
-    return attention_gpu(warpgroup_attention_kernel<Policy>, Policy::threads);
+    return kernel_gpu(warpgroup_attention_kernel<Policy>, Policy::threads);
   } else {
-    return attention_gpu();
+    return kernel_gpu();
   }
 }
 

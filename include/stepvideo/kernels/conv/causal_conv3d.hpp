@@ -13,6 +13,35 @@
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
+namespace stepvideo {
+
+/// What causal_conv3d and conv2d require of a weight beside what every convolution does.
+inline void require_causal_weight(const ConvShape& shape, ConvForm form) {
+  require(form == ConvForm::plain || shape.kernel_frames == 3, [&] {
+    return "causal_conv3d: the weight is " + to_string(shape) +
+           "; after a doubling of frames a kernel of 3 frames is built, and conv2d doubles none";
+  });
+}
+inline void require_frame_weight(const ConvShape& shape, const ConvOptions& options) {
+  require(shape.kernel_frames == 1 && options.skipped_frames == 0,
+          "conv2d: the weight spans frames, or the options skip them; it works on each frame alone");
+}
+
+/// What every convolution requires of a call, on any execution. Throws RequestError.
+template <class T, Execution E, ConvForm form, class In, class Out, Epilogue Finish>
+void require_conv_call(const char* kernel, const PlaceGeometries& places, VideoView<const In> in,
+                       const PackedConvWeight<T, E, form>& weight, const ConvWeightOrder& order,
+                       VectorView<const T> bias, const ConvOptions& options, const Finish& epilogue,
+                       VideoView<Out> out) {
+  require_conv_shapes(kernel, weight.shape(), form, options, places.of[0], in, bias.size, out);
+  require(bias.data != nullptr,
+          [&] { return std::string(kernel) + ": bias has no memory; its data must not be null"; });
+  require_packed(kernel, weight, order);
+  epilogue.require_fits(out.pixels(), out.channels);
+}
+
+}  // namespace stepvideo
+
 namespace stepvideo::conv_detail::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// Judges the request, then computes it; `plain` is the geometry without a doubling.
@@ -21,11 +50,7 @@ void require_and_convolve(const char* kernel, const ConvGeometry& plain, VideoVi
                           const PackedConvWeight<T, Host, form>& weight, VectorView<const T> bias,
                           const ConvOptions& options, const Finish& epilogue, VideoView<Out> out) {
   const PlaceGeometries places = place_geometries<form>(weight.shape(), plain, options);
-  require_conv_shapes(kernel, weight.shape(), form, options, places.of[0], in, bias.size, out);
-  require(bias.data != nullptr,
-          [&] { return std::string(kernel) + ": bias has no memory; its data must not be null"; });
-  require_packed(kernel, weight, host_order);
-  epilogue.require_fits(out.pixels(), out.channels);
+  require_conv_call(kernel, places, in, weight, host_order, bias, options, epilogue, out);
   convolve(places, in, weight, bias, out, epilogue);
 }
 
@@ -46,10 +71,7 @@ requires HostElement<std::remove_const_t<In>>
 void causal_conv3d(Host, VideoView<In> in, const PackedConvWeight<T, Host, form>& weight,
                    std::type_identity_t<VectorView<const T>> bias, const ConvOptions& options,
                    const Finish& epilogue, VideoView<Out> out) {
-  require(form == ConvForm::plain || weight.shape().kernel_frames == 3, [&] {
-    return "causal_conv3d: the weight is " + to_string(weight.shape()) +
-           "; after a doubling of frames a kernel of 3 frames is built, and conv2d doubles none";
-  });
+  require_causal_weight(weight.shape(), form);
   conv_detail::require_and_convolve("causal_conv3d", causal_geometry(weight.shape(), options),
                                     VideoView<const In>(in), weight, bias, options, epilogue, out);
 }
@@ -62,8 +84,7 @@ requires HostElement<std::remove_const_t<In>>
 void conv2d(Host, VideoView<In> in, const PackedConvWeight<T, Host, form>& weight,
             std::type_identity_t<VectorView<const T>> bias, const ConvOptions& options,
             const Finish& epilogue, VideoView<Out> out) {
-  require(weight.shape().kernel_frames == 1 && options.skipped_frames == 0,
-          "conv2d: the weight spans frames, or the options skip them; it works on each frame alone");
+  require_frame_weight(weight.shape(), options);
   conv_detail::require_and_convolve("conv2d", frame_geometry(weight.shape(), options),
                                     VideoView<const In>(in), weight, bias, options, epilogue, out);
 }

@@ -147,6 +147,25 @@ struct DoubledPlace {
   }
 };
 
+/// Every place's geometry, of one weight.
+struct PlaceGeometries {
+  std::array<ConvGeometry, 8> of{};
+  int count = 1;
+};
+template <ConvForm form>
+PlaceGeometries place_geometries(const ConvShape& shape, const ConvGeometry& plain,
+                                 const ConvOptions& options) {
+  PlaceGeometries places{.count = ConvPlaces<form>::of(shape)};
+  for (int place = 0; place < places.count; ++place) {
+    if constexpr (form == ConvForm::plain) {
+      places.of[place] = plain;
+    } else {
+      places.of[place] = DoubledPlace::of(shape, place).geometry(options);
+    }
+  }
+  return places;
+}
+
 /// Throws RequestError unless the video has elements, and memory that holds them.
 template <class T>
 void require_video(const char* kernel, const char* name, const VideoView<T>& video) {

@@ -13,12 +13,15 @@
 
 namespace stepvideo {
 
-/// In which order a packed weight lies: in blocks of output channels, each in whole vectors, and in patches
-/// of input channels. The host's follows the instruction set of the unit that packed it.
+/// In which order a packed weight lies. The host's: in blocks of output channels, each in whole vectors, and
+/// in patches of input channels; it follows the instruction set of the unit that packed it. A GPU's has none
+/// of them: (places, taps, out channels, in channels).
 struct ConvWeightOrder {
   index_t vector_channels = 0, block_channels = 0, patch_channels = 0;
   constexpr bool operator==(const ConvWeightOrder&) const = default;
 };
+
+inline constexpr ConvWeightOrder device_conv_order{};
 
 inline std::string to_string(const ConvWeightOrder& order) {
   return "vectors of " + std::to_string(order.vector_channels) + ", blocks of " +
@@ -44,6 +47,21 @@ class PackedConvWeight {
   ConvWeightOrder order_;
   const T* data_ = nullptr;
 };
+
+/// What pack_conv_weight requires of its memory; `elements` is what the packed weight takes.
+template <Element T>
+void require_packable(VectorView<const T> weight, const ConvShape& shape, VectorView<T> packed,
+                      index_t elements) {
+  require(weight.size == shape.elements() && packed.size == elements, [&] {
+    return "pack_conv_weight: the weight has " + std::to_string(weight.size) +
+           " elements and the packed one " + std::to_string(packed.size) + "; for " + to_string(shape) +
+           " they must be " + std::to_string(shape.elements()) + " and " + std::to_string(elements);
+  });
+  require(weight.data != nullptr && packed.data != nullptr, [&] {
+    return std::string("pack_conv_weight: the ") + (weight.data == nullptr ? "" : "packed ") +
+           "weight has no memory; its data must not be null";
+  });
+}
 
 /// Throws RequestError unless the weight was packed, and in the order that the kernel reads.
 template <Element T, Execution E, ConvForm form>
@@ -98,7 +116,7 @@ struct WeightLayout {
 /// One output and input channel's weight at a tap of a place: after a doubling the sum, in float32, of the
 /// taps that meet the same input.
 template <ConvForm form, Element T>
-T weight_at(const T* taps, const ConvShape& shape, int place, int tap) {
+constexpr T weight_at(const T* taps, const ConvShape& shape, int place, int tap) {
   if constexpr (form == ConvForm::plain) {
     return taps[tap];
   } else {
@@ -136,16 +154,7 @@ template <ConvForm form = ConvForm::plain, HostElement T>
 PackedConvWeight<T, Host, form> pack_conv_weight(Host, std::type_identity_t<VectorView<const T>> weight,
                                                  const ConvShape& shape, VectorView<T> packed) {
   using Places = ConvPlaces<form>;
-  const index_t elements = conv_weight_elements<form>(host, shape);
-  require(weight.size == shape.elements() && packed.size == elements, [&] {
-    return "pack_conv_weight: the weight has " + std::to_string(weight.size) +
-           " elements and the packed one " + std::to_string(packed.size) + "; for " + to_string(shape) +
-           " they must be " + std::to_string(shape.elements()) + " and " + std::to_string(elements);
-  });
-  require(weight.data != nullptr && packed.data != nullptr, [&] {
-    return std::string("pack_conv_weight: the ") + (weight.data == nullptr ? "" : "packed ") +
-           "weight has no memory; its data must not be null";
-  });
+  require_packable(weight, shape, packed, conv_weight_elements<form>(host, shape));
   const conv_detail::WeightLayout layout{Places::weight(shape)};
 #pragma omp parallel for collapse(2) schedule(static)
   for (int place = 0; place < Places::of(shape); ++place)

@@ -184,25 +184,6 @@ void convolve_run(const ConvGeometry& geometry, VideoView<const In> in, const Pl
   }
 }
 
-/// Every place's geometry, of one weight.
-struct PlaceGeometries {
-  std::array<ConvGeometry, 8> of{};
-  int count = 1;
-};
-template <ConvForm form>
-PlaceGeometries place_geometries(const ConvShape& shape, const ConvGeometry& plain,
-                                 const ConvOptions& options) {
-  PlaceGeometries places{.count = ConvPlaces<form>::of(shape)};
-  for (int place = 0; place < places.count; ++place) {
-    if constexpr (form == ConvForm::plain) {
-      places.of[place] = plain;
-    } else {
-      places.of[place] = DoubledPlace::of(shape, place).geometry(options);
-    }
-  }
-  return places;
-}
-
 /// The whole convolution. Runs and groups are fixed by the shapes alone, so results do not depend on the
 /// number of threads.
 template <ConvForm form, class T, class In, class Out, Epilogue Finish>

@@ -89,12 +89,14 @@ template <class T>
 struct DoubledResidual {
   VideoView<const T> residual;
 
-  constexpr auto row(index_t row) const {
+  /// What a row of the result meets.
+  constexpr const T* of_row(index_t row) const {
     const index_t width = 2 * residual.width, height = 2 * residual.height;
     const index_t x = row % width, line = row / width, y = line % height, frame = line / height;
-    return [values = residual.pixel(frame / 2, y / 2, x / 2)](float y, index_t column) {
-      return float(values[column]) + y;
-    };
+    return residual.pixel(frame / 2, y / 2, x / 2);
+  }
+  constexpr auto row(index_t row) const {
+    return [values = of_row(row)](float y, index_t column) { return float(values[column]) + y; };
   }
   void require_fits(index_t rows, index_t columns) const {
     require(8 * residual.pixels() == rows && residual.channels == columns, [&] {

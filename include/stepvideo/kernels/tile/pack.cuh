@@ -117,6 +117,15 @@ __device__ Pack<std::remove_const_t<T>, count> load_constant_pack(T* source) {
   return tile_detail::load_words<count>(source, [](const auto* word) { return __ldg(word); });
 }
 
+template <class T, int count>
+__device__ void store_pack(T* target, const Pack<T, count>& pack) {
+  using Words = tile_detail::MemoryWords<Pack<T, count>>;
+  const auto stored = std::bit_cast<Words>(pack);
+  auto* words = reinterpret_cast<typename Words::Word*>(target);
+#pragma unroll
+  for (int i = 0; i < stored.count; ++i) words[i] = stored.at[i];
+}
+
 /// Stores a pack that nothing reads before it has left the caches.
 template <class T, int count>
 __device__ void store_pack_once(T* target, const Pack<T, count>& pack) {

@@ -37,32 +37,43 @@ inline auto tensor_map_encoder() {
   return encode;
 }
 
-/// A view as bulk copies see it. Coordinates are (channel, token, head, batch); a box is `box_tokens` tokens
-/// of 128 bytes of channels and lies in shared memory in the 128-byte swizzle. Reads outside the view give
-/// zeros, writes outside are dropped. Throws Error where CUDA refuses the view (see bulk_misalignment).
-template <class T>
-CUtensorMap tensor_map(HeadsView<T> view, int box_tokens) {
+/// A tensor of `rank` extents, fastest first, as bulk copies see it: the strides of all but the first in
+/// bytes, the box that one copy moves, and every how many elements along each extent it takes one (the box
+/// counts those it takes). A box's rows, of 128 bytes, lie in shared memory in the 128-byte swizzle. Reads
+/// outside the tensor give zeros, writes outside are dropped. Throws Error where CUDA refuses it, saying
+/// `what` it was.
+template <class T, int rank>
+CUtensorMap tensor_map(T* data, const index_t (&extents)[rank], const index_t (&stride_bytes)[rank - 1],
+                       const int (&box)[rank], const int (&steps)[rank], const std::string& what) {
   using Value = std::remove_const_t<T>;
-  const auto stride_bytes = [](index_t stride, index_t extent) {
-    return static_cast<cuuint64_t>(extent > 1 ? stride * index_t{sizeof(T)} : 16);
-  };
-  const cuuint64_t extents[] = {static_cast<cuuint64_t>(view.dim), static_cast<cuuint64_t>(view.tokens),
-                                static_cast<cuuint64_t>(view.heads), static_cast<cuuint64_t>(view.batch)};
-  const cuuint64_t strides[] = {stride_bytes(view.token_stride, view.tokens),
-                                stride_bytes(view.head_stride, view.heads),
-                                stride_bytes(view.batch_stride, view.batch)};
-  const cuuint32_t box[] = {128 / sizeof(T), static_cast<cuuint32_t>(box_tokens), 1, 1};
-  const cuuint32_t steps[] = {1, 1, 1, 1};
+  cuuint64_t sizes[rank], strides[rank - 1];
+  cuuint32_t counts[rank], increments[rank];
+  for (int i = 0; i < rank; ++i) {
+    sizes[i] = static_cast<cuuint64_t>(extents[i]);
+    counts[i] = static_cast<cuuint32_t>(box[i] * steps[i]), increments[i] = static_cast<cuuint32_t>(steps[i]);
+    if (i > 0) strides[i - 1] = static_cast<cuuint64_t>(extents[i] > 1 ? stride_bytes[i - 1] : 16);
+  }
   CUtensorMap map{};
   const CUresult status =
-      tensor_map_encoder()(&map, tensor_map_type<Value>, 4, const_cast<Value*>(view.data), extents, strides,
-                           box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      tensor_map_encoder()(&map, tensor_map_type<Value>, rank, const_cast<Value*>(data), sizes, strides,
+                           counts, increments, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                            CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS)
-    throw Error("CUDA refused a tensor map of " + std::to_string(view.tokens) + " tokens, " +
-                std::to_string(view.heads) + " heads of " + std::to_string(view.dim) + " (code " +
+    throw Error("CUDA refused a tensor map of " + what + " (code " +
                 std::to_string(static_cast<int>(status)) + ")");
   return map;
+}
+
+/// Coordinates are (channel, token, head, batch); a box is `box_tokens` tokens of 128 bytes of channels.
+/// Throws Error where CUDA refuses the view (see bulk_misalignment).
+template <class T>
+CUtensorMap tensor_map(HeadsView<T> view, int box_tokens) {
+  constexpr index_t size = sizeof(T);
+  return tensor_map(view.data, {view.dim, view.tokens, view.heads, view.batch},
+                    {view.token_stride * size, view.head_stride * size, view.batch_stride * size},
+                    {128 / static_cast<int>(size), box_tokens, 1, 1}, {1, 1, 1, 1},
+                    std::to_string(view.tokens) + " tokens, " + std::to_string(view.heads) + " heads of " +
+                        std::to_string(view.dim));
 }
 
 /// Where a box starts.
@@ -70,10 +81,16 @@ struct BoxOrigin {
   int channel, token, head, batch;
 };
 
-/// Starts the copy of a box to shared memory; `arrived` counts its bytes. One thread calls it.
+/// Starts the copy of a box to shared memory from these coordinates on, fastest first; `arrived` counts its
+/// bytes. One thread calls it.
+template <std::size_t rank>
+__device__ void load_box(const CUtensorMap& map, const std::int32_t (&from)[rank], void* to,
+                         SharedBarrier& arrived) {
+  cuda::ptx::cp_async_bulk_tensor(cuda::ptx::space_cluster, cuda::ptx::space_global, to, &map, from,
+                                  &arrived.state);
+}
 __device__ inline void load_box(const CUtensorMap& map, BoxOrigin from, void* to, SharedBarrier& arrived) {
-  cuda::ptx::cp_async_bulk_tensor(cuda::ptx::space_cluster, cuda::ptx::space_global, to, &map,
-                                  {from.channel, from.token, from.head, from.batch}, &arrived.state);
+  load_box(map, {from.channel, from.token, from.head, from.batch}, to, arrived);
 }
 
 /// Starts the copy of a box from shared memory; publish_shared_writes and a barrier come before, store_commit

@@ -54,12 +54,16 @@ struct SharedOperand {
   std::uint32_t address_and_leading, stride_and_swizzle;
 
   /// Rows run along the operand's M or N, their bytes along K: what the product of queries and keys reads.
-  static __device__ SharedOperand along_depth(const void* tile) { return make(tile, 16); }
+  /// Each eight rows lie `group_bytes` behind those before; neither they nor the first need begin an atom, as
+  /// the swizzle goes by a byte's address.
+  static __device__ SharedOperand along_depth(const void* tile, int group_bytes = 1024) {
+    return make(tile, 16, group_bytes);
+  }
 
   /// Rows run along K, their 64 two-byte elements along N: what the product of weights and values reads. The
   /// next 64 columns lie `panel_bytes` further on.
   static __device__ SharedOperand along_columns(const void* tile, int panel_bytes) {
-    return make(tile, panel_bytes);
+    return make(tile, panel_bytes, 1024);
   }
 
   __device__ SharedOperand advanced(int bytes) const {
@@ -70,11 +74,11 @@ struct SharedOperand {
   }
 
  private:
-  static __device__ SharedOperand make(const void* tile, int leading_bytes) {
+  static __device__ SharedOperand make(const void* tile, int leading_bytes, int group_bytes) {
     const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(tile));
-    constexpr std::uint32_t swizzle_128 = 1u << 30, atom_bytes = 1024;
+    constexpr std::uint32_t swizzle_128 = 1u << 30;
     return {address >> 4 | static_cast<std::uint32_t>(leading_bytes >> 4) << 16,
-            atom_bytes >> 4 | swizzle_128};
+            static_cast<std::uint32_t>(group_bytes >> 4) | swizzle_128};
   }
 };
 
@@ -128,6 +132,8 @@ __device__ void wgmma(Accumulator<columns>& accumulator, const std::uint32_t (&a
 #define STEPVIDEO_OUT8(i)                                                                     \
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
       "+f"(d[i + 6]), "+f"(d[i + 7])
+#define STEPVIDEO_AT_4 "%0, %1, %2, %3"
+#define STEPVIDEO_OUT_4 "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
 #define STEPVIDEO_AT_24                 \
   STEPVIDEO_AT8(0, 1, 2, 3, 4, 5, 6, 7) \
   ", " STEPVIDEO_AT8(8, 9, 10, 11, 12, 13, 14, 15) ", " STEPVIDEO_AT8(16, 17, 18, 19, 20, 21, 22, 23)
@@ -175,6 +181,7 @@ __device__ void wgmma(Accumulator<columns>& accumulator, const std::uint32_t (&a
 #define STEPVIDEO_WGMMA_SUMS(COLUMNS, ...)                                          \
   STEPVIDEO_WGMMA_REGISTERS(bf16, "bf16", COLUMNS, columns, 16, ", 1", __VA_ARGS__) \
   STEPVIDEO_WGMMA_REGISTERS(fp16, "f16", COLUMNS, columns, 16, ", 1", __VA_ARGS__)
+STEPVIDEO_WGMMA_SCORES(8, 4, 4, 5, 6, 7, 8, 9)
 STEPVIDEO_WGMMA_SCORES(48, 24, 24, 25, 26, 27, 28, 29)
 STEPVIDEO_WGMMA_SCORES(80, 40, 40, 41, 42, 43, 44, 45)
 STEPVIDEO_WGMMA_SCORES(128, 64, 64, 65, 66, 67, 68, 69)
@@ -189,6 +196,8 @@ STEPVIDEO_WGMMA_REGISTERS(fp8_e4m3, "e4m3", 144, depth, 32, "", 72, 72, 73, 74, 
 #undef STEPVIDEO_WGMMA_SHARED
 #undef STEPVIDEO_AT8
 #undef STEPVIDEO_OUT8
+#undef STEPVIDEO_AT_4
+#undef STEPVIDEO_OUT_4
 #undef STEPVIDEO_AT_24
 #undef STEPVIDEO_OUT_24
 #undef STEPVIDEO_AT_32

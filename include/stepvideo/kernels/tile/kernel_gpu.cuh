@@ -1,12 +1,12 @@
-// The GPU at hand, as attention's rules judge it.
+// The GPU at hand, as the rules judge it that choose a kernel's form.
 #pragma once
 #include <stepvideo/core/device.cuh>
-#include <stepvideo/kernels/attention/attention_path.hpp>
+#include <stepvideo/kernels/tile/kernel_gpu.hpp>
 
 namespace stepvideo {
 
 /// The current device.
-inline AttentionGpu attention_gpu() {
+inline KernelGpu kernel_gpu() {
   return {.compute_capability = 10 * device_attribute(cudaDevAttrComputeCapabilityMajor) +
                                 device_attribute(cudaDevAttrComputeCapabilityMinor)};
 }
@@ -14,8 +14,8 @@ inline AttentionGpu attention_gpu() {
 /// The same, and whether the program holds code for it of a `kernel` of warpgroups whose blocks have
 /// `threads` threads: compiled for another GPU such a kernel is empty and admits no block so large.
 template <class Params>
-AttentionGpu attention_gpu(void (*kernel)(Params), int threads) {
-  AttentionGpu gpu = attention_gpu();
+KernelGpu kernel_gpu(void (*kernel)(Params), int threads) {
+  KernelGpu gpu = kernel_gpu();
   if (gpu.compute_capability / 10 != 9) return gpu;
   cudaFuncAttributes attributes{};
   check(cudaFuncGetAttributes(&attributes, kernel));

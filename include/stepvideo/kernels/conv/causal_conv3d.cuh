@@ -1,0 +1,60 @@
+// The video VAE's convolutions on the GPU, behind the same calls as on the CPU.
+#pragma once
+#include <type_traits>
+
+#include <stepvideo/kernels/conv/causal_conv3d.hpp>
+#include <stepvideo/kernels/conv/conv_path.hpp>
+#include <stepvideo/kernels/conv/conv_weight.cuh>
+#include <stepvideo/kernels/conv/gathered_conv.cuh>
+#include <stepvideo/kernels/conv/warpgroup_conv.cuh>
+
+namespace stepvideo {
+
+/// Which kernel serves causal_conv3d(device, in, ...) or conv2d on the current GPU with a weight of T, and
+/// why not the fastest.
+template <Element T, Element Out, Epilogue Finish, class In>
+ConvPath conv_path(Device, VideoView<In> in) {
+  return conv_path<T>(warpgroup_conv_gpu<T, Out, Finish>(), in);
+}
+
+namespace conv_detail {
+
+template <ConvForm form, class T, class In, class Out, Epilogue Finish>
+void require_and_convolve(Device device, const char* kernel, const ConvGeometry& plain,
+                          VideoView<const In> in, const PackedConvWeight<T, Device, form>& weight,
+                          VectorView<const T> bias, const ConvOptions& options, const Finish& epilogue,
+                          VideoView<Out> out) {
+  const PlaceGeometries places = place_geometries<form>(weight.shape(), plain, options);
+  require_conv_call(kernel, places, in, weight, device_conv_order, bias, options, epilogue, out);
+  const ConvPath path = conv_path<T, Out, Finish>(device, in);
+  require(path.kernel != ConvKernel::none, [&] { return std::string(kernel) + ": " + to_string(path); });
+  if constexpr (std::same_as<In, T> && sizeof(T) == 2) {
+    if (path.kernel == ConvKernel::warpgroup)
+      return launch_warpgroup_conv(device, places, in, weight.data(), bias, epilogue, out);
+  }
+  launch_gathered_conv(device, places, in, weight.data(), bias, epilogue, out);
+}
+
+}  // namespace conv_detail
+
+/// See the host's: same shapes, same errors. Runs on device.stream. conv_path() says which kernel serves a
+/// call; the fastest takes an `in` of the weight's element, whose channels are whole 16 bytes. An `in` of
+/// another element is rounded to the weight's.
+template <Element T, ConvForm form, class In, Element Out, Epilogue Finish>
+void causal_conv3d(Device device, VideoView<In> in, const PackedConvWeight<T, Device, form>& weight,
+                   std::type_identity_t<VectorView<const T>> bias, const ConvOptions& options,
+                   const Finish& epilogue, VideoView<Out> out) {
+  require_causal_weight(weight.shape(), form);
+  conv_detail::require_and_convolve(device, "causal_conv3d", causal_geometry(weight.shape(), options),
+                                    VideoView<const In>(in), weight, bias, options, epilogue, out);
+}
+template <Element T, ConvForm form, class In, Element Out, Epilogue Finish>
+void conv2d(Device device, VideoView<In> in, const PackedConvWeight<T, Device, form>& weight,
+            std::type_identity_t<VectorView<const T>> bias, const ConvOptions& options,
+            const Finish& epilogue, VideoView<Out> out) {
+  require_frame_weight(weight.shape(), options);
+  conv_detail::require_and_convolve(device, "conv2d", frame_geometry(weight.shape(), options),
+                                    VideoView<const In>(in), weight, bias, options, epilogue, out);
+}
+
+}  // namespace stepvideo

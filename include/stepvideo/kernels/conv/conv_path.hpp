@@ -1,0 +1,95 @@
+// Which kernel serves a convolution on a GPU, and why not the fastest. The rules are judged from what is
+// passed in, so that they hold for a GPU that is not there.
+#pragma once
+#include <concepts>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include <stepvideo/core/element.hpp>
+#include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/conv/conv_shape.hpp>
+#include <stepvideo/kernels/tile/kernel_gpu.hpp>
+
+namespace stepvideo {
+
+enum class ConvKernel {
+  warpgroup,  ///< Hopper's warpgroup products and bulk copies: the fastest
+  warp,       ///< mma.sync: any alignment, any input element
+  plain,      ///< float32 arithmetic without tensor cores
+  none        ///< the GPU is too old
+};
+
+/// The kernel of a call, and what stands in the way of a faster one.
+struct ConvPath {
+  enum class Obstacle { none, old_gpu, element, other_gpu, build, input, channels, address };
+
+  ConvKernel kernel = ConvKernel::warpgroup;
+  Obstacle obstacle = Obstacle::none;
+  int compute_capability = 0;
+  index_t in_channels = 0;
+  std::string_view element, input;
+};
+
+/// The kernel that serves causal_conv3d or conv2d with a weight of T, whose rules `in` keeps, on `gpu`.
+template <Element T, class In>
+ConvPath conv_path(const KernelGpu& gpu, const VideoView<In>& in) {
+  using Obstacle = ConvPath::Obstacle;
+  using Input = std::remove_const_t<In>;
+  ConvPath path{.compute_capability = gpu.compute_capability,
+                .in_channels = in.channels,
+                .element = element_name<T>,
+                .input = element_name<Input>};
+  const auto stands = [&](bool in_the_way, ConvKernel kernel, Obstacle obstacle) {
+    if (in_the_way && path.obstacle == Obstacle::none) path.kernel = kernel, path.obstacle = obstacle;
+  };
+  stands(gpu.compute_capability < 80, ConvKernel::none, Obstacle::old_gpu);
+  stands(sizeof(T) != 2, ConvKernel::plain, Obstacle::element);
+  stands(gpu.compute_capability / 10 != 9, ConvKernel::warp, Obstacle::other_gpu);
+  stands(!gpu.has_code_for_warpgroups, ConvKernel::warp, Obstacle::build);
+  stands(!std::same_as<Input, T>, ConvKernel::warp, Obstacle::input);
+  stands(in.channels * index_t{sizeof(T)} % 16 != 0, ConvKernel::warp, Obstacle::channels);
+  stands(reinterpret_cast<std::uintptr_t>(in.data) % 16 != 0, ConvKernel::warp, Obstacle::address);
+  return path;
+}
+
+/// "warpgroup products", or "mma.sync, because in has 3 channels, which are no multiple of 16 bytes".
+inline std::string to_string(const ConvPath& path) {
+  using Obstacle = ConvPath::Obstacle;
+  const auto capability = [&] { return compute_capability_text(path.compute_capability); };
+  const auto reason = [&]() -> std::string {
+    switch (path.obstacle) {
+      case Obstacle::old_gpu:
+        return "the GPU has compute capability " + capability() + "; 8.0 and newer work";
+      case Obstacle::element:
+        return "weights are " + std::string(path.element) + "; tensor cores take bf16 and fp16";
+      case Obstacle::other_gpu:
+        return "the GPU has compute capability " + capability() + "; warpgroup products are Hopper's, 9.0";
+      case Obstacle::build:
+        return "the program was not compiled for 90a (or with -DSTEPVIDEO_WITHOUT_WARPGROUP_PRODUCTS)";
+      case Obstacle::input:
+        return "in is " + std::string(path.input) + " and the weight " + std::string(path.element);
+      case Obstacle::channels:
+        return "in has " + std::to_string(path.in_channels) + " channels, which are no multiple of 16 bytes";
+      case Obstacle::address:
+        return "in does not start at a multiple of 16 bytes";
+      case Obstacle::none:
+        break;
+    }
+    return {};
+  };
+  switch (path.kernel) {
+    case ConvKernel::warpgroup:
+      return "warpgroup products";
+    case ConvKernel::warp:
+      return "mma.sync, because " + reason();
+    case ConvKernel::plain:
+      return "plain float32 arithmetic, because " + reason();
+    case ConvKernel::none:
+      break;
+  }
+  return "no kernel, because " + reason();
+}
+
+}  // namespace stepvideo

@@ -1,0 +1,126 @@
+// Convolution on GPUs with warpgroup matrix products and bulk copies: one thread fetches, warpgroups compute.
+#pragma once
+#include <algorithm>
+
+#include <stepvideo/core/device.cuh>
+#include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/conv/conv_shape.hpp>
+#include <stepvideo/kernels/conv/warpgroup_conv_mainloop.cuh>
+#include <stepvideo/kernels/tile/kernel_gpu.cuh>
+#include <stepvideo/kernels/tile/shared_memory.cuh>
+
+namespace stepvideo {
+
+template <class ConvPolicy, class Finish, class OutType>
+struct WarpgroupConvKernel {
+  using Policy = ConvPolicy;
+  struct Params {
+    WarpgroupConvParams<typename Policy::Element> conv;
+    ConvResults<Finish, OutType> results;
+  };
+};
+
+/// A block stays on its multiprocessor and works through every so-many-th tile. Compiled for a GPU without
+/// warpgroup products it does nothing and admits no launch.
+template <class Kernel>
+__global__ void __launch_bounds__(has_warpgroup_products ? Kernel::Policy::threads : 32, 1)
+    warpgroup_conv_kernel(const __grid_constant__ typename Kernel::Params params) {
+  if constexpr (has_warpgroup_products) {
+    using Policy = typename Kernel::Policy;
+    auto& shared = shared_memory<WarpgroupConvShared<Policy>>();
+    if (threadIdx.x == 0) shared.initialize_barriers();
+    __syncthreads();
+
+    const auto each_tile = [&](auto&& work) {
+      for (int i = blockIdx.x; i < params.conv.tiling.count(); i += gridDim.x)
+        work(params.conv.tiling.tile(i));
+    };
+    // The same in all lanes of a warp, which the compiler cannot know of threadIdx.
+    const int warpgroup = __shfl_sync(0xFFFFFFFFu, static_cast<int>(threadIdx.x) / Policy::warpgroup, 0);
+    if (warpgroup == 0) {
+      release_registers<Policy::producer_registers>();
+      ConvProducer<Policy> producer(params.conv, shared);
+      if (threadIdx.x == 0) each_tile([&](const ConvTile& tile) { producer.fetch(tile); });
+    } else {
+      claim_registers<Policy::consumer_registers>();
+      ConvConsumer<Policy> consumer(params.conv, shared, warpgroup - 1);
+      const int warp = threadIdx.x / 32 % 4;
+      float* line = shared.lines[(warpgroup - 1) * 4 + warp];
+      each_tile([&](const ConvTile& tile) {
+        typename ConvConsumer<Policy>::Sums sums;
+        consumer.accumulate(tile, sums);
+        consumer.for_each_piece(tile, [&](int piece, int x, int y) {
+#pragma unroll
+          for (int r = 0; r < 2; ++r)  // a warp has two lines of a piece
+            params.results.template store_line<Policy>(params.conv.places.of[tile.place], tile, x,
+                                                       y + 2 * warp + r, sums[piece], r, line);
+        });
+      });
+    }
+  }
+}
+
+/// Calls use(Policy{}) with the tuning for so many channels.
+template <Element T, class Use>
+decltype(auto) with_warpgroup_conv_policy(index_t in_channels, index_t out_channels, Use&& use) {
+  if (out_channels <= 8) return use(WarpgroupConvPolicy<T, 8, 4>{});
+  if (in_channels <= 16) return use(WarpgroupConvPolicy<T, 128, 1>{});
+  return use(WarpgroupConvPolicy<T, 128, 4>{});
+}
+
+/// The current device and, for elements that it takes, this program's code of warpgroup_conv for it.
+template <Element T, Element Out, class Finish>
+KernelGpu warpgroup_conv_gpu() {
+  if constexpr (sizeof(T) == 2) {
+    using Policy = WarpgroupConvPolicy<T, 128, 4>;
+    return kernel_gpu(warpgroup_conv_kernel<WarpgroupConvKernel<Policy, Finish, Out>>, Policy::threads);
+  } else {
+    return kernel_gpu();
+  }
+}
+
+/// The convolution where conv_path() says ConvKernel::warpgroup, with arguments that have passed its checks;
+/// `weight` (places, taps of a place, out channels, in channels). Sums are float32, from the bias on, over
+/// input frames, blocks of 64 channels, then taps.
+template <Element T, Element Out, class Finish>
+void launch_warpgroup_conv(Device device, const PlaceGeometries& places, VideoView<const T> in,
+                           const T* weight, VectorView<const T> bias, const Finish& epilogue,
+                           VideoView<Out> out) {
+  with_warpgroup_conv_policy<T>(in.channels, out.channels, [&]<class Policy>(Policy) {
+    using Kernel = WarpgroupConvKernel<Policy, Finish, Out>;
+    constexpr index_t size = sizeof(T);
+    const ConvGeometry& first = places.of[0];
+    const auto tiling = ConvTiling::of(places, out, Policy::tile_shapes, Policy::columns);
+    const auto boxes = ConvBoxes::of(first, tiling);
+    const int place_taps = first.frames.taps * first.height.taps * first.width.taps;
+    const int stride = first.width.stride;
+    const typename Kernel::Params params{
+        .conv = {.pixels = tensor_map(in.data, {in.channels, in.width, in.height, in.frames},
+                                      {in.channels * size, in.width * in.channels * size,
+                                       in.height * in.width * in.channels * size},
+                                      {Policy::depth, boxes.width, boxes.height, 1}, {1, stride, stride, 1},
+                                      shape_text(in)),
+                 .weights =
+                     tensor_map(weight, {in.channels, out.channels, index_t{places.count} * place_taps},
+                                {in.channels * size, in.channels * out.channels * size},
+                                {Policy::depth, Policy::columns, 1}, {1, 1, 1},
+                                std::to_string(place_taps) + " taps, " + std::to_string(out.channels) +
+                                    " by " + std::to_string(in.channels) + " channels"),
+                 .places = places,
+                 .tiling = tiling,
+                 .boxes = boxes,
+                 .in_frames = static_cast<int>(in.frames),
+                 .depth_blocks = static_cast<int>((in.channels + Policy::depth - 1) / Policy::depth),
+                 .place_taps = place_taps,
+                 .bias = bias},
+        .results = ConvResults<Finish, Out>::of(out, epilogue)};
+    const int blocks = std::min(tiling.count(), device_attribute(cudaDevAttrMultiProcessorCount));
+    launch({.grid = static_cast<unsigned>(blocks),
+            .block = Policy::threads,
+            .shared_bytes = sizeof(WarpgroupConvShared<Policy>),
+            .stream = device.stream},
+           warpgroup_conv_kernel<Kernel>, params);
+  });
+}
+
+}  // namespace stepvideo
