@@ -125,6 +125,39 @@ def guided_step(width: int) -> Call:
     return lambda run: latents(run).add_((negative(run) + 9.0 * (prompted(run) - negative(run))) * 0.03)
 
 
+def causal_conv3d(in_channels: int, out_channels: int, frames: int, height: int, width: int) -> Call:
+    """Behind its two zero frames, which are there already, channels last; cuDNN may choose by timing."""
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = True, 4
+    channels_last = torch.channels_last_3d
+    x = normal(1, in_channels, frames + 2, height, width)
+    sets = [x(run).contiguous(memory_format=channels_last) for run in range(2)]
+    weight = torch.randn(out_channels, in_channels, 3, 3, 3, device="cuda", dtype=torch.bfloat16)
+    weight = (weight / math.sqrt(27 * in_channels)).contiguous(memory_format=channels_last)
+    bias = torch.randn(out_channels, device="cuda", dtype=torch.bfloat16)
+    return lambda run: F.conv3d(sets[run % 2], weight, bias, padding=(0, 1, 1))
+
+
+CONVOLUTIONS = [
+    (512, 512, 20, 272, 496),
+    (512, 512, 10, 136, 248),
+    (256, 256, 20, 272, 496),
+    (512, 256, 20, 272, 496),
+    (128, 128, 20, 544, 992),
+    (256, 128, 20, 544, 992),
+]
+
+
+def conv_rows() -> dict[str, Callable[[], Call]]:
+    """After a doubling, of the video that is doubled already."""
+
+    def row(shape: tuple[int, ...], kind: str = "") -> str:
+        return "causal_conv3d{}, bf16, {} to {}, {} x {} x {}".format(kind, *shape)
+
+    rows = {row(shape): lambda shape=shape: causal_conv3d(*shape) for shape in CONVOLUTIONS}
+    rows[row(CONVOLUTIONS[0], " after a doubling")] = lambda: causal_conv3d(*CONVOLUTIONS[0])
+    return rows
+
+
 # By the name of the bench, then of its row.
 EAGER: dict[str, dict[str, Callable[[], Call]]] = {
     "rms_norm": {"rms_norm, bf16, 75888 x 48 x 128": rms_norm},
@@ -143,6 +176,7 @@ EAGER: dict[str, dict[str, Callable[[], Call]]] = {
         "linear, bf16, GELU, 75888 x 24576 x 6144": lambda: linear(4 * WIDTH, WIDTH, gelu_tanh),
         "linear, bf16, 75888 x 6144 x 24576": lambda: linear(WIDTH, 4 * WIDTH),
     },
+    "causal_conv3d_device": conv_rows(),
     "guided_step": {
         "guided_step, 75888 x 64": lambda: guided_step(64),
         "guided_step, 75888 x 6144": lambda: guided_step(WIDTH),
@@ -174,7 +208,7 @@ def main() -> None:
             rows[name] = {"library": BACKENDS[backend][1], "milliseconds": timed[key]}
         for kernel in arguments.kernel:
             for name, operation in EAGER.get(kernel, {}).items():
-                rows[name] = {"library": "eager", "milliseconds": median_ms(operation())}
+                rows[name] = {"library": "cuDNN" if kernel.startswith("causal_conv3d") else "eager", "milliseconds": median_ms(operation())}
                 torch.cuda.empty_cache()
     print(json.dumps({"pytorch": torch.__version__, "cuda": torch.version.cuda,
                       "cudnn": torch.backends.cudnn.version(), "rows": rows}))
