@@ -26,9 +26,12 @@
 #include <stepvideo/kernels/attention/warpgroup_mainloop.cuh>
 #include <stepvideo/kernels/attention/warpgroup_pipeline.cuh>
 #include <stepvideo/kernels/conv/causal_conv3d.cuh>
+#include <stepvideo/kernels/conv/channels.cuh>
 #include <stepvideo/kernels/conv/conv_products.cuh>
 #include <stepvideo/kernels/conv/conv_weight.cuh>
 #include <stepvideo/kernels/conv/gathered_conv.cuh>
+#include <stepvideo/kernels/conv/pixel_shuffle.cuh>
+#include <stepvideo/kernels/conv/rearrange.cuh>
 #include <stepvideo/kernels/conv/warpgroup_conv.cuh>
 #include <stepvideo/kernels/conv/warpgroup_conv_mainloop.cuh>
 #include <stepvideo/kernels/conv/warpgroup_conv_pipeline.cuh>

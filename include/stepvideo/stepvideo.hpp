@@ -44,6 +44,7 @@
 #include <stepvideo/kernels/conv/conv_weight.hpp>
 #include <stepvideo/kernels/conv/implicit_gemm.hpp>
 #include <stepvideo/kernels/conv/pixel_shuffle.hpp>
+#include <stepvideo/kernels/conv/rearrange.hpp>
 #include <stepvideo/kernels/conv/upsample.hpp>
 #include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/elementwise/embed.hpp>
@@ -55,6 +56,7 @@
 #include <stepvideo/kernels/norm/gated_layer_norm.hpp>
 #include <stepvideo/kernels/norm/gated_residual.hpp>
 #include <stepvideo/kernels/norm/group_norm.hpp>
+#include <stepvideo/kernels/norm/group_norm_tiling.hpp>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
 #include <stepvideo/kernels/norm/rms_norm.hpp>
 #include <stepvideo/kernels/rope/qk_norm_rope.hpp>

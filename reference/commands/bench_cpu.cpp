@@ -132,8 +132,10 @@ double measure_transformer(const std::filesystem::path& model, LatentShape shape
 }
 
 double measure_decoder(const std::filesystem::path& model, LatentShape shape) {
-  model::VaeDecoder<float, Host> decoder(host,
-                                         io::Checkpoint::open(io::find_component(model, io::Component::vae)));
+  const auto files = io::Checkpoint::open(io::find_component(model, io::Component::vae));
+  const auto config = model::VaeConfig::of(files);
+  model::VaeDecoder<float, Host> decoder(host, config,
+                                         model::CheckpointSource(files, model::expected_tensors(config)));
   const index_t channels = decoder.config().latent_channels;
   const Rotation latents(shape.tokens() * channels, 1);
   return median_seconds([&](int run) {

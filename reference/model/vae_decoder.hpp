@@ -1,9 +1,9 @@
 // From latents to frames.
 #pragma once
 #include <algorithm>
-#include <concepts>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <stepvideo/core/shape.hpp>
@@ -11,7 +11,10 @@
 #include <stepvideo/kernels/conv/pixel_shuffle.hpp>
 #include <stepvideo/kernels/elementwise/latents.hpp>
 
+#include "model/frames_to_host.hpp"
+#include "model/vae_decoder_rooms.hpp"
 #include "model/vae_layers.hpp"
+#include "model/vae_memory.hpp"
 #include "model/vae_seam.hpp"
 
 namespace stepvideo::model {
@@ -21,18 +24,25 @@ namespace stepvideo::model {
 template <Element T, Execution E>
 class VaeVolumeUpsample {
  public:
-  VaeVolumeUpsample(E execution, const io::Checkpoint& checkpoint, const std::string& name)
-      : conv1_(execution, checkpoint, name + ".conv3d.conv1.conv"),
-        norm1_(execution, checkpoint, name + ".conv3d.norm1"),
-        conv2_(execution, checkpoint, name + ".conv3d.conv2.conv"),
-        norm2_(execution, checkpoint, name + ".conv3d.norm2") {}
+  VaeVolumeUpsample(const ParameterLoader<E>& from, const std::string& name)
+      : conv1_(from, name + ".conv3d.conv1.conv"),
+        norm1_(from, name + ".conv3d.norm1"),
+        conv2_(from, name + ".conv3d.conv2.conv"),
+        norm2_(from, name + ".conv3d.norm2") {}
 
-  void operator()(E execution, const vae::VolumeUpsampleRooms<T>& at) const {
-    conv1_(execution, at.in, Store{}, at.out);
-    norm1_(execution, at.out, Activate<Silu>{}, at.normed);
-    conv2_(execution, at.normed, Store{}, at.out);
-    const DoubledResidual<float> add{at.in};
-    norm2_(execution, at.out, chain(add, Activate<Silu>{}, add), at.out);
+  /// Before `at.in` lie the run's past frames.
+  void operator()(const vae::Run<E>& run, const vae::VolumeUpsampleRooms<T>& at) const {
+    const index_t past = std::min<index_t>(run.past_frames, 1);
+    VideoView<T> in = at.in;
+    in.data -= past * in.height * in.width * in.channels;
+    in.frames += past;
+    conv1_(run, in, {.past_frames = static_cast<int>(past)}, Store{}, at.hidden);
+    norm1_(run, at.hidden, Activate<Silu>{}, at.normed);
+    vae::Run<E> doubled = run;
+    doubled.past_frames *= 2;
+    conv2_.behind(doubled, at.past, at.normed, 0, Store{}, at.hidden);
+    const DoubledResidual<T> add{at.in};
+    at.out.visit([&](auto out) { norm2_(run, at.hidden, chain(add, Activate<Silu>{}, add), out); });
   }
 
  private:
@@ -42,38 +52,30 @@ class VaeVolumeUpsample {
   vae::Norm<T, E> norm2_;
 };
 
-/// The decoder with its weights in the memory of `E`, where its views lie, too. Works chunk by chunk: three
-/// latent frames become 17 frames. A chunk's memory is vae::DecoderRooms' and is kept between calls; beside
-/// it one frame waits for the next chunk.
+/// The decoder with its weights in the memory of `E`. Works chunk by chunk: three latent frames become 17
+/// frames. A chunk's memory is vae::DecoderRooms' and is kept between calls; beside it one frame waits for
+/// the next chunk, in the host's memory, and on a GPU pinned memory holds two chunks of frames.
 template <Element T, Execution E>
 class VaeDecoder {
  public:
-  /// Throws RequestError where the checkpoint is not a whole video VAE.
-  VaeDecoder(E execution, const io::Checkpoint& checkpoint)
-      : execution_(execution),
-        config_(VaeConfig::of(checkpoint)),
-        conv_in_(execution, checkpoint, "decoder.conv_in.conv"),
-        conv_unpatchify_(execution, checkpoint, "decoder.conv_unpatchify.conv.conv"),
-        middle_(execution, checkpoint, "decoder.mid"),
-        norm_out_(execution, checkpoint, "decoder.norm_out"),
-        conv_out_(execution, checkpoint, "decoder.conv_out"),
-        upsample_1_(execution, checkpoint, "decoder.up.1.upsample.conv") {
-    for (int level = 0; level < VaeConfig::levels; ++level) {
-      const std::string name = "decoder.up." + std::to_string(level);
-      levels_.emplace_back(execution, checkpoint, name, config_.decoder.up.blocks[level]);
-      if (level >= 2) volume_upsamples_.emplace_back(execution, checkpoint, name + ".upsample");
-    }
-  }
+  /// `source` has the tensors of expected_tensors(config).
+  VaeDecoder(E execution, const VaeConfig& config, WeightSource<E>&& source)
+      : VaeDecoder(ParameterLoader<E>{execution, source}, config) {}
 
   const VaeConfig& config() const { return config_; }
-  /// The memory that chunks were decoded in so far: the most that vae::DecoderRooms asked for.
+  /// What a chunk may take from now on: so many of its finest frames go together as fit. The bits are the
+  /// same.
+  void limit_memory(const vae::MemoryLimit& limit) { limit_ = limit; }
+  /// The memory that chunks were decoded in so far.
   std::size_t room_bytes() const { return memory_.size_bytes(); }
-  void observe(vae::Observer observer) { observer_ = std::move(observer); }
+  void observe(vae::Observer* observer) { observer_ = observer; }
 
-  /// Decodes one video. `latents` (1, frames, channels, height, width): one frame gives one
-  /// image, a multiple of three gives 17 frames for each three. `on_frames` gets (frames, 16 height, 16
-  /// width, 3), nominally in [-1, 1], not clamped, in order, as soon as the seams around them are blended;
-  /// the view is valid during the call. Throws RequestError naming frames or channels that do not fit.
+  /// Decodes one video. `latents` (1, frames, channels, height, width), in the memory of `E`: one frame gives
+  /// one image, a multiple of three gives 17 frames for each three. `on_frames` gets (frames, 16 height, 16
+  /// width, 3) in the host's memory, nominally in [-1, 1], not clamped, in order, as soon as the seams around
+  /// them are blended; the view is valid during the call. A GPU works on the next chunk meanwhile. Throws
+  /// RequestError naming frames or channels that do not fit, or a limit of memory that no run of frames
+  /// keeps.
   void decode(LatentsView<const float> latents,
               const std::function<void(VideoView<const float>)>& on_frames) {
     const LatentShape shape = latents.shape;
@@ -93,67 +95,101 @@ class VaeDecoder {
             "the latents have no pixels; height and width must be 1 or more");
     const int step = std::min(shape.frames, VideoShape::chunk_latent_frames);
     const index_t frame_size = latents.channels * shape.height * shape.width;
-    static_assert(std::same_as<E, Host>, "seams are blended in the host's memory");
     VaeSeam seam;
+    FramesToHost<E> to_host(execution_);
     for (int first = 0; first < shape.frames; first += step) {
       LatentsView<const float> chunk = latents;
       chunk.data += first * frame_size;
       chunk.shape.frames = step;
-      seam.join(decode_chunk(chunk), first + step == shape.frames, on_frames);
+      to_host.pass(decode_chunk(chunk), first + step == shape.frames,
+                   [&](VideoView<float> frames, bool is_last) { seam.join(frames, is_last, on_frames); });
     }
   }
 
  private:
   using Rooms = vae::DecoderRooms<T>;
+  using Run = vae::Run<E>;
 
-  Rooms make_room(LatentShape chunk) {
-    const auto bytes = static_cast<index_t>(Rooms::lay_out(config_, chunk).bytes);
-    if (bytes > memory_.size()) {
-      memory_ = {};  // the old memory goes before the new is asked for
-      memory_ = Buffer<std::byte, E>(execution_, bytes);
+  VaeDecoder(const ParameterLoader<E>& from, const VaeConfig& config)
+      : execution_(from.execution),
+        config_(config),
+        conv_in_(from, "decoder.conv_in.conv"),
+        conv_unpatchify_(from, "decoder.conv_unpatchify.conv.conv"),
+        middle_(from, "decoder.mid"),
+        norm_out_(from, "decoder.norm_out"),
+        conv_out_(from, "decoder.conv_out"),
+        upsample_1_(from, "decoder.up.1.upsample.conv") {
+    const auto& up = config.decoder.up;
+    for (int level = 0; level < VaeConfig::levels; ++level) {
+      const std::string name = "decoder.up." + std::to_string(level);
+      const bool is_first = level + 1 == VaeConfig::levels;
+      levels_.emplace_back(from, name, up, level, is_first ? config.decoder.mid_width : up.widths[level + 1]);
+      if (level >= 2) volume_upsamples_.emplace_back(from, name + ".upsample");
     }
-    return Rooms::lay_out(config_, chunk, {memory_.data(), memory_.size_bytes()});
   }
 
   /// The frames of one chunk, valid until the next.
   VideoView<float> decode_chunk(LatentsView<const float> latents) {
-    const Rooms at = make_room(latents.shape);
-    stem(latents, at);
-    middle_(execution_, at.middle, observer_);
-    for (int level = VaeConfig::levels - 1; level >= 0; --level) {
-      levels_[level](execution_, at.levels[level]);
-      if (level >= 2) {
-        volume_upsamples_[level - 2](execution_, at.volume_upsamples[level - 2]);
-        observe("decoder.up." + std::to_string(level) + ".upsample", at.volume_upsamples[level - 2].out);
-      }
-      if (level == 1) {
-        conv2d(execution_, at.narrow, upsample_1_.weight(), upsample_1_.bias(), {}, Store{}, at.widened);
-        observe("decoder.up.1.upsample", at.widened);
-      }
-    }
-    norm_out_(execution_, at.last, Activate<Silu>{}, at.normed);
-    causal_conv3d(execution_, at.normed, conv_out_.weight(), conv_out_.bias(),
-                  {.skipped_frames = Rooms::skipped_frames}, Store{}, at.pixels);
+    const index_t together =
+        vae::decoder_frames_together<T>(config_, latents.shape, !std::same_as<E, Host>, limit_);
+    const auto placed = vae::place(execution_, memory_, [&](vae::StreamSlab slab) {
+      return Rooms::lay_out(config_, latents.shape, together, slab);
+    });
+    const Rooms& at = placed.rooms;
+    const Run run{.execution = execution_, .scratch = placed.scratch, .observer = observer_};
+    stem(latents, run.in("stem"), at);
+    middle_(run.in("middle"), at.middle);
+    levels_[3](run.in("level 3"), at.level_3);
+    volume_upsamples_[1](run.in("upsample 3"), at.upsample_3);
+    at.upsample_3.out.visit([&](auto out) { run.show("decoder.up.3.upsample", out); });
+    levels_[2](run.in("level 2"), at.level_2);
+    const vae::DecoderRuns& runs = at.tail.runs();
+    for (index_t first = 0; first < runs.coarse_frames; first += runs.coarse)
+      coarse_run(run, at, first, std::min(runs.coarse, runs.coarse_frames - first));
     return at.pixels;
   }
 
   /// From latents to the first video: two convolutions and a shuffle, each with its shortcut.
-  void stem(LatentsView<const float> latents, const Rooms& at) const {
+  void stem(LatentsView<const float> latents, const Run& run, const Rooms& at) const {
     latents_to_tokens(execution_, latents,
-                      TokensView<float>::dense(at.latents.data, 1, at.latents.pixels(), at.latents.channels));
+                      TokensView<T>::dense(at.latents.data, 1, at.latents.pixels(), at.latents.channels));
     repeat_channels(execution_, at.latents, Store{}, at.repeated);
-    conv_in_(execution_, at.latents, Residual<float>{at.repeated.rows()}, at.stem);
-    observe("decoder.conv_in", at.stem);
+    conv_in_(run, at.latents, {}, Residual<float>{at.repeated.rows()}, at.stem);
+    run.show("decoder.conv_in", at.stem);
 
-    conv_unpatchify_(execution_, at.stem, Store{}, at.patches);
+    conv_unpatchify_(run, at.stem, {}, Store{}, at.patches);
     pixel_shuffle3d(execution_, at.patches, 1, 1, Store{}, at.shuffled);
     pixel_shuffle3d(execution_, at.stem, at.patches.channels / at.stem.channels, 1,
                     Residual<float>{at.shuffled.rows()}, at.shuffled);
-    observe("decoder.conv_unpatchify", at.shuffled);
+    run.did(vae::Work::other);
+    run.show("decoder.conv_unpatchify", at.shuffled);
   }
 
-  void observe(const std::string& layer, VideoView<const float> result) const {
-    if (observer_) observer_(layer, result);
+  /// From `count` of level 2's frames to their pixels.
+  void coarse_run(const Run& whole, const Rooms& rooms, index_t first, index_t count) const {
+    const vae::DecoderRuns& runs = rooms.tail.runs();
+    const auto at = rooms.tail.coarse(first, count);
+    volume_upsamples_[0](whole.in("upsample 2").of_frames(first, count, runs.coarse_frames), at.upsample);
+    at.upsample.out.visit([&](auto out) { whole.show("decoder.up.2.upsample", out); });
+    levels_[1](whole.in("level 1").of_frames(2 * first, 2 * count, runs.fine_frames()), at.blocks);
+    for (index_t done = 0; done < 2 * count; done += runs.fine) {
+      const index_t frames = std::min(runs.fine, 2 * count - done);
+      fine_run(whole.in("level 0").of_frames(2 * first + done, frames, runs.fine_frames()),
+               rooms.tail.fine(at, done, frames), rooms.pixels);
+    }
+  }
+
+  void fine_run(const Run& run, const vae::DecoderFineRooms<T>& at, VideoView<float> pixels) const {
+    at.widened.visit([&](auto widened) {
+      upsample_1_.of_frames(run.in("upsample 1"), at.narrow, {}, widened);
+      run.show("decoder.up.1.upsample", widened);
+    });
+    levels_[0](run, at.blocks);
+    norm_out_(run, at.last, Activate<Silu>{}, at.normed);
+    const index_t skipped = std::clamp<index_t>(Rooms::skipped_frames - run.past_frames, 0, at.last.frames);
+    const index_t first = std::max<index_t>(run.past_frames - Rooms::skipped_frames, 0);
+    conv_out_.behind(run, at.past, at.normed, static_cast<int>(skipped), Store{},
+                     pixels.frames_from(first, at.last.frames - skipped));
   }
 
   E execution_;
@@ -166,7 +202,8 @@ class VaeDecoder {
   std::vector<vae::Level<T, E>> levels_;                   // by level
   std::vector<VaeVolumeUpsample<T, E>> volume_upsamples_;  // of levels 2 and 3
   Buffer<std::byte, E> memory_;
-  vae::Observer observer_;
+  vae::MemoryLimit limit_ = vae::MemoryLimit::usual(!std::same_as<E, Host>);
+  vae::Observer* observer_ = nullptr;
 };
 
 }  // namespace stepvideo::model

@@ -1,8 +1,6 @@
 // The layers that the VAE's encoder and decoder are made of, for any element type and execution.
 #pragma once
 #include <algorithm>
-#include <cstddef>
-#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,55 +8,84 @@
 
 #include <stepvideo/core/buffer.hpp>
 #include <stepvideo/core/execution.hpp>
-#include <stepvideo/core/transfer.hpp>
-#include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/conv/causal_conv3d.hpp>
 #include <stepvideo/kernels/norm/group_norm.hpp>
 
-#include "io/checkpoint.hpp"
+#include "model/causal_attention.hpp"
+#include "model/parameter.hpp"
 #include "model/vae_config.hpp"
 #include "model/vae_rooms.hpp"
+#include "model/vae_run.hpp"
 
 namespace stepvideo::model::vae {
 
 template <Element T, Execution E, ConvForm form = ConvForm::plain>
 class Convolution {
  public:
-  /// The checkpoint's `name`.weight, (out, in, 3, 3, 3) or (out, in, 3, 3), and .bias. Several names of one
-  /// shape are stacked along the output channels.
-  Convolution(E execution, const io::Checkpoint& checkpoint, const std::vector<std::string>& names) {
-    const io::Shape& stored = checkpoint.at(names.front() + ".weight").shape;
+  /// The tensors `name`.weight, (out, in, 3, 3, 3) or (out, in, 3, 3), and .bias. Several names of one shape
+  /// are stacked along the output channels.
+  Convolution(const ParameterLoader<E>& from, const std::vector<std::string>& names) {
+    const io::Shape& stored = from.source.shape(names.front() + ".weight");
     const auto taps = [&](std::size_t from_last) {
       return static_cast<int>(stored[stored.size() - from_last]);
     };
     const index_t count = static_cast<index_t>(names.size());
     const ConvShape shape{stored[0] * count, stored[1], stored.size() == 5 ? taps(3) : 1, taps(2), taps(1)};
-    Buffer<T> weight(shape.elements()), bias(shape.out_channels);
+    const Buffer<T, E> weight(from.execution, shape.elements());
+    bias_ = Buffer<T, E>(from.execution, shape.out_channels);
+    const auto part = [&](const Buffer<T, E>& all, index_t i) {
+      return VectorView<T>{all.data() + i * (all.size() / count), all.size() / count};
+    };
     for (index_t i = 0; i < count; ++i) {
-      const Buffer<T> part = checkpoint.load<T>(names[i] + ".weight"),
-                      part_bias = checkpoint.load<T>(names[i] + ".bias");
-      std::copy(part.begin(), part.end(), weight.begin() + i * part.size());
-      std::copy(part_bias.begin(), part_bias.end(), bias.begin() + i * part_bias.size());
+      from.source.read(names[i] + ".weight", part(weight, i));
+      from.source.read(names[i] + ".bias", part(bias_, i));
     }
-    const Buffer<T, E> placed = transfer(execution, std::move(weight));
-    storage_ = Buffer<T, E>(execution, conv_weight_elements<form>(execution, shape));
-    packed_ = pack_conv_weight<form>(execution, placed.vector(), shape, storage_.vector());
-    bias_ = transfer(execution, std::move(bias));
+    storage_ = Buffer<T, E>(from.execution, conv_weight_elements<form>(from.execution, shape));
+    packed_ = pack_conv_weight<form>(from.execution, weight.vector(), shape, storage_.vector());
   }
-  Convolution(E execution, const io::Checkpoint& checkpoint, const std::string& name)
-      : Convolution(execution, checkpoint, std::vector{name}) {}
+  Convolution(const ParameterLoader<E>& from, const std::string& name)
+      : Convolution(from, std::vector{name}) {}
 
-  index_t out_channels() const { return packed_.shape().out_channels; }
   const PackedConvWeight<T, E, form>& weight() const { return packed_; }
   VectorView<const T> bias() const { return bias_.vector(); }
 
-  /// The causal convolution at stride 1.
+  /// The causal convolution.
   template <class In, Epilogue Finish, Element Out>
-  void operator()(E execution, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) const {
-    causal_conv3d(execution, in, weight(), bias(), {}, epilogue, out);
+  void operator()(const Run<E>& run, VideoView<In> in, const ConvOptions& options, const Finish& epilogue,
+                  VideoView<Out> out) const {
+    causal_conv3d(run.execution, in, weight(), bias(), options, epilogue, out);
+    run.did(Work::convolution);
+  }
+  /// Of each frame alone.
+  template <class In, Element Out>
+  void of_frames(const Run<E>& run, VideoView<In> in, const ConvOptions& options, VideoView<Out> out) const {
+    conv2d(run.execution, in, weight(), bias(), options, Store{}, out);
+    run.did(Work::convolution);
+  }
+  /// Of a run's frames behind those in `past`, for which there is room before `fresh`, too; afterwards `past`
+  /// holds what the next run needs. `out` without frames: all are skipped, and only `past` is kept.
+  template <Epilogue Finish, Element Out>
+  void behind(const Run<E>& run, VideoView<T> past, VideoView<T> fresh, int skipped, const Finish& epilogue,
+              VideoView<Out> out) const {
+    const index_t held = std::min(run.past_frames, past.frames);
+    VideoView<T> window = fresh;
+    window.frames += held;
+    window.data -= held * fresh.height * fresh.width * fresh.channels;
+    copy_frames(run, past.frames_from(0, held), window.frames_from(0, held));
+    if (out.frames > 0)
+      (*this)(run, window, {.skipped_frames = skipped, .past_frames = static_cast<int>(held)}, epilogue, out);
+    if (!run.goes_on) return;
+    const index_t kept = std::min(past.frames, window.frames);
+    copy_frames(run, window.frames_from(window.frames - kept, kept), past.frames_from(0, kept));
   }
 
  private:
+  static void copy_frames(const Run<E>& run, VideoView<T> from, VideoView<T> to) {
+    if (from.size() == 0) return;
+    copy(run.execution, VectorView<const T>{from.data, from.size()}, VectorView<T>{to.data, to.size()});
+    run.did(Work::other);
+  }
+
   Buffer<T, E> storage_, bias_;
   PackedConvWeight<T, E, form> packed_;  // in storage_, whose memory stays where it is when this is moved
 };
@@ -66,39 +93,39 @@ class Convolution {
 template <Element T, Execution E>
 class Norm {
  public:
-  Norm(E execution, const io::Checkpoint& checkpoint, const std::string& name)
-      : weight_(transfer(execution, checkpoint.load<T>(name + ".weight"))),
-        bias_(transfer(execution, checkpoint.load<T>(name + ".bias"))) {}
+  Norm(const ParameterLoader<E>& from, const std::string& name)
+      : weight_(from.template load<T>(name + ".weight")), bias_(from.template load<T>(name + ".bias")) {}
 
   template <class In, Epilogue Finish, Element Out>
-  void operator()(E execution, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) const {
-    group_norm(execution, in, weight_.vector(), bias_.vector(), VaeConfig::norm_groups,
-               VaeConfig::norm_epsilon, epilogue, out);
+  void operator()(const Run<E>& run, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) const {
+    group_norm(run.execution, in, weight_.vector(), bias_.vector(), VaeConfig::norm_groups,
+               VaeConfig::norm_epsilon, epilogue, out, run.scratch);
+    run.did(Work::norm);
   }
 
  private:
-  Buffer<T, E> weight_, bias_;
+  Parameter<T, E> weight_, bias_;
 };
 
 /// Norm, SiLU, convolution, twice, plus the input.
 template <Element T, Execution E>
 class ResidualBlock {
  public:
-  ResidualBlock(E execution, const io::Checkpoint& checkpoint, const std::string& name)
-      : norm1_(execution, checkpoint, name + ".norm1"),
-        conv1_(execution, checkpoint, name + ".conv1.conv"),
-        norm2_(execution, checkpoint, name + ".norm2"),
-        conv2_(execution, checkpoint, name + ".conv2.conv") {
-    const std::string shortcut = name + ".nin_shortcut.conv";
-    if (checkpoint.contains(shortcut + ".weight")) shortcut_.emplace(execution, checkpoint, shortcut);
+  ResidualBlock(const ParameterLoader<E>& from, const std::string& name, bool changes_width)
+      : norm1_(from, name + ".norm1"),
+        conv1_(from, name + ".conv1.conv"),
+        norm2_(from, name + ".norm2"),
+        conv2_(from, name + ".conv2.conv") {
+    if (changes_width) shortcut_.emplace(from, name + ".nin_shortcut.conv");
   }
 
-  void operator()(E execution, const ResidualRooms<T>& at) const {
-    norm1_(execution, at.in, Activate<Silu>{}, at.normed_in);
-    conv1_(execution, at.normed_in, Store{}, at.hidden);
-    norm2_(execution, at.hidden, Activate<Silu>{}, at.normed);
-    if (shortcut_) (*shortcut_)(execution, at.in, Store{}, at.out);  // in hidden's memory
-    conv2_(execution, at.normed, Residual<float>{at.out.rows()}, at.out);
+  void operator()(const Run<E>& run, const ResidualRooms<T>& at) const {
+    at.in.visit([&](auto in) { norm1_(run, in, Activate<Silu>{}, at.normed_in); });
+    conv1_.behind(run, at.past_in, at.normed_in, 0, Store{}, at.hidden);
+    norm2_(run, at.hidden, Activate<Silu>{}, at.normed);
+    if (shortcut_) (*shortcut_)(run, at.in.narrow, {}, Store{}, at.sum);
+    at.out.visit(
+        [&](auto out) { conv2_.behind(run, at.past, at.normed, 0, Residual<float>{at.sum.rows()}, out); });
   }
 
  private:
@@ -114,22 +141,21 @@ class ResidualBlock {
 template <Element T, Execution E>
 class AttentionBlock {
  public:
-  AttentionBlock(E execution, const io::Checkpoint& checkpoint, const std::string& name)
-      : norm_(execution, checkpoint, name + ".norm"),
-        queries_keys_values_(execution, checkpoint, {name + ".q.conv", name + ".k.conv", name + ".v.conv"}),
-        project_(execution, checkpoint, name + ".proj_out.conv") {}
+  AttentionBlock(const ParameterLoader<E>& from, const std::string& name)
+      : norm_(from, name + ".norm"),
+        queries_keys_values_(from, {name + ".q.conv", name + ".k.conv", name + ".v.conv"}),
+        project_(from, name + ".proj_out.conv") {}
 
-  void operator()(E execution, const AttentionRooms<T>& at) const {
+  void operator()(const Run<E>& run, const AttentionRooms<T>& at) const {
+    norm_(run, at.stream, Store{}, at.normed);
+    queries_keys_values_(run, at.normed, {}, Store{}, at.packed);
     const index_t channels = at.stream.channels, tokens = at.stream.pixels();
-    norm_(execution, at.stream, Store{}, at.normed);
-    queries_keys_values_(execution, at.normed, Store{}, at.packed);
     const auto part = [&](index_t i) {
-      return HeadsView<float>{
-          at.packed.data + i * channels, 1, tokens, 1, channels, 0, 3 * channels, channels};
+      return MatrixView<const T>{at.packed.data + i * channels, tokens, channels, 3 * channels};
     };
-    attention(execution, part(0), part(1), part(2), CausalMask{},
-              HeadsView<float>::dense(at.attended.data, 1, tokens, 1, channels), {});
-    project_(execution, at.attended, Residual<float>{at.stream.rows()}, at.stream);
+    attend_causally<T>(run, part(0), part(1), part(2), at.attended.rows(), at.workspace);
+    run.did(Work::attention);
+    project_(run, at.attended, {}, Residual<float>{at.stream.rows()}, at.stream);
   }
 
  private:
@@ -137,26 +163,23 @@ class AttentionBlock {
   Convolution<T, E> queries_keys_values_, project_;
 };
 
-/// What a test sees of a run: each named layer's result, as it is made.
-using Observer = std::function<void(const std::string& layer, VideoView<const float> result)>;
-
 /// Residual block, attention, residual block.
 template <Element T, Execution E>
 class Middle {
  public:
-  Middle(E execution, const io::Checkpoint& checkpoint, const std::string& name)
+  Middle(const ParameterLoader<E>& from, const std::string& name)
       : name_(name),
-        block_1_(execution, checkpoint, name + ".block_1"),
-        attention_(execution, checkpoint, name + ".attn_1"),
-        block_2_(execution, checkpoint, name + ".block_2") {}
+        block_1_(from, name + ".block_1", false),
+        attention_(from, name + ".attn_1"),
+        block_2_(from, name + ".block_2", false) {}
 
-  void operator()(E execution, const MiddleRooms<T>& at, const Observer& observer) const {
-    block_1_(execution, at.block_1);
-    if (observer) observer(name_ + ".block_1", at.block_1.out);
-    attention_(execution, at.attention);
-    if (observer) observer(name_ + ".attn_1", at.attention.stream);
-    block_2_(execution, at.block_2);
-    if (observer) observer(name_ + ".block_2", at.block_2.out);
+  void operator()(const Run<E>& run, const MiddleRooms<T>& at) const {
+    block_1_(run, at.block_1);
+    at.block_1.out.visit([&](auto out) { run.show(name_ + ".block_1", out); });
+    attention_(run, at.attention);
+    run.show(name_ + ".attn_1", at.attention.stream);
+    block_2_(run, at.block_2);
+    at.block_2.out.visit([&](auto out) { run.show(name_ + ".block_2", out); });
   }
 
  private:
@@ -170,12 +193,15 @@ class Middle {
 template <Element T, Execution E>
 class Level {
  public:
-  Level(E execution, const io::Checkpoint& checkpoint, const std::string& name, int blocks) {
-    for (int block = 0; block < blocks; ++block)
-      blocks_.emplace_back(execution, checkpoint, name + ".block." + std::to_string(block));
+  /// `in_channels` of what comes into the first block.
+  Level(const ParameterLoader<E>& from, const std::string& name, const VaeConfig::Levels& levels, int level,
+        index_t in_channels) {
+    for (int block = 0; block < levels.blocks[level]; ++block)
+      blocks_.emplace_back(from, name + ".block." + std::to_string(block),
+                           block == 0 && in_channels != levels.widths[level]);
   }
-  void operator()(E execution, const std::vector<ResidualRooms<T>>& at) const {
-    for (std::size_t block = 0; block < blocks_.size(); ++block) blocks_[block](execution, at[block]);
+  void operator()(const Run<E>& run, const std::vector<ResidualRooms<T>>& at) const {
+    for (std::size_t block = 0; block < blocks_.size(); ++block) blocks_[block](run, at[block]);
   }
 
  private:

@@ -44,6 +44,10 @@ VideoCodec::VideoCodec(const std::filesystem::path& model)
     : weights_(io::Checkpoint::open(io::find_component(model, io::Component::vae))),
       config_(model::VaeConfig::of(weights_)) {}
 
+model::CheckpointSource VideoCodec::source() const {
+  return {weights_, model::expected_tensors(config_)};
+}
+
 void VideoCodec::require_channels(const Latents& latents) const {
   require(latents.channels == latent_channels(), [&] {
     return fmt::format(
@@ -63,7 +67,7 @@ std::unique_ptr<VideoCodec::Decoder> VideoCodec::load_decoder(Precision precisio
   return with_element(precision, [&]<Element T>() -> std::unique_ptr<Decoder> {
     return progress.stage("load VAE decoder", 0, [&](Stage& stage) -> std::unique_ptr<Decoder> {
       stage.moved(weights_.bytes());
-      return std::make_unique<LoadedDecoder<T>>(model::VaeDecoder<T, Host>(host, weights_));
+      return std::make_unique<LoadedDecoder<T>>(model::VaeDecoder<T, Host>(host, config_, source()));
     });
   });
 }
@@ -72,7 +76,7 @@ FrameDecoder VideoCodec::load_frame_decoder(Precision precision, Progress& progr
   return with_element(precision, [&]<Element T>() -> FrameDecoder {
     auto decoder = progress.stage("load VAE decoder (preview)", 0, [&](Stage& stage) {
       stage.moved(weights_.bytes());
-      return std::make_shared<model::VaeDecoder<T, Host>>(host, weights_);
+      return std::make_shared<model::VaeDecoder<T, Host>>(host, config_, source());
     });
     return [decoder](const Latents& frame) {
       Picture picture;
@@ -97,8 +101,8 @@ VideoCodec::Moments VideoCodec::encode(const io::Video& video, Precision precisi
   Moments moments{shape, Buffer<float>(shape.tokens() * latent_channels()),
                   Buffer<float>(shape.tokens() * latent_channels())};
   with_element(precision, [&]<Element T>() {
-    auto encoder = progress.stage("load VAE encoder", 0,
-                                  [&](Stage&) { return model::VaeEncoder<T, Host>(host, weights_); });
+    auto encoder = progress.stage(
+        "load VAE encoder", 0, [&](Stage&) { return model::VaeEncoder<T, Host>(host, config_, source()); });
     progress.stage("encode", 0, [&](Stage&) {
       const auto view = [&](const Buffer<float>& values) {
         return LatentsView<float>{values.data(), 1, latent_channels(), shape};

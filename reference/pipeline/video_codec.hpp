@@ -5,6 +5,7 @@
 
 #include "io/checkpoint.hpp"
 #include "io/video.hpp"
+#include "model/parameter.hpp"
 #include "model/vae_config.hpp"
 #include "pipeline/latents.hpp"
 #include "pipeline/picture.hpp"
@@ -49,6 +50,8 @@ class VideoCodec {
   Moments encode(const io::Video& video, Precision precision, Progress& progress) const;
 
  private:
+  model::CheckpointSource source() const;
+
   io::Checkpoint weights_;
   model::VaeConfig config_;
 };

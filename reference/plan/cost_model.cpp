@@ -214,9 +214,12 @@ PhaseCost CostModel::decode_phase(int ranks) const {
   const long long chunks = request_.video.chunks();
   return {.name = "decode",
           .weight_bytes = (parameters_.vae_decoder + parameters_.vae_doubling) * element,
-          .activation_bytes = decode_activation_bytes(request_.shapes.vae, request_.video, element) +
-                              static_cast<double>(request_.video.tokens()) * float_bytes *
-                                  static_cast<double>(request_.shapes.vae.latent_channels),
+          .activation_bytes =
+              decode_activation_bytes(
+                  request_.shapes.vae, request_.video, element, !request_.hardware.is_host,
+                  request_.vae_memory.value_or(model::vae::MemoryLimit::usual(!request_.hardware.is_host))) +
+              static_cast<double>(request_.video.tokens()) * float_bytes *
+                  static_cast<double>(request_.shapes.vae.latent_channels),
           .buffer_bytes = request_.hardware.reserved_bytes,
           // Chunks are independent and dealt out to the ranks.
           .seconds = static_cast<double>(shard_of(chunks, ranks, 0).count) * seconds_of(chunk, request_),

@@ -1,6 +1,7 @@
 // The cost of one request on one topology: memory by phase, seconds, bytes on the wire.
 #pragma once
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ struct Request {
   Hardware hardware = {};
   Link link = {};
   bool streams_weights = false;  ///< keep weights in host memory and fetch each layer as it is needed
-  bool encodes_text = true, decodes = true;  ///< or the transformer's phase alone
+  bool encodes_text = true, decodes = true;                ///< or the transformer's phase alone
+  std::optional<model::vae::MemoryLimit> vae_memory = {};  ///< of a decoded chunk; without it the usual one
   /// Attained over predicted rate, from a measured run; 1 where nothing was measured.
   double calibration = 1;
 };

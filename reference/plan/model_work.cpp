@@ -6,7 +6,7 @@
 
 #include "io/checkpoint.hpp"
 #include "io/model_folder.hpp"
-#include "model/vae_rooms.hpp"
+#include "model/vae_memory.hpp"
 
 namespace stepvideo::plan {
 namespace {
@@ -40,13 +40,19 @@ class DecoderWork {
     residual(at.middle.block_1);
     attend(at.middle.attention);
     residual(at.middle.block_2);
-    for (int level = model::VaeConfig::levels - 1; level >= 0; --level) {
-      for (const auto& block : at.levels[level]) residual(block);
-      if (level >= 2) upsample(at.volume_upsamples[level - 2]);
-      if (level == 1) convolve(at.narrow, at.widened, 4);  // after a doubling: two by two taps for each place
-    }
-    norm(at.last, at.normed);
-    convolve(at.normed, at.pixels, 27);
+    for (const auto& block : at.level_3) residual(block);
+    upsample(at.upsample_3);
+    for (const auto& block : at.level_2) residual(block);
+    // All frames together: what runs of frames copy beside is little.
+    const auto coarse = at.tail.coarse(0, at.coarse.frames);
+    upsample(coarse.upsample);
+    for (const auto& block : coarse.blocks) residual(block);
+    const auto fine = at.tail.fine(coarse, 0, coarse.narrow.frames);
+    // After a doubling: two by two taps for each place.
+    fine.widened.visit([&](auto widened) { convolve(fine.narrow, widened, 4); });
+    for (const auto& block : fine.blocks) residual(block);
+    norm(fine.last, fine.normed);
+    convolve(fine.normed, at.pixels, 27);
   }
 
   const Work& work() const { return work_; }
@@ -65,17 +71,18 @@ class DecoderWork {
     move(in);
     move(out);
   }
-  void repeat(const VideoView<float>& in, const VideoView<float>& out) {
+  template <class In, class Out>
+  void repeat(const VideoView<In>& in, const VideoView<Out>& out) {
     move(in);
     move(out);
   }
   void residual(const model::vae::ResidualRooms<T>& at) {
-    norm(at.in, at.normed_in);
+    at.in.visit([&](auto in) { norm(in, at.normed_in); });
     convolve(at.normed_in, at.hidden, 27);
     norm(at.hidden, at.normed);
-    if (at.in.channels != at.out.channels) convolve(at.in, at.out, 1);
-    convolve(at.normed, at.out, 27);
-    move(at.out);  // the residual
+    if (at.has_shortcut()) convolve(at.in.narrow, at.sum, 1);
+    at.out.visit([&](auto out) { convolve(at.normed, out, 27); });
+    move(at.sum);  // the residual
   }
   /// One head over all pixels, causal: half of the products.
   void attend(const model::vae::AttentionRooms<T>& at) {
@@ -90,10 +97,10 @@ class DecoderWork {
   }
   /// After a doubling, two by two by two taps for each place.
   void upsample(const model::vae::VolumeUpsampleRooms<T>& at) {
-    convolve(at.in, at.out, 8);
-    norm(at.out, at.normed);
-    convolve(at.normed, at.out, 27);
-    norm(at.out, at.out);
+    convolve(at.in, at.hidden, 8);
+    norm(at.hidden, at.normed);
+    convolve(at.normed, at.hidden, 27);
+    at.out.visit([&](auto out) { norm(at.hidden, out); });
     repeat(at.in, at.in);  // added twice, in one pass
   }
   template <class Value>
@@ -104,15 +111,14 @@ class DecoderWork {
   Work work_;
 };
 
-/// Calls `function` with the rooms of one chunk (or image) for elements of `element_bytes`.
+/// Calls `function` with the element that is `element_bytes` long where the decoder rounds, and the latent of
+/// one chunk (or image).
 template <class Function>
-auto with_decoder_rooms(const model::VaeConfig& config, VideoShape video, double element_bytes,
-                        Function&& function) {
+auto with_decoded_chunk(VideoShape video, double element_bytes, Function&& function) {
   LatentShape chunk = video.latent();
   chunk.frames = std::min(chunk.frames, VideoShape::chunk_latent_frames);
-  if (element_bytes == sizeof(float))
-    return function(model::vae::DecoderRooms<float>::lay_out(config, chunk));
-  return function(model::vae::DecoderRooms<bf16>::lay_out(config, chunk));
+  if (element_bytes == sizeof(float)) return function.template operator()<float>(chunk);
+  return function.template operator()<bf16>(chunk);
 }
 
 Work step_llm_work(const model::StepLlmConfig& config, double tokens) {
@@ -235,14 +241,18 @@ Work text_work(const ModelShapes& shapes) {
 }
 
 Work decode_work(const model::VaeConfig& config, VideoShape video, double element_bytes) {
-  return with_decoder_rooms(
-      config, video, element_bytes,
-      []<Element T>(const model::vae::DecoderRooms<T>& at) { return DecoderWork<T>(at).work(); });
+  return with_decoded_chunk(video, element_bytes, [&]<Element T>(LatentShape chunk) {
+    return DecoderWork<T>(model::vae::DecoderRooms<T>::lay_out(config, chunk)).work();
+  });
 }
 
-double decode_activation_bytes(const model::VaeConfig& config, VideoShape video, double element_bytes) {
-  return with_decoder_rooms(config, video, element_bytes,
-                            [](const auto& at) { return static_cast<double>(at.bytes); });
+double decode_activation_bytes(const model::VaeConfig& config, VideoShape video, double element_bytes,
+                               bool on_gpu, const model::vae::MemoryLimit& limit) {
+  return with_decoded_chunk(video, element_bytes, [&]<Element T>(LatentShape chunk) {
+    const auto together = model::vae::decoder_frames_together<T>(config, chunk, on_gpu, limit);
+    return static_cast<double>(
+        model::vae::chunk_bytes(model::vae::DecoderRooms<T>::lay_out(config, chunk, together), on_gpu));
+  });
 }
 
 }  // namespace stepvideo::plan

@@ -7,6 +7,7 @@
 
 #include "model/config.hpp"
 #include "model/vae_config.hpp"
+#include "model/vae_memory.hpp"
 
 namespace stepvideo::plan {
 
@@ -78,7 +79,9 @@ Work text_work(const ModelShapes& shapes);
 Work decode_work(const model::VaeConfig& config, VideoShape video, double element_bytes = 2);
 
 /// The bytes of activations that one decoded chunk holds, with elements of `element_bytes` (4 or 2) where the
-/// decoder rounds: those of model::vae::DecoderRooms, in which the decoder runs.
-double decode_activation_bytes(const model::VaeConfig& config, VideoShape video, double element_bytes);
+/// decoder rounds: those of model::vae::DecoderRooms, in which the decoder runs, for as many frames together
+/// as the limit allows. Throws RequestError where that refuses.
+double decode_activation_bytes(const model::VaeConfig& config, VideoShape video, double element_bytes,
+                               bool on_gpu, const model::vae::MemoryLimit& limit);
 
 }  // namespace stepvideo::plan

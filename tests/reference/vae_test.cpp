@@ -21,6 +21,19 @@ io::Checkpoint tiny() {
 }
 
 template <class T>
+VaeDecoder<T, Host> tiny_decoder() {
+  const auto files = tiny();
+  const auto config = VaeConfig::of(files);
+  return {host, config, CheckpointSource(files, expected_tensors(config))};
+}
+template <class T>
+VaeEncoder<T, Host> tiny_encoder() {
+  const auto files = tiny();
+  const auto config = VaeConfig::of(files);
+  return {host, config, CheckpointSource(files, expected_tensors(config))};
+}
+
+template <class T>
 constexpr double bound = std::same_as<T, float> ? testing::fp32_bound : testing::bf16_bound;
 
 /// A tensor (1, frames, channels, height, width) as the sampler keeps it.
@@ -71,7 +84,7 @@ struct Collected {
 
 template <class T>
 void check_decodes() {
-  VaeDecoder<T, Host> decoder(host, tiny());
+  auto decoder = tiny_decoder<T>();
   for (const std::string name : {"decode_1chunk", "decode_2chunks", "decode_image", "decode_1chunk"}) {
     BOOST_TEST_CONTEXT(name) {
       const std::string file = "vae_tiny/" + name + ".safetensors";
@@ -82,13 +95,22 @@ void check_decodes() {
   }
 }
 
+/// Every named layer's result, runs of frames joined.
+struct Seen final : vae::Observer {
+  std::map<std::string, std::vector<float>> results;
+
+  bool wants_results() const override { return true; }
+  void result(const std::string& layer, VideoView<const float> video) override {
+    auto& values = results[layer];
+    values.insert(values.end(), video.data, video.data + video.size());
+  }
+};
+
 template <class T>
 void check_traces() {
-  VaeDecoder<T, Host> decoder(host, tiny());
-  std::map<std::string, std::vector<float>> seen;
-  decoder.observe([&](const std::string& layer, VideoView<const float> result) {
-    seen[layer].assign(result.data, result.data + result.size());
-  });
+  auto decoder = tiny_decoder<T>();
+  Seen seen;
+  decoder.observe(&seen);
   const std::string file = "vae_tiny/decode_1chunk.safetensors";
   decoder.decode(StoredLatents(file, "z").view, [](VideoView<const float>) {});
   int compared = 0;
@@ -96,7 +118,7 @@ void check_traces() {
   for (const auto& [name, record] : stored.tensors()) {
     if (!name.starts_with("trace.")) continue;
     BOOST_TEST_CONTEXT(name)
-    STEPVIDEO_CHECK_CLOSE(seen[name.substr(6)], channels_last(file, name, true), bound<T>);
+    STEPVIDEO_CHECK_CLOSE(seen.results[name.substr(6)], channels_last(file, name, true), bound<T>);
     ++compared;
   }
   BOOST_CHECK_EQUAL(compared, 6);
@@ -105,7 +127,7 @@ void check_traces() {
 template <class T>
 void check_encode() {
   const std::string file = "vae_tiny/encode_1chunk.safetensors";
-  VaeEncoder<T, Host> encoder(host, tiny());
+  auto encoder = tiny_encoder<T>();
   const std::vector<float> pixels = channels_last(file, "video", false);
   const StoredLatents mean(file, "mean"), log_variance(file, "logvar");
   auto means = testing::poisoned<float>(mean.values.size()),
@@ -115,6 +137,50 @@ void check_encode() {
                  {log_variances.data(), 1, 4, shape});
   STEPVIDEO_CHECK_CLOSE(means, mean.values, bound<T>);
   STEPVIDEO_CHECK_CLOSE(log_variances, log_variance.values, bound<T>);
+}
+
+/// Decoded and encoded in as little memory as each number of frames together takes, and all at once.
+template <class T>
+void check_runs_of_frames(int latent_frames) {
+  const LatentShape shape{latent_frames, 2, 3};
+  const VideoShape video = VideoShape::from_latent(shape);
+  std::mt19937 engine(44);
+  const auto latents = testing::random_normal<float>(shape.tokens() * 4, engine);
+  const auto pixels =
+      testing::random_normal<float>(index_t{video.frames} * video.height * video.width * 3, engine);
+  const auto decode = [&](VaeDecoder<T, Host>& decoder) {
+    Collected frames;
+    decoder.decode({latents.data(), 1, 4, shape}, frames.collect());
+    return frames.pixels;
+  };
+  const auto encode = [&](VaeEncoder<T, Host>& encoder) {
+    auto moments = testing::poisoned<float>(2 * shape.tokens() * 4);
+    encoder.encode({pixels.data(), video.frames, video.height, video.width, 3}, {moments.data(), 1, 4, shape},
+                   {moments.data() + shape.tokens() * 4, 1, 4, shape});
+    return std::vector<float>(moments.begin(), moments.end());
+  };
+  auto whole_decoder = tiny_decoder<T>();
+  auto whole_encoder = tiny_encoder<T>();
+  const auto frames = decode(whole_decoder), moments = encode(whole_encoder);
+  const LatentShape chunk{std::min(latent_frames, 3), 2, 3};
+  const VideoShape video_chunk{std::min(video.frames, 17), video.height, video.width};
+  for (const index_t together : {1, 2, 6}) {
+    BOOST_TEST_CONTEXT(together << " frames together") {
+      auto decoder = tiny_decoder<T>();
+      const auto rooms = vae::DecoderRooms<T>::lay_out(decoder.config(), chunk, together);
+      decoder.limit_memory({rooms.bytes, true});
+      BOOST_CHECK(decode(decoder) == frames);
+      BOOST_CHECK_LE(decoder.room_bytes(), rooms.bytes);
+      if (latent_frames > 1)  // an image takes the most before the last doubling
+        BOOST_CHECK_LT(decoder.room_bytes(), whole_decoder.room_bytes());
+
+      auto encoder = tiny_encoder<T>();
+      const auto encoder_rooms = vae::EncoderRooms<T>::lay_out(encoder.config(), video_chunk, together);
+      encoder.limit_memory({encoder_rooms.bytes, true});
+      BOOST_CHECK(encode(encoder) == moments);
+      BOOST_CHECK_LE(encoder.room_bytes(), encoder_rooms.bytes);
+    }
+  }
 }
 
 auto says(const std::string& text) {
@@ -159,8 +225,31 @@ BOOST_AUTO_TEST_CASE(moments_equal_those_of_the_release_in_bf16) {
   check_encode<bf16>();
 }
 
+BOOST_AUTO_TEST_CASE(frames_in_runs_get_the_bits_of_all_together_in_float) {
+  check_runs_of_frames<float>(6);
+  check_runs_of_frames<float>(1);
+}
+BOOST_AUTO_TEST_CASE(frames_in_runs_get_the_bits_of_all_together_in_bf16) {
+  check_runs_of_frames<bf16>(6);
+  check_runs_of_frames<bf16>(1);
+}
+
+BOOST_AUTO_TEST_CASE(memory_that_no_run_of_frames_keeps_to_is_refused_with_the_least_that_works) {
+  auto decoder = tiny_decoder<float>();
+  Buffer<float> values(3 * 4 * 2 * 3);
+  std::ranges::fill(values, 0.5f);
+  const LatentsView<const float> latents{values.data(), 1, 4, {3, 2, 3}};
+  decoder.limit_memory({1000000, true});
+  BOOST_CHECK_EXCEPTION(decoder.decode(latents, [](VideoView<const float>) {}), RequestError,
+                        says("--vae-memory: the VAE's decoder may take 1 MB"));
+  decoder.limit_memory({1000000, false});  // the usual limit gives way
+  Collected video;
+  decoder.decode(latents, video.collect());
+  BOOST_CHECK_EQUAL(video.pixels.size(), 17 * 32 * 48 * 3);
+}
+
 BOOST_AUTO_TEST_CASE(the_pipelines_latents_decode_to_its_video) {
-  VaeDecoder<float, Host> decoder(host, tiny());
+  auto decoder = tiny_decoder<float>();
   Collected video;
   decoder.decode(StoredLatents("pipeline_tiny.safetensors", "final").view, video.collect());
   STEPVIDEO_CHECK_CLOSE(video.pixels, channels_last("pipeline_tiny.safetensors", "video", false),
@@ -168,7 +257,7 @@ BOOST_AUTO_TEST_CASE(the_pipelines_latents_decode_to_its_video) {
 }
 
 BOOST_AUTO_TEST_CASE(frames_leave_as_soon_as_their_seams_are_known) {
-  VaeDecoder<float, Host> decoder(host, tiny());
+  auto decoder = tiny_decoder<float>();
   std::mt19937 engine(41);
   const auto latents = testing::random_normal<float>(9 * 4 * 2, engine);
   Collected video;
@@ -190,7 +279,7 @@ BOOST_AUTO_TEST_CASE(a_seam_draws_its_two_frames_together) {
 }
 
 BOOST_AUTO_TEST_CASE(an_image_encodes_to_one_latent_frame) {
-  VaeEncoder<float, Host> encoder(host, tiny());
+  auto encoder = tiny_encoder<float>();
   std::mt19937 engine(42);
   const auto pixels = testing::random_normal<float>(16 * 32 * 3, engine);
   auto mean = testing::poisoned<float>(4 * 2), log_variance = testing::poisoned<float>(4 * 2);
@@ -202,7 +291,7 @@ BOOST_AUTO_TEST_CASE(an_image_encodes_to_one_latent_frame) {
 }
 
 BOOST_AUTO_TEST_CASE(chunks_are_encoded_independently) {
-  VaeEncoder<float, Host> encoder(host, tiny());
+  auto encoder = tiny_encoder<float>();
   std::mt19937 engine(43);
   const index_t chunk = 17 * 16 * 16 * 3;
   const auto pixels = testing::random_normal<float>(2 * chunk, engine);
@@ -220,7 +309,7 @@ BOOST_AUTO_TEST_CASE(decoding_does_not_depend_on_the_number_of_threads) {
   std::vector<std::vector<float>> results;
   for (int threads : {1, 2, 3}) {
     omp_set_num_threads(threads);
-    VaeDecoder<float, Host> decoder(host, tiny());
+    auto decoder = tiny_decoder<float>();
     Collected video;
     decoder.decode(StoredLatents("vae_tiny/decode_2chunks.safetensors", "z").view, video.collect());
     results.push_back(video.pixels);
@@ -229,7 +318,7 @@ BOOST_AUTO_TEST_CASE(decoding_does_not_depend_on_the_number_of_threads) {
 }
 
 BOOST_AUTO_TEST_CASE(latents_that_do_not_fit_are_refused) {
-  VaeDecoder<float, Host> decoder(host, tiny());
+  auto decoder = tiny_decoder<float>();
   Buffer<float> values(4096);
   const auto decode = [&](LatentsView<const float> latents) {
     decoder.decode(latents, [](VideoView<const float>) {});
@@ -242,7 +331,7 @@ BOOST_AUTO_TEST_CASE(latents_that_do_not_fit_are_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(videos_off_the_grid_are_refused) {
-  VaeEncoder<float, Host> encoder(host, tiny());
+  auto encoder = tiny_encoder<float>();
   Buffer<float> pixels(18 * 16 * 16 * 3), latents(24);
   const LatentsView<float> out{latents.data(), 1, 4, {3, 1, 1}};
   BOOST_CHECK_EXCEPTION(encoder.encode({pixels.data(), 18, 16, 16, 3}, out, out), RequestError,

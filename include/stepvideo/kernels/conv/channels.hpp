@@ -8,6 +8,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/conv/conv_shape.hpp>
+#include <stepvideo/kernels/conv/rearrange.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
@@ -39,15 +40,8 @@ template <class In, Epilogue Finish, HostElement Out>
 requires HostElement<std::remove_const_t<In>>
 void repeat_channels(Host, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) {
   require_channel_shapes("repeat_channels", in, out, out.channels, in.channels);
-  epilogue.require_fits(out.pixels(), out.channels);
-  const index_t repeat = out.channels / in.channels;
-#pragma omp parallel for schedule(static)
-  for (index_t pixel = 0; pixel < out.pixels(); ++pixel) {
-    const auto finish = epilogue.row(pixel);
-    const In* source = in.data + pixel * in.channels;
-    Out* target = out.data + pixel * out.channels;
-    for (index_t c = 0; c < out.channels; ++c) target[c] = Out(finish(float(source[c / repeat]), c));
-  }
+  using Source = conv_detail::RepeatedChannels<std::remove_const_t<In>>;
+  conv_detail::rearrange(host, "repeat_channels", Source{in, out.channels / in.channels}, epilogue, out);
 }
 
 /// out[.., c] = mean of in[.., c r .. c r + r - 1] with r = in channels / out channels. Same frames, height,
@@ -57,19 +51,8 @@ template <class In, Epilogue Finish, HostElement Out>
 requires HostElement<std::remove_const_t<In>>
 void average_channels(Host, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) {
   require_channel_shapes("average_channels", in, out, in.channels, out.channels);
-  epilogue.require_fits(out.pixels(), out.channels);
-  const index_t count = in.channels / out.channels;
-#pragma omp parallel for schedule(static)
-  for (index_t pixel = 0; pixel < out.pixels(); ++pixel) {
-    const auto finish = epilogue.row(pixel);
-    const In* source = in.data + pixel * in.channels;
-    Out* target = out.data + pixel * out.channels;
-    for (index_t c = 0; c < out.channels; ++c) {
-      float sum = 0;
-      for (index_t i = 0; i < count; ++i) sum += float(source[c * count + i]);
-      target[c] = Out(finish(sum / static_cast<float>(count), c));
-    }
-  }
+  using Source = conv_detail::AveragedChannels<std::remove_const_t<In>>;
+  conv_detail::rearrange(host, "average_channels", Source{in, in.channels / out.channels}, epilogue, out);
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -8,6 +8,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/conv/conv_shape.hpp>
+#include <stepvideo/kernels/conv/rearrange.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
@@ -72,19 +73,8 @@ requires HostElement<std::remove_const_t<In>>
 void pixel_shuffle3d(Host, VideoView<In> in, index_t repeat, index_t dropped_frames, const Finish& epilogue,
                      VideoView<Out> out) {
   require_pixel_shuffle_shapes(in, repeat, dropped_frames, out);
-  epilogue.require_fits(out.pixels(), out.channels);
-#pragma omp parallel for collapse(2) schedule(static)
-  for (index_t frame = 0; frame < out.frames; ++frame)
-    for (index_t y = 0; y < out.height; ++y)
-      for (index_t x = 0; x < out.width; ++x) {
-        const index_t shuffled = frame + dropped_frames;
-        const In* source = in.pixel(shuffled / 2, y / 2, x / 2);
-        const index_t place = 4 * (shuffled % 2) + 2 * (y % 2) + x % 2;
-        Out* target = out.pixel(frame, y, x);
-        const auto finish = epilogue.row((target - out.data) / out.channels);
-        for (index_t c = 0; c < out.channels; ++c)
-          target[c] = Out(finish(float(source[(8 * c + place) / repeat]), c));
-      }
+  using Source = conv_detail::ShuffledPixels<std::remove_const_t<In>>;
+  conv_detail::rearrange(host, "pixel_shuffle3d", Source{in, repeat, dropped_frames}, epilogue, out);
 }
 
 /// The way back, behind `front_frames` frames of zeros, then the mean over each `mean` neighbouring channels:
@@ -96,23 +86,8 @@ requires HostElement<std::remove_const_t<In>>
 void pixel_unshuffle3d(Host, VideoView<In> in, index_t mean, index_t front_frames, const Finish& epilogue,
                        VideoView<Out> out) {
   require_pixel_unshuffle_shapes(in, mean, front_frames, out);
-  epilogue.require_fits(out.pixels(), out.channels);
-#pragma omp parallel for collapse(2) schedule(static)
-  for (index_t frame = 0; frame < out.frames; ++frame)
-    for (index_t y = 0; y < out.height; ++y)
-      for (index_t x = 0; x < out.width; ++x) {
-        Out* target = out.pixel(frame, y, x);
-        const auto finish = epilogue.row((target - out.data) / out.channels);
-        for (index_t c = 0; c < out.channels; ++c) {
-          float sum = 0;
-          for (index_t channel = c * mean; channel < (c + 1) * mean; ++channel) {
-            const index_t place = channel % 8, source = 2 * frame + place / 4 - front_frames;
-            if (source >= 0)
-              sum += float(in.pixel(source, 2 * y + place / 2 % 2, 2 * x + place % 2)[channel / 8]);
-          }
-          target[c] = Out(finish(sum / static_cast<float>(mean), c));
-        }
-      }
+  using Source = conv_detail::UnshuffledPixels<std::remove_const_t<In>>;
+  conv_detail::rearrange(host, "pixel_unshuffle3d", Source{in, mean, front_frames}, epilogue, out);
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

@@ -14,12 +14,6 @@
 
 namespace stepvideo {
 
-/// The moments of a group over a part of a frame's pixels; of a channel, where a block does not have all
-/// channels.
-struct PartMoments {
-  float count, mean, deviations;
-};
-
 template <class InType, int vector_elements>
 struct PartMomentsPolicy {
   using In = InType;
@@ -120,11 +114,6 @@ __global__ void __launch_bounds__(GroupNormTiling::threads, GroupNormTiling::mom
     if (lane == 0 && first + team < units) result[unit] = {pixels * of_unit, origin + offset, sum};
   }
 }
-
-/// What a channel of a frame is normalised with: (value - mean) scale + shift.
-struct ChannelScale {
-  float mean, scale;
-};
 
 template <class WeightType>
 struct GroupScalesPolicy {
@@ -233,15 +222,6 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
     return load_pack_once<vector>(params.in + (frame_at + pixel) * tiling.channels + at.channel);
   };
   at.for_each_pixel<GroupNormTiling::scaling_in_flight>(tiling, load, scale);
-}
-
-/// Bytes of workspace that group_norm asks for on the GPU: moments of every part, and the scales.
-template <class In>
-std::size_t group_norm_workspace(Device, const VideoView<In>& in) {
-  if (in.size() == 0) return 0;
-  const auto tiling = GroupNormTiling::of(in, 1);
-  return workspace_bytes<PartMoments>(in.frames * tiling.parts * in.channels) +
-         workspace_bytes<ChannelScale>(in.frames * in.channels);
 }
 
 /// See the host's: same shapes, same errors. Runs on device.stream; `workspace` has at least
