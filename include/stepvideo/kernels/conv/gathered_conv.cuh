@@ -4,6 +4,7 @@
 #include <concepts>
 #include <type_traits>
 
+#include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/kernels/conv/conv_products.cuh>
