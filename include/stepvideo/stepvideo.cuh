@@ -27,6 +27,7 @@
 #include <stepvideo/kernels/attention/warpgroup_pipeline.cuh>
 #include <stepvideo/kernels/conv/causal_conv3d.cuh>
 #include <stepvideo/kernels/conv/channels.cuh>
+#include <stepvideo/kernels/conv/conv_moments.cuh>
 #include <stepvideo/kernels/conv/conv_products.cuh>
 #include <stepvideo/kernels/conv/conv_weight.cuh>
 #include <stepvideo/kernels/conv/gathered_conv.cuh>

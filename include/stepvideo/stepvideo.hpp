@@ -76,6 +76,7 @@
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/kernel_gpu.hpp>
 #include <stepvideo/kernels/tile/moments.hpp>
+#include <stepvideo/kernels/tile/part_moments.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
 #include <stepvideo/kernels/tile/rms_row.hpp>
 #include <stepvideo/kernels/tile/sgemm.hpp>

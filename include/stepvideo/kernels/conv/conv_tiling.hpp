@@ -53,6 +53,11 @@ struct ConvTiling {
   }
 
   constexpr int count() const { return columns * rows * blocks * places * frames; }
+  /// Tiles of a frame of the result, of its places along rows and columns too; the one that `tile` is.
+  constexpr int frame_parts() const { return columns * rows * space_places(); }
+  constexpr int part(const ConvTile& tile) const {
+    return (tile.place % space_places() * rows + tile.y / height) * columns + tile.x / width;
+  }
   constexpr ConvTile tile(int i) const {
     const auto digit = [&i](int base) {
       const int of = i % base;
@@ -67,6 +72,9 @@ struct ConvTiling {
     tile.frame = i;
     return tile;
   }
+
+ private:
+  constexpr int space_places() const { return places > 1 ? 4 : 1; }
 };
 
 }  // namespace stepvideo

@@ -46,15 +46,24 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Kernel::Policy::threa
       ConvConsumer<Policy> consumer(params.conv, shared, warpgroup - 1);
       const int warp = threadIdx.x / 32 % 4;
       float* line = shared.lines[(warpgroup - 1) * 4 + warp];
+      const auto& results = params.results;
+      constexpr int vector = std::remove_cvref_t<decltype(results)>::vector;
       each_tile([&](const ConvTile& tile) {
         typename ConvConsumer<Policy>::Sums sums;
+        LaneMoments<vector> gathered;
+        const ConvGeometry& at = params.conv.places.of[tile.place];
         consumer.accumulate(tile, sums);
         consumer.for_each_piece(tile, [&](int piece, int x, int y) {
 #pragma unroll
           for (int r = 0; r < 2; ++r)  // a warp has two lines of a piece
-            params.results.template store_line<Policy>(params.conv.places.of[tile.place], tile, x,
-                                                       y + 2 * warp + r, sums[piece], r, line);
+            results.template store_line<Policy>(at, tile, x, y + 2 * warp + r, sums[piece], r, line,
+                                                gathered);
         });
+        if constexpr (Policy::columns == Policy::warpgroup)
+          if (results.moments.data != nullptr)
+            store_moments<LineLanes<Policy, vector>>(shared, warpgroup - 1, gathered, params.conv.tiling,
+                                                     tile, static_cast<int>(at.frames.place(tile.frame)),
+                                                     static_cast<int>(results.out.channels), results.moments);
       });
     }
   }
@@ -79,13 +88,27 @@ KernelGpu warpgroup_conv_gpu() {
   }
 }
 
+/// Extents of the moments that the convolution leaves of `out`, in so many units; without parts where it can
+/// leave none: a unit would lie in two blocks of channels, or rows are no whole packs.
+template <Element T, class Finish, class Out>
+PartMomentsView warpgroup_conv_moments(const PlaceGeometries& places, VideoView<Out> out,
+                                       const Finish& epilogue, index_t units) {
+  using Policy = WarpgroupConvPolicy<T, 128, 4>;
+  if (out.channels <= 8 || out.channels % units != 0 ||
+      !ConvResults<Finish, Out>::packs_are_whole(out, epilogue))
+    return {};
+  if (out.channels > Policy::columns && Policy::columns % (out.channels / units) != 0) return {};
+  const auto tiling = ConvTiling::of(places, out, Policy::tile_shapes, Policy::columns);
+  return {nullptr, out.frames, index_t{tiling.frame_parts()} * Policy::consumers, units};
+}
+
 /// The convolution where conv_path() says ConvKernel::warpgroup, with arguments that have passed its checks;
 /// `weight` (places, taps of a place, out channels, in channels). Sums are float32, from the bias on, over
 /// input frames, blocks of 64 channels, then taps.
 template <Element T, Element Out, class Finish>
 void launch_warpgroup_conv(Device device, const PlaceGeometries& places, VideoView<const T> in,
                            const T* weight, VectorView<const T> bias, const Finish& epilogue,
-                           VideoView<Out> out) {
+                           VideoView<Out> out, const PartMomentsView& moments) {
   with_warpgroup_conv_policy<T>(in.channels, out.channels, [&]<class Policy>(Policy) {
     using Kernel = WarpgroupConvKernel<Policy, Finish, Out>;
     constexpr index_t size = sizeof(T);
@@ -113,7 +136,7 @@ void launch_warpgroup_conv(Device device, const PlaceGeometries& places, VideoVi
                  .depth_blocks = static_cast<int>((in.channels + Policy::depth - 1) / Policy::depth),
                  .place_taps = place_taps,
                  .bias = bias},
-        .results = ConvResults<Finish, Out>::of(out, epilogue)};
+        .results = {out, epilogue, ConvResults<Finish, Out>::packs_are_whole(out, epilogue), moments}};
     const int blocks = std::min(tiling.count(), device_attribute(cudaDevAttrMultiProcessorCount));
     launch({.grid = static_cast<unsigned>(blocks),
             .block = Policy::threads,

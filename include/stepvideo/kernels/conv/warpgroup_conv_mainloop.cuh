@@ -1,6 +1,7 @@
 // The warpgroups of warpgroup_conv that compute: products over all taps and channels, then the results.
 #pragma once
 #include <stepvideo/core/round_into.hpp>
+#include <stepvideo/kernels/conv/conv_moments.cuh>
 #include <stepvideo/kernels/conv/warpgroup_conv_pipeline.cuh>
 #include <stepvideo/kernels/tile/accumulator_rows.cuh>
 #include <stepvideo/kernels/tile/epilogue_pack.cuh>
@@ -108,13 +109,13 @@ template <class Finish, class OutType>
 struct ConvResults {
   using Out = OutType;
   static constexpr int vector = widest_access_bytes / sizeof(Out);
-
   VideoView<Out> out;
   Finish epilogue;
   bool moves_packs;  ///< out's rows, and what the epilogue reads, are whole packs of `vector`
+  PartMomentsView moments;
 
-  static ConvResults of(VideoView<Out> out, const Finish& epilogue) {
-    return {out, epilogue, packs_fit<vector>(out.data, out.channels) && epilogue_packs_fit<vector>(epilogue)};
+  static bool packs_are_whole(VideoView<Out> out, const Finish& epilogue) {
+    return packs_fit<vector>(out.data, out.channels) && epilogue_packs_fit<vector>(epilogue);
   }
 
   /// The eight rows of `sums` that are register row `r` of this warp: a line of pixels from (x, y) of the
@@ -122,12 +123,11 @@ struct ConvResults {
   /// channels.
   template <class Policy>
   __device__ void store_line(const ConvGeometry& at, const ConvTile& tile, int x, int y,
-                             const Accumulator<Policy::columns>& sums, int r, float* line) const {
+                             const Accumulator<Policy::columns>& sums, int r, float* line,
+                             LaneMoments<vector>& gathered) const {
+    using Lanes = LineLanes<Policy, vector>;
     constexpr int pitch = WarpgroupConvShared<Policy>::line_columns, columns = Policy::columns;
-    constexpr int lanes = columns / vector,
-                  pixels_at_once = 32 / lanes < Policy::piece ? 32 / lanes : Policy::piece;
-    constexpr int steps = Policy::piece / pixels_at_once;
-    const int lane = threadIdx.x % 32, first_pixel = lane / lanes, column = lane % lanes * vector;
+    const int lane = threadIdx.x % 32, first_pixel = Lanes::first_pixel(), column = Lanes::column();
     __syncwarp();
 #pragma unroll
     for (int i = 0; i < columns / 8; ++i)
@@ -141,13 +141,13 @@ struct ConvResults {
     const int pixels = static_cast<int>(out.width - at.width.first + at.width.step - 1) / at.width.step - x;
     const auto each = [&](auto&& visit) {
 #pragma unroll
-      for (int step = 0; step < steps; ++step) {
-        const int pixel = first_pixel + step * pixels_at_once;
+      for (int step = 0; step < Lanes::steps; ++step) {
+        const int pixel = first_pixel + step * Lanes::pixels_at_once;
         if (pixel < pixels) visit(step, pixel, first_row + (x + pixel) * at.width.step);
       }
     };
     // All of them before the first is stored: the epilogue may read what lies in `out`.
-    float results[steps][vector];
+    float results[Lanes::steps][vector];
     if (moves_packs) {
       each([&](int step, int pixel, index_t row) {
         widen_pack(load_pack<vector>(line + pixel * pitch + column), results[step]);
@@ -156,6 +156,7 @@ struct ConvResults {
       each([&](int step, int, index_t row) {
         store_pack(out.data + row * out.channels + channel, round_pack<Out>(results[step]));
       });
+      if (moments.data != nullptr) each([&](int step, int, index_t) { gathered.add(results[step]); });
     } else {
       const int count = static_cast<int>(out.channels - channel);
       each([&](int step, int pixel, index_t row) {

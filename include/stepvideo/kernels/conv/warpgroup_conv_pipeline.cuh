@@ -3,6 +3,7 @@
 #pragma once
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/kernels/conv/conv_tiling.hpp>
+#include <stepvideo/kernels/tile/part_moments.hpp>
 #include <stepvideo/kernels/tile/tma.cuh>
 #include <stepvideo/kernels/tile/wgmma.cuh>
 
@@ -78,6 +79,7 @@ struct WarpgroupConvShared {
   alignas(1024) T pixels[Policy::pixel_stages][(Policy::most_pixels * Policy::depth + 511) / 512 * 512];
   alignas(1024) T weights[Policy::weight_stages][Policy::columns * Policy::depth];
   alignas(16) float lines[warps][Policy::piece * line_columns];
+  PartMoments channel_moments[Policy::consumers][Policy::columns];
   SharedBarrier pixels_full[Policy::pixel_stages], pixels_free[Policy::pixel_stages];
   SharedBarrier weights_full[Policy::weight_stages], weights_free[Policy::weight_stages];
 

@@ -130,7 +130,7 @@ struct GroupScalesParams {
   ChannelScale* scales;  ///< (frames, channels)
 };
 
-/// A block merges the moments of one group of one frame.
+/// A block joins the moments of one group of one frame.
 template <class Policy>
 __global__ void __launch_bounds__(Policy::threads)
     group_scales_kernel(GroupScalesParams<typename Policy::Weight> params) {
@@ -224,45 +224,85 @@ __global__ void __launch_bounds__(GroupNormTiling::threads)
   at.for_each_pixel<GroupNormTiling::scaling_in_flight>(tiling, load, scale);
 }
 
-/// See the host's: same shapes, same errors. Runs on device.stream; `workspace` has at least
-/// group_norm_workspace(device, in) bytes of the GPU's memory.
-template <class In, class Weight, Element Out, Epilogue Finish>
-void group_norm(Device device, VideoView<In> in, VectorView<Weight> weight, VectorView<Weight> bias,
-                index_t groups, float epsilon, const Finish& epilogue, VideoView<Out> out,
-                Workspace workspace) {
-  require_group_norm_shapes(in, weight, bias, groups, out);
-  epilogue.require_fits(out.pixels(), out.channels);
-  using Input = std::remove_const_t<In>;
-  using Weights = std::remove_const_t<Weight>;
-  if (in.size() == 0) return;
-  const auto run = [&]<int vector>(std::integral_constant<int, vector>) {
-    const auto tiling = GroupNormTiling::of(in, vector);
-    const index_t units = tiling.units(groups);
-    auto* moments = workspace.template take<PartMoments>(in.frames * tiling.parts * units);
-    auto* scales = workspace.template take<ChannelScale>(in.frames * in.channels);
-    const unsigned blocks = grid_blocks("group_norm", tiling.blocks(in.frames));
-    const unsigned sections = grid_blocks("group_norm", index_t{blocks} * GroupNormTiling::sections);
-    launch({.grid = blocks, .block = tiling.block_threads(), .stream = device.stream},
-           part_moments_kernel<PartMomentsPolicy<Input, vector>>,
-           PartMomentsParams<Input>{in.data, tiling, static_cast<int>(units), moments});
-    launch({.grid = grid_blocks("group_norm", in.frames * groups),
-            .block = GroupScalesPolicy<Weights>::threads,
-            .stream = device.stream},
-           group_scales_kernel<GroupScalesPolicy<Weights>>,
-           GroupScalesParams<Weights>{moments, weight, static_cast<int>(tiling.parts),
-                                      static_cast<int>(groups), static_cast<int>(units), epsilon, scales});
-    using Apply = ScalePixelsPolicy<Input, Weights, Out, Finish, vector>;
-    launch({.grid = sections, .block = tiling.block_threads(), .stream = device.stream},
-           scale_pixels_kernel<Apply>,
-           ScalePixelsParams<Apply>{in.data, scales, bias, out.data, tiling, epilogue});
-  };
+namespace norm_detail {
+
+/// The widest packs that rows of `in` and what goes with them move as, eight or one.
+template <class In, class Weight, class Out, class Use>
+void with_group_norm_vector(const VideoView<In>& in, const VectorView<Weight>& bias,
+                            const VideoView<Out>& out, Use&& use) {
   constexpr int widest = 8;
   if (packs_fit<widest>(in.data, in.channels) && packs_fit<widest>(out.data) &&
       packs_fit<widest>(bias.data)) {
-    run(std::integral_constant<int, widest>{});
+    use(std::integral_constant<int, widest>{});
   } else {
-    run(std::integral_constant<int, 1>{});
+    use(std::integral_constant<int, 1>{});
   }
+}
+
+/// The moments of every part, in the workspace.
+template <int vector, class In>
+PartMomentsView part_moments(Device device, VideoView<const In> in, index_t groups, Workspace& workspace) {
+  const auto tiling = GroupNormTiling::of(in, vector);
+  const index_t units = tiling.units(groups);
+  const PartMomentsView moments{workspace.template take<PartMoments>(in.frames * tiling.parts * units),
+                                in.frames, tiling.parts, units};
+  launch({.grid = grid_blocks("group_norm", tiling.blocks(in.frames)),
+          .block = tiling.block_threads(),
+          .stream = device.stream},
+         part_moments_kernel<PartMomentsPolicy<In, vector>>,
+         PartMomentsParams<In>{in.data, tiling, static_cast<int>(units), moments.data});
+  return moments;
+}
+
+/// What comes after the moments.
+template <int vector, class In, class Weight, class Out, class Finish>
+void normalize(Device device, VideoView<const In> in, const PartMomentsView& moments,
+               VectorView<const Weight> weight, VectorView<const Weight> bias, index_t groups, float epsilon,
+               const Finish& epilogue, VideoView<Out> out, Workspace workspace) {
+  auto* scales = workspace.template take<ChannelScale>(in.frames * in.channels);
+  launch(
+      {.grid = grid_blocks("group_norm", in.frames * groups),
+       .block = GroupScalesPolicy<Weight>::threads,
+       .stream = device.stream},
+      group_scales_kernel<GroupScalesPolicy<Weight>>,
+      GroupScalesParams<Weight>{moments.data, weight, static_cast<int>(moments.parts),
+                                static_cast<int>(groups), static_cast<int>(moments.units), epsilon, scales});
+  const auto tiling = GroupNormTiling::of(in, vector);
+  using Apply = ScalePixelsPolicy<In, Weight, Out, Finish, vector>;
+  launch({.grid = grid_blocks("group_norm", tiling.blocks(in.frames) * GroupNormTiling::sections),
+          .block = tiling.block_threads(),
+          .stream = device.stream},
+         scale_pixels_kernel<Apply>,
+         ScalePixelsParams<Apply>{in.data, scales, bias, out.data, tiling, epilogue});
+}
+
+}  // namespace norm_detail
+
+/// See the host's: same shapes, same errors. Runs on device.stream; `workspace` has at least
+/// group_norm_workspace(device, in) bytes of the GPU's memory. `moments` of `in`, where a kernel has left
+/// some, whose units are the groups or parts of them, save the pass that makes them.
+template <class In, class Weight, Element Out, Epilogue Finish>
+void group_norm(Device device, VideoView<In> in, VectorView<Weight> weight, VectorView<Weight> bias,
+                index_t groups, float epsilon, const Finish& epilogue, VideoView<Out> out,
+                Workspace workspace, const PartMomentsView& moments = {}) {
+  require_group_norm_shapes(in, weight, bias, groups, out);
+  epilogue.require_fits(out.pixels(), out.channels);
+  require(moments.data == nullptr || (moments.frames == in.frames && moments.units % groups == 0), [&] {
+    return "group_norm: in is " + shape_text(in) + " in " + std::to_string(groups) +
+           " groups and its moments " + shape_text(moments) +
+           "; they must have its frames, and a multiple of the groups as units";
+  });
+  if (in.size() == 0) return;
+  using Input = std::remove_const_t<In>;
+  using Weights = std::remove_const_t<Weight>;
+  norm_detail::with_group_norm_vector(in, bias, out, [&]<int vector>(std::integral_constant<int, vector>) {
+    const VideoView<const Input> from = in;
+    const PartMomentsView made = moments.data != nullptr
+                                     ? moments
+                                     : norm_detail::part_moments<vector>(device, from, groups, workspace);
+    norm_detail::normalize<vector, Input, Weights>(device, from, made, weight, bias, groups, epsilon,
+                                                   epilogue, out, workspace);
+  });
 }
 
 }  // namespace stepvideo

@@ -6,6 +6,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/workspace.hpp>
+#include <stepvideo/kernels/tile/part_moments.hpp>
 
 namespace stepvideo {
 
@@ -60,12 +61,6 @@ struct GroupNormTiling {
 
  private:
   static constexpr index_t divide_up(index_t a, index_t b) { return (a + b - 1) / b; }
-};
-
-/// The moments of a group over a part of a frame's pixels; of a channel, where a block does not have all
-/// channels.
-struct PartMoments {
-  float count, mean, deviations;
 };
 
 /// What a channel of a frame is normalised with: (value - mean) scale + shift.
