@@ -41,6 +41,7 @@
 #include <stepvideo/kernels/elementwise/latents.cuh>
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
 #include <stepvideo/kernels/elementwise/timestep.cuh>
+#include <stepvideo/kernels/elementwise/transpose.cuh>
 #include <stepvideo/kernels/linear/apply_epilogue.cuh>
 #include <stepvideo/kernels/linear/check_matmul.cuh>
 #include <stepvideo/kernels/linear/linear.cuh>

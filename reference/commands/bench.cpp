@@ -5,8 +5,11 @@
 #include "commands/bench_cpu.hpp"
 #include "commands/bench_device.hpp"
 #include "commands/bench_transformer.hpp"
+#include "commands/bench_vae.hpp"
 #include "commands/command.hpp"
 #include "commands/options.hpp"
+#include "commands/vae_flags.hpp"
+#include "commands/weight_flags.hpp"
 #include "io/pending_file.hpp"
 
 namespace stepvideo::commands {
@@ -75,16 +78,40 @@ void bench_the_encoders(const Arguments& arguments) {
   if (parser.parse(arguments)) bench_encoders(can_bench_models() ? find_gpu(device) : place::Place());
 }
 
+/// `bench vae`.
+void bench_the_vae(const Arguments& arguments) {
+  VaeBenchRequest request;
+  std::string device = "cuda";
+  std::optional<std::string> memory;
+  std::string weights = "random:1";
+  FlagParser parser("bench vae",
+                    "a GPU's time of one decoded and one encoded chunk, by level and kind of work");
+  parser.flag("device", device, "cuda, cuda:N, or a UUID of nvidia-smi -L [cuda]")
+      .flag("frames", request.chunk.frames, "frames of the chunk: 17, or 1 for an image [17]")
+      .flag("height", request.chunk.height, "their height [544]")
+      .flag("width", request.chunk.width, "their width [992]")
+      .flag("vae-memory", memory, "what a chunk may work in beside the weights, as in 6GB [6.5GB]")
+      .flag("weights", weights, "random:SEED, of the release's shapes [random:1]");
+  if (!parser.parse(arguments)) return;
+  require_video_on_grid(request.chunk);
+  require(request.chunk.frames <= VideoShape::chunk_frames,
+          [&] { return fmt::format("--frames is {}; 17 and 1 work, a chunk each", request.chunk.frames); });
+  if (memory) request.memory = {parse_size("--vae-memory", *memory), true};
+  request.seed = parse_random_weights(weights);
+  bench_vae(can_bench_models() ? find_gpu(device) : place::Place(), request);
+}
+
 }  // namespace
 
 /// `bench kernels` and `bench` are one command; only the latter goes on to a model. `bench linear`,
-/// `bench transformer` and `bench encoders` are others.
+/// `bench transformer`, `bench encoders` and `bench vae` are others.
 void bench(const Arguments& arguments) {
   const std::string part = arguments.empty() ? "" : arguments.front();
   const Arguments rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
   if (part == "linear") return bench_linear(rest);
   if (part == "transformer") return bench_the_transformer(rest);
   if (part == "encoders") return bench_the_encoders(rest);
+  if (part == "vae") return bench_the_vae(rest);
   const bool is_kernels = part == "kernels";
   std::string device = "auto";
   std::optional<std::filesystem::path> model;

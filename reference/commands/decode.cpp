@@ -1,9 +1,9 @@
 #include "commands/command.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
+#include "commands/vae_flags.hpp"
 #include "commands/video_flags.hpp"
 #include "io/safetensors.hpp"
-#include "pipeline/memory.hpp"
 #include "pipeline/video_codec.hpp"
 
 namespace stepvideo::commands {
@@ -22,19 +22,22 @@ io::FrameRate rate_of(const std::filesystem::path& latents) {
 void decode(const Arguments& arguments) {
   std::filesystem::path latents_path, output;
   VideoFlags video_flags;
+  VaeFlags vae_flags;
   ProvenanceFlags provenance;
   FlagParser parser("decode", "latents become a video");
-  parser.common_on_cpu()
+  parser.common()
       .flag("latents", latents_path,
             "safetensors file with latents (or z, or encode's mean), (1, frames, channels, height, width)")
       .flag("output", output, io::video_output_help)
       .require("latents")
       .require("output");
   video_flags.declare(parser);
+  vae_flags.declare(parser);
   provenance.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
   io::require_video_output("--output", output);
+  const auto settings = vae_flags.settings(common, common.precision);
 
   const pipeline::VideoCodec codec(common.model);
   const pipeline::Latents latents = pipeline::read_latents(latents_path);
@@ -42,15 +45,16 @@ void decode(const Arguments& arguments) {
   io::VideoOptions options = video_flags.options(video_flags.fps ? io::FrameRate{} : rate_of(latents_path));
   const VideoShape video = VideoShape::from_latent(latents.shape);
   io::require_video_output_size("--output", output, video);
-  pipeline::require_memory(video, codec.decode_bytes(video));
+  require_codec_memory(common, video, codec.decode_bytes(video, settings));
 
   io::Json manifest = start_manifest("decode", common, common.precision, {io::Component::vae}, provenance);
   video_flags.put(manifest);
+  vae_flags.put(manifest);
   add_source(manifest, "latents", latents_path, provenance);
   Progress progress = start_progress(common);
   progress.describe({{"output", output.string()}});
   options.manifest = manifest_writer(manifest, progress, provenance);
-  codec.load_decoder(common.precision, progress)->decode(latents, output, options, progress);
+  codec.load_decoder(settings, progress)->decode(latents, output, options, progress);
   progress.print_summary();
 }
 

@@ -92,7 +92,7 @@ void denoise(const Arguments& arguments) {
   if (steps_done < settings.steps) {
     place::require_free_memory(common.place, cost.peak_bytes());
     pipeline::StepObserver observer;
-    if (codec) observer = preview_observer(preview, *codec, common.precision, progress);
+    if (codec) observer = preview_observer(preview, *codec, {common.place, common.precision}, progress);
     const auto transformer = denoiser.load(common.place, common.precision, progress);
     pipeline::StepKeeper keeper(pipeline::step_file_of(output), manifest, conditioning, keep.every,
                                 steps_done);

@@ -5,6 +5,7 @@
 #include "commands/command.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
+#include "commands/vae_flags.hpp"
 #include "io/pending_file.hpp"
 #include "io/video_fit.hpp"
 #include "pipeline/video_codec.hpp"
@@ -51,8 +52,9 @@ void encode(const Arguments& arguments) {
   std::filesystem::path video_path, output;
   std::optional<std::string> fps, fit;
   ProvenanceFlags provenance;
+  VaeFlags vae_flags;
   FlagParser parser("encode", "a video becomes latents");
-  parser.common_on_cpu()
+  parser.common()
       .flag("video", video_path,
             "video to read: what libav decodes, a folder of PNG files, or .safetensors with video in [-1, 1]")
       .flag("fps", fps, "take this many frames a second; of what has no rate, its rate [as the video is]")
@@ -60,6 +62,7 @@ void encode(const Arguments& arguments) {
       .flag("output", output, "safetensors file to write: mean and logvar")
       .require("video")
       .require("output");
+  vae_flags.declare(parser);
   provenance.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
@@ -68,15 +71,18 @@ void encode(const Arguments& arguments) {
   const auto rate = fps ? std::optional(io::parse_frame_rate("--fps", *fps)) : std::nullopt;
   std::optional<io::Fit> how;
   if (fit) how = io::parse_fit("--fit", *fit);
+  const auto settings = vae_flags.settings(common, common.precision);
 
   const pipeline::VideoCodec codec(common.model);
   const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);
+  require_codec_memory(common, video.shape, codec.encode_bytes(video.shape, settings));
   io::Json manifest = start_manifest("encode", common, common.precision, {io::Component::vae}, provenance);
   if (fps) manifest["fps"] = *fps;
   if (fit) manifest["fit"] = *fit;
+  vae_flags.put(manifest);
   add_video_source(manifest, video_path, provenance);
   Progress progress = start_progress(common);
-  const auto moments = codec.encode(video, common.precision, progress);
+  const auto moments = codec.encode(video, settings, progress);
 
   const io::Shape shape = {1, moments.shape.frames, codec.latent_channels(), moments.shape.height,
                            moments.shape.width};

@@ -10,6 +10,7 @@
 #include "commands/preview_flags.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
+#include "commands/vae_flags.hpp"
 #include "commands/video_flags.hpp"
 #include "io/manifest.hpp"
 #include "io/pending_file.hpp"
@@ -35,6 +36,7 @@ struct Flags {
   KeepFlags keep;
   PreviewFlags previews;
   VideoFlags video;
+  VaeFlags vae;
   bool keeps_latents = false;
   fs::path output;
   std::optional<fs::path> prompts, like;
@@ -56,6 +58,7 @@ struct Flags {
         .require("output");
     wishes.sampling.declare(parser);
     video.declare(parser);
+    vae.declare(parser);
     keep.declare(parser);
     previews.declare(parser);
     parser.toggle("keep-latents", keeps_latents,
@@ -192,14 +195,15 @@ std::vector<plan::Cost> plan_jobs(const std::vector<Job>& jobs, const std::vecto
   std::vector<plan::Cost> costs;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const pipeline::Request& request = jobs[i].request;
+    const auto vae_settings = flags.vae.settings(flags.common, request.precision);
     try {
       costs.push_back(plan_run(flags.common, {.shapes = shapes,
                                               .video = request.video,
                                               .steps = request.settings.steps,
-                                              .precision = request.precision}));
-      // The plan is the GPU's there; the decoder works in the memory of the machine.
-      if (flags.common.place.is_gpu())
-        pipeline::require_memory(request.video, generator.codec().decode_bytes(request.video));
+                                              .precision = request.precision,
+                                              .vae_memory = vae_settings.memory()}));
+      // The same layout as the plan's, with what the flags ask for.
+      generator.codec().decode_bytes(request.video, vae_settings);
     } catch (const RequestError& error) {
       throw flags.prompts ? RequestError(names[i] + ": " + error.what()) : error;
     }
@@ -243,12 +247,17 @@ void generate(const Arguments& arguments) {
                                .keep_every = flags.keep.every,
                                .keeps_latents = flags.keeps_latents,
                                .tells_cost = !flags.provenance.is_reproducible};
-  if (base) flags.video.take_missing(*base);
+  if (base) {
+    flags.video.take_missing(*base);
+    flags.vae.take_missing(*base);
+  }
   options.video = flags.video.options();
+  options.vae_memory = flags.vae.settings(flags.common, Precision::bf16).memory_bytes;
   const pipeline::PreviewOptions preview = flags.previews.options(flags.common);
   Json manifest =
       start_manifest("generate", flags.common, jobs.front().request.precision, components, flags.provenance);
   flags.video.put(manifest);
+  flags.vae.put(manifest);
   if (flags.like) compare_models(flags, has_model, manifest, *base);
   prepare(jobs, names, flags, generator, manifest, options);
   const auto costs = plan_jobs(jobs, names, flags, generator);
@@ -266,7 +275,9 @@ void generate(const Arguments& arguments) {
                     to_string(jobs[0].request.precision), costs[0]);
   progress.describe({{"output", flags.output.string()}});
   if (preview.is_on())
-    options.observer = preview_observer(preview, generator.codec(), jobs.front().request.precision, progress);
+    options.observer =
+        preview_observer(preview, generator.codec(),
+                         flags.vae.settings(flags.common, jobs.front().request.precision), progress);
   generator.run(jobs, options, progress);
   if (!flags.prompts && jobs[0].failure) std::rethrow_exception(jobs[0].failure);
   progress.print_summary();

@@ -102,11 +102,6 @@ FlagParser& FlagParser::common() {
   return common_without_model().require("model");
 }
 
-FlagParser& FlagParser::common_on_cpu() {
-  is_on_cpu_ = true;
-  return common();
-}
-
 FlagParser& FlagParser::common_without_model() {
   has_common_ = true;
   flag("model", common_.model, "folder of the checkpoint, or of the one component that is needed");
@@ -200,10 +195,6 @@ bool FlagParser::parse(const std::vector<std::string>& arguments) {
 
 void FlagParser::check_common() {
   common_.device = place::parse_choice(device_);
-  stepvideo::require(!is_on_cpu_ || common_.device.kind != place::Choice::Kind::cuda, [&] {
-    return fmt::format("--device {}: {} runs on the CPU alone in this version; --device cpu and auto work",
-                       device_, command_);
-  });
   common_.has_precision = precision_.has_value();
   stepvideo::require(precision_ != "fp8",
                      [] { return "--precision fp8: this version has no fp8 weights; fp32 and bf16 work"; });
@@ -219,7 +210,7 @@ void FlagParser::check_common() {
     return fmt::format("--gpus {}: this version runs on one rank; leave --gpus and --topology out", gpus_);
   });
   // Last: looking for a GPU wakes its driver.
-  if (!is_on_cpu_) common_.place = place::find_place(common_.device);
+  common_.place = place::find_place(common_.device);
   const std::string precision = precision_.value_or(common_.place.is_gpu() ? "bf16" : "fp32");
   common_.precision = precision == "bf16" ? Precision::bf16 : Precision::fp32;
 }

@@ -59,9 +59,6 @@ class FlagParser {
   FlagParser& require(const char* name);
   /// common() without the demand for --model; the model is empty where it was not given.
   FlagParser& common_without_model();
-  /// common() of a command that runs on the CPU alone in this version: it refuses a GPU by name and looks for
-  /// none.
-  FlagParser& common_on_cpu();
 
   /// Reads the arguments into the targets. Returns false when --help was asked for and printed. Throws
   /// RequestError: an unknown flag (naming the nearest), a value that cannot be read, a flag twice, a flag
@@ -88,7 +85,7 @@ class FlagParser {
   std::string synopsis_;
   po::options_description description_;
   std::vector<std::string> required_;
-  bool has_common_ = false, is_on_cpu_ = false;
+  bool has_common_ = false;
   CommonOptions common_;
   std::string device_ = "auto";
   std::optional<std::string> precision_;

@@ -37,13 +37,13 @@ struct PreviewFlags {
 /// What shows every step, or nothing where the options ask for none. Says once where nothing can be drawn.
 /// `codec` is asked for the VAE's decoder, which stays in memory.
 inline pipeline::StepObserver preview_observer(const pipeline::PreviewOptions& options,
-                                               const pipeline::VideoCodec& codec, Precision precision,
-                                               Progress& progress) {
+                                               const pipeline::VideoCodec& codec,
+                                               const pipeline::CodecSettings& settings, Progress& progress) {
   if (options.in_terminal && !progress.can_draw())
     std::cerr << "--preview: this is no terminal, nothing is drawn; --preview-every writes files\n";
   if (options.every == 0 && !(options.in_terminal && progress.can_draw())) return {};
   const auto preview =
-      std::make_shared<pipeline::Preview>(options, codec.load_frame_decoder(precision, progress), progress);
+      std::make_shared<pipeline::Preview>(options, codec.load_frame_decoder(settings, progress), progress);
   return [preview](const pipeline::StepState& state, Stage& stage) { preview->show(state, stage); };
 }
 

@@ -14,8 +14,8 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
       .shapes = std::move(run.shapes),
       .hardware = plan::hardware_here(options.place),
       .encodes_text = run.is_whole,
-      // The decoder runs on the CPU in this version, in memory of its own.
-      .decodes = run.is_whole && !options.place.is_gpu()};
+      .decodes = run.is_whole,
+      .vae_memory = run.vae_memory};
   request.link = plan::load_link(request.hardware.link);
   return plan::require_plan(request, static_cast<int>(options.topology.ranks()));
 }

@@ -19,6 +19,7 @@ struct RunPlan {
   VideoShape video;
   int steps = 1;
   Precision precision = Precision::fp32;
+  std::optional<model::vae::MemoryLimit> vae_memory = {};  ///< without it the usual one
   bool is_whole = true;  ///< with the text encoders and the decoder, or the transformer alone
 };
 

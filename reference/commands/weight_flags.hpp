@@ -15,6 +15,18 @@
 
 namespace stepvideo::commands {
 
+/// SEED of "random:SEED". Throws RequestError naming --weights.
+inline std::uint64_t parse_random_weights(const std::string& text) {
+  constexpr std::string_view prefix = "random:";
+  const std::string_view digits = std::string_view(text).substr(std::min(prefix.size(), text.size()));
+  std::uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), seed);
+  require(text.starts_with(prefix) && error == std::errc{} && end == digits.data() + digits.size(), [&] {
+    return fmt::format("--weights: '{}' cannot be read; random:SEED with a whole number works", text);
+  });
+  return seed;
+}
+
 struct WeightFlags {
   std::optional<std::string> weights;
   std::optional<std::uint64_t> seed;  ///< of random weights, after check()
@@ -28,20 +40,9 @@ struct WeightFlags {
   }
   /// Throws RequestError naming the flag that is missing or wrong.
   void check(const CommonOptions& common, const std::string& command) {
-    constexpr std::string_view prefix = "random:";
     require(weights || !common.model.empty(),
             [&] { return fmt::format("--model is missing; {} needs it", command); });
-    if (!weights) return;
-    const std::string_view digits =
-        std::string_view(*weights).substr(std::min(prefix.size(), weights->size()));
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    require(weights->starts_with(prefix) && error == std::errc{} && end == digits.data() + digits.size(),
-            [&] {
-              return fmt::format("--weights: '{}' cannot be read; random:SEED with a whole number works",
-                                 *weights);
-            });
-    seed = value;
+    if (weights) seed = parse_random_weights(*weights);
   }
   /// Notes random weights in a manifest.
   void put(io::Json& manifest) const {

@@ -3,6 +3,7 @@
 
 #include "commands/bench_device.hpp"
 #include "commands/bench_transformer.hpp"
+#include "commands/bench_vae.hpp"
 
 namespace stepvideo::commands {
 
@@ -43,6 +44,10 @@ void bench_transformer(const place::Place&, const TransformerBenchRequest&) {
 
 void bench_encoders(const place::Place&) {
   refuse_model_bench("encoders");
+}
+
+void bench_vae(const place::Place&, const VaeBenchRequest&) {
+  refuse_model_bench("vae");
 }
 
 }  // namespace stepvideo::commands

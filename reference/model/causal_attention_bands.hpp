@@ -12,9 +12,9 @@ namespace stepvideo::model::vae {
 /// values. Memory grows with the tokens, not with their square.
 class CausalAttentionBands {
  public:
-  /// On a band's scores the products have work for all multiprocessors; the part above the diagonal, which is
-  /// computed in vain, is half a band.
-  static constexpr index_t band = 2048;
+  /// The product with the values has 64 tiles of cuBLASLt's at 512 channels; the part above the diagonal,
+  /// which is computed in vain, is half a band.
+  static constexpr index_t band = 4096;
   /// Keys are rounded up to whole rows of 16 bytes for the products; those that are too many are hidden.
   static constexpr index_t granule = 8;
 

@@ -110,44 +110,10 @@ class VaeDecoder {
   using Rooms = vae::DecoderRooms<T>;
   using Run = vae::Run<E>;
 
-  VaeDecoder(const ParameterLoader<E>& from, const VaeConfig& config)
-      : execution_(from.execution),
-        config_(config),
-        conv_in_(from, "decoder.conv_in.conv"),
-        conv_unpatchify_(from, "decoder.conv_unpatchify.conv.conv"),
-        middle_(from, "decoder.mid"),
-        norm_out_(from, "decoder.norm_out"),
-        conv_out_(from, "decoder.conv_out"),
-        upsample_1_(from, "decoder.up.1.upsample.conv") {
-    const auto& up = config.decoder.up;
-    for (int level = 0; level < VaeConfig::levels; ++level) {
-      const std::string name = "decoder.up." + std::to_string(level);
-      const bool is_first = level + 1 == VaeConfig::levels;
-      levels_.emplace_back(from, name, up, level, is_first ? config.decoder.mid_width : up.widths[level + 1]);
-      if (level >= 2) volume_upsamples_.emplace_back(from, name + ".upsample");
-    }
-  }
+  VaeDecoder(const ParameterLoader<E>& from, const VaeConfig& config);
 
   /// The frames of one chunk, valid until the next.
-  VideoView<float> decode_chunk(LatentsView<const float> latents) {
-    const index_t together =
-        vae::decoder_frames_together<T>(config_, latents.shape, !std::same_as<E, Host>, limit_);
-    const auto placed = vae::place(execution_, memory_, [&](vae::StreamSlab slab) {
-      return Rooms::lay_out(config_, latents.shape, together, slab);
-    });
-    const Rooms& at = placed.rooms;
-    const Run run{.execution = execution_, .scratch = placed.scratch, .observer = observer_};
-    stem(latents, run.in("stem"), at);
-    middle_(run.in("middle"), at.middle);
-    levels_[3](run.in("level 3"), at.level_3);
-    volume_upsamples_[1](run.in("upsample 3"), at.upsample_3);
-    at.upsample_3.out.visit([&](auto out) { run.show("decoder.up.3.upsample", out); });
-    levels_[2](run.in("level 2"), at.level_2);
-    const vae::DecoderRuns& runs = at.tail.runs();
-    for (index_t first = 0; first < runs.coarse_frames; first += runs.coarse)
-      coarse_run(run, at, first, std::min(runs.coarse, runs.coarse_frames - first));
-    return at.pixels;
-  }
+  VideoView<float> decode_chunk(LatentsView<const float> latents);
 
   /// From latents to the first video: two convolutions and a shuffle, each with its shortcut.
   void stem(LatentsView<const float> latents, const Run& run, const Rooms& at) const {
@@ -205,5 +171,48 @@ class VaeDecoder {
   vae::MemoryLimit limit_ = vae::MemoryLimit::usual(!std::same_as<E, Host>);
   vae::Observer* observer_ = nullptr;
 };
+
+// What launches kernels is not inline: elsewhere the instantiations of with_cuda_vae_*.cu and vae.cpp are
+// called.
+
+template <Element T, Execution E>
+VaeDecoder<T, E>::VaeDecoder(const ParameterLoader<E>& from, const VaeConfig& config)
+    : execution_(from.execution),
+      config_(config),
+      conv_in_(from, "decoder.conv_in.conv"),
+      conv_unpatchify_(from, "decoder.conv_unpatchify.conv.conv"),
+      middle_(from, "decoder.mid"),
+      norm_out_(from, "decoder.norm_out"),
+      conv_out_(from, "decoder.conv_out"),
+      upsample_1_(from, "decoder.up.1.upsample.conv") {
+  const auto& up = config.decoder.up;
+  for (int level = 0; level < VaeConfig::levels; ++level) {
+    const std::string name = "decoder.up." + std::to_string(level);
+    const bool is_first = level + 1 == VaeConfig::levels;
+    levels_.emplace_back(from, name, up, level, is_first ? config.decoder.mid_width : up.widths[level + 1]);
+    if (level >= 2) volume_upsamples_.emplace_back(from, name + ".upsample");
+  }
+}
+
+template <Element T, Execution E>
+VideoView<float> VaeDecoder<T, E>::decode_chunk(LatentsView<const float> latents) {
+  const index_t together =
+      vae::decoder_frames_together<T>(config_, latents.shape, !std::same_as<E, Host>, limit_);
+  const auto placed = vae::place(execution_, memory_, [&](vae::StreamSlab slab) {
+    return Rooms::lay_out(config_, latents.shape, together, slab);
+  });
+  const Rooms& at = placed.rooms;
+  const Run run{.execution = execution_, .scratch = placed.scratch, .observer = observer_};
+  stem(latents, run.in("stem"), at);
+  middle_(run.in("middle"), at.middle);
+  levels_[3](run.in("level 3"), at.level_3);
+  volume_upsamples_[1](run.in("upsample 3"), at.upsample_3);
+  at.upsample_3.out.visit([&](auto out) { run.show("decoder.up.3.upsample", out); });
+  levels_[2](run.in("level 2"), at.level_2);
+  const vae::DecoderRuns& runs = at.tail.runs();
+  for (index_t first = 0; first < runs.coarse_frames; first += runs.coarse)
+    coarse_run(run, at, first, std::min(runs.coarse, runs.coarse_frames - first));
+  return at.pixels;
+}
 
 }  // namespace stepvideo::model

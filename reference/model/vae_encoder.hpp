@@ -67,23 +67,7 @@ class VaeEncoder {
   using Rooms = vae::EncoderRooms<T>;
   using Run = vae::Run<E>;
 
-  VaeEncoder(const ParameterLoader<E>& from, const VaeConfig& config)
-      : execution_(from.execution),
-        config_(with_encoder(config)),
-        conv_in_(from, "encoder.conv_in.conv"),
-        middle_(from, "encoder.mid"),
-        norm_out_(from, "encoder.norm_out"),
-        conv_patchify_(from, "encoder.conv_patchify.conv.conv"),
-        conv_out_(from, "encoder.conv_out.conv") {
-    const auto& encoder = *config_.encoder;
-    for (int level = 0; level < VaeConfig::levels; ++level) {
-      const std::string name = "encoder.down." + std::to_string(level);
-      levels_.emplace_back(from, name, encoder.down, level,
-                           level == 0 ? encoder.stem_width : encoder.down.widths[level - 1]);
-      if (level == 0) downsamples_.emplace_back(from, name + ".downsample.conv");
-      if (level == 1 || level == 2) downsamples_.emplace_back(from, name + ".downsample.conv.conv");
-    }
-  }
+  VaeEncoder(const ParameterLoader<E>& from, const VaeConfig& config);
 
   static const VaeConfig& with_encoder(const VaeConfig& config) {
     require(
@@ -95,41 +79,7 @@ class VaeEncoder {
 
   /// Writes the first latent frames of both and returns how many elements of each that were.
   index_t encode_chunk(VideoView<const float> video, LatentsView<float> mean,
-                       LatentsView<float> log_variance) {
-    const VideoShape chunk{static_cast<int>(video.frames), static_cast<int>(video.height),
-                           static_cast<int>(video.width)};
-    const auto together = vae::encoder_frames_together<T>(config_, chunk, !std::same_as<E, Host>, limit_);
-    const auto placed = vae::place(execution_, memory_, [&](vae::StreamSlab slab) {
-      return Rooms::lay_out(config_, chunk, together, slab);
-    });
-    const Rooms& at = placed.rooms;
-    const Run run{.execution = execution_, .scratch = placed.scratch, .observer = observer_};
-    for (index_t first = 0; first < video.frames; first += at.together()) {
-      const index_t count = std::min(at.together(), video.frames - first);
-      fine_run(run.of_frames(first, count, video.frames), video.frames_from(first, count),
-               at.run(first, count));
-    }
-    const ConvOptions by_two{.stride = 2};
-    at.quartered.visit(
-        [&](auto out) { downsamples_[1](run.in("downsample 1"), at.fine, by_two, Store{}, out); });
-    levels_[2](run.in("level 2"), at.level_2);
-    at.eighthed.visit(
-        [&](auto out) { downsamples_[2](run.in("downsample 2"), at.level_2_out, by_two, Store{}, out); });
-    levels_[3](run.in("level 3"), at.level_3);
-    middle_(run.in("middle"), at.middle);
-    patchify(run.in("patchify"), at);
-
-    const index_t channels = config_.latent_channels, pixels = at.moments.pixels();
-    const auto half = [&](index_t index) {
-      return TokensView<float>{at.moments.data + index * channels, 1, pixels, channels, 0, 2 * channels};
-    };
-    convert(execution_, TokensView<const float>(half(1)), half(1), ClampLogVariance{});
-    mean.shape.frames = log_variance.shape.frames = static_cast<int>(at.moments.frames);
-    tokens_to_latents(execution_, TokensView<const float>(half(0)), mean);
-    tokens_to_latents(execution_, TokensView<const float>(half(1)), log_variance);
-    run.did(vae::Work::other);
-    return channels * pixels;
-  }
+                       LatentsView<float> log_variance);
 
   /// The two finest levels of some frames, whose past lies before them in the video.
   void fine_run(const Run& run, VideoView<const float> video, const vae::EncoderFineRooms<T>& at) const {
@@ -171,5 +121,65 @@ class VaeEncoder {
   vae::MemoryLimit limit_ = vae::MemoryLimit::usual(!std::same_as<E, Host>);
   vae::Observer* observer_ = nullptr;
 };
+
+// What launches kernels is not inline: elsewhere the instantiations of with_cuda_vae_*.cu and vae.cpp are
+// called.
+
+template <Element T, Execution E>
+VaeEncoder<T, E>::VaeEncoder(const ParameterLoader<E>& from, const VaeConfig& config)
+    : execution_(from.execution),
+      config_(with_encoder(config)),
+      conv_in_(from, "encoder.conv_in.conv"),
+      middle_(from, "encoder.mid"),
+      norm_out_(from, "encoder.norm_out"),
+      conv_patchify_(from, "encoder.conv_patchify.conv.conv"),
+      conv_out_(from, "encoder.conv_out.conv") {
+  const auto& encoder = *config_.encoder;
+  for (int level = 0; level < VaeConfig::levels; ++level) {
+    const std::string name = "encoder.down." + std::to_string(level);
+    levels_.emplace_back(from, name, encoder.down, level,
+                         level == 0 ? encoder.stem_width : encoder.down.widths[level - 1]);
+    if (level == 0) downsamples_.emplace_back(from, name + ".downsample.conv");
+    if (level == 1 || level == 2) downsamples_.emplace_back(from, name + ".downsample.conv.conv");
+  }
+}
+
+template <Element T, Execution E>
+index_t VaeEncoder<T, E>::encode_chunk(VideoView<const float> video, LatentsView<float> mean,
+                                       LatentsView<float> log_variance) {
+  const VideoShape chunk{static_cast<int>(video.frames), static_cast<int>(video.height),
+                         static_cast<int>(video.width)};
+  const auto together = vae::encoder_frames_together<T>(config_, chunk, !std::same_as<E, Host>, limit_);
+  const auto placed = vae::place(execution_, memory_, [&](vae::StreamSlab slab) {
+    return Rooms::lay_out(config_, chunk, together, slab);
+  });
+  const Rooms& at = placed.rooms;
+  const Run run{.execution = execution_, .scratch = placed.scratch, .observer = observer_};
+  for (index_t first = 0; first < video.frames; first += at.together()) {
+    const index_t count = std::min(at.together(), video.frames - first);
+    fine_run(run.of_frames(first, count, video.frames), video.frames_from(first, count),
+             at.run(first, count));
+  }
+  const ConvOptions by_two{.stride = 2};
+  at.quartered.visit(
+      [&](auto out) { downsamples_[1](run.in("downsample 1"), at.fine, by_two, Store{}, out); });
+  levels_[2](run.in("level 2"), at.level_2);
+  at.eighthed.visit(
+      [&](auto out) { downsamples_[2](run.in("downsample 2"), at.level_2_out, by_two, Store{}, out); });
+  levels_[3](run.in("level 3"), at.level_3);
+  middle_(run.in("middle"), at.middle);
+  patchify(run.in("patchify"), at);
+
+  const index_t channels = config_.latent_channels, pixels = at.moments.pixels();
+  const auto half = [&](index_t index) {
+    return TokensView<float>{at.moments.data + index * channels, 1, pixels, channels, 0, 2 * channels};
+  };
+  convert(execution_, TokensView<const float>(half(1)), half(1), ClampLogVariance{});
+  mean.shape.frames = log_variance.shape.frames = static_cast<int>(at.moments.frames);
+  tokens_to_latents(execution_, TokensView<const float>(half(0)), mean);
+  tokens_to_latents(execution_, TokensView<const float>(half(1)), log_variance);
+  run.did(vae::Work::other);
+  return channels * pixels;
+}
 
 }  // namespace stepvideo::model

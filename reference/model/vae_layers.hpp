@@ -54,13 +54,13 @@ class Convolution {
   void operator()(const Run<E>& run, VideoView<In> in, const ConvOptions& options, const Finish& epilogue,
                   VideoView<Out> out) const {
     causal_conv3d(run.execution, in, weight(), bias(), options, epilogue, out);
-    run.did(Work::convolution);
+    run.did(Work::convolution, flops(out));
   }
   /// Of each frame alone.
   template <class In, Element Out>
   void of_frames(const Run<E>& run, VideoView<In> in, const ConvOptions& options, VideoView<Out> out) const {
     conv2d(run.execution, in, weight(), bias(), options, Store{}, out);
-    run.did(Work::convolution);
+    run.did(Work::convolution, flops(out));
   }
   /// Of a run's frames behind those in `past`, for which there is room before `fresh`, too; afterwards `past`
   /// holds what the next run needs. `out` without frames: all are skipped, and only `past` is kept.
@@ -80,6 +80,12 @@ class Convolution {
   }
 
  private:
+  template <class Out>
+  double flops(const VideoView<Out>& out) const {
+    const ConvShape& shape = packed_.shape();
+    return 2.0 * static_cast<double>(out.size()) *
+           static_cast<double>(shape.in_channels * ConvPlaces<form>::weight(shape).taps());
+  }
   static void copy_frames(const Run<E>& run, VideoView<T> from, VideoView<T> to) {
     if (from.size() == 0) return;
     copy(run.execution, VectorView<const T>{from.data, from.size()}, VectorView<T>{to.data, to.size()});
@@ -154,7 +160,7 @@ class AttentionBlock {
       return MatrixView<const T>{at.packed.data + i * channels, tokens, channels, 3 * channels};
     };
     attend_causally<T>(run, part(0), part(1), part(2), at.attended.rows(), at.workspace);
-    run.did(Work::attention);
+    run.did(Work::attention, 2.0 * static_cast<double>(tokens * tokens) * static_cast<double>(channels));
     project_(run, at.attended, {}, Residual<float>{at.stream.rows()}, at.stream);
   }
 

@@ -17,8 +17,9 @@ enum class Work { norm, convolution, attention, other };
 class Observer {
  public:
   virtual ~Observer() = default;
-  /// The execution was given a piece of work of a layer of `section`: "decoder.up.0", say.
-  virtual void did(const char* /*section*/, Work) {}
+  /// The execution was given a piece of work of a layer of `section`: "level 0", say. Norms and what else
+  /// only moves values count no operations.
+  virtual void did(const char* /*section*/, Work, double /*flops*/) {}
   /// Whether results are to be copied to the host for result().
   virtual bool wants_results() const { return false; }
   /// Each named layer's result, as it is made: of a run of frames, where not all go together.
@@ -36,8 +37,8 @@ struct Run {
   index_t past_frames = 0;
   bool goes_on = false;
 
-  void did(Work work) const {
-    if (observer != nullptr) observer->did(section, work);
+  void did(Work work, double flops = 0) const {
+    if (observer != nullptr) observer->did(section, work, flops);
   }
   Run in(const char* other_section) const {
     Run run = *this;

@@ -54,9 +54,10 @@ std::string decode_command(const fs::path& model, const Job& job) {
   std::string command = fmt::format("stepvideo decode --model {} --latents {} --output {}{}", quoted(model),
                                     quoted(step_file_of(job.output)), quoted(job.output),
                                     job.request.precision == Precision::bf16 ? " --precision bf16" : "");
-  for (const char* const name : {"fps", "chroma"})
-    if (job.manifest.contains(name))
-      command += fmt::format(" --{} {}", name, job.manifest[name].get<std::string>());
+  for (const auto& [field, flag] :
+       {std::pair{"fps", "fps"}, {"chroma", "chroma"}, {"vae_memory", "vae-memory"}})
+    if (job.manifest.contains(field))
+      command += fmt::format(" --{} {}", flag, job.manifest[field].get<std::string>());
   return command;
 }
 
@@ -221,8 +222,10 @@ void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progre
   if (due.empty()) return;
   std::unique_ptr<VideoCodec::Decoder> decoder;
   try {
-    tell_cost(due, options, progress,
-              [&] { decoder = codec_.load_decoder(due.front()->request.precision, progress); });
+    tell_cost(due, options, progress, [&] {
+      decoder =
+          codec_.load_decoder({options.place, due.front()->request.precision, options.vae_memory}, progress);
+    });
   } catch (const Interrupted&) {
     throw;
   } catch (const std::exception& failure) {

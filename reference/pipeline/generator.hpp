@@ -30,12 +30,13 @@ struct Job {
 
 /// How a run guards its work and what it tells.
 struct RunOptions {
-  place::Place place = {};             ///< of the text encoders and the transformer
-  std::optional<int> keep_every = {};  ///< steps between two step files; as StepKeeper
-  bool keeps_latents = false;          ///< leave the final latents beside each output
-  bool tells_cost = true;              ///< put what the stages took into the manifests
-  io::VideoOptions video = {};         ///< of the outputs; run() adds the manifest
-  StepObserver observer = {};          ///< sees every step
+  place::Place place = {};                     ///< of the models
+  std::optional<int> keep_every = {};          ///< steps between two step files; as StepKeeper
+  bool keeps_latents = false;                  ///< leave the final latents beside each output
+  bool tells_cost = true;                      ///< put what the stages took into the manifests
+  std::optional<std::size_t> vae_memory = {};  ///< as CodecSettings::memory_bytes
+  io::VideoOptions video = {};                 ///< of the outputs; run() adds the manifest
+  StepObserver observer = {};                  ///< sees every step
 };
 
 class Generator {

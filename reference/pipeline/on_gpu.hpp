@@ -1,4 +1,4 @@
-// Models on a GPU, behind the interfaces of those on the CPU; with_cuda_models.cu builds them,
+// Models on a GPU, behind the interfaces of those on the CPU; with_cuda_*models.cu build them,
 // without_cuda.cpp refuses.
 #pragma once
 #include <cstdint>
@@ -10,10 +10,13 @@
 #include "pipeline/denoiser.hpp"
 #include "pipeline/precision.hpp"
 #include "pipeline/text_model.hpp"
+#include "pipeline/vae_model.hpp"
 #include "place/place.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::pipeline {
+
+struct PlacedVaeConfig;  // pipeline/placed_vae.hpp
 
 /// Files, or normal noise of a seed where there is one.
 struct Weights {
@@ -33,5 +36,11 @@ std::unique_ptr<TextModel> load_step_llm_on_gpu(const place::Place& place, Preci
 std::unique_ptr<TextModel> load_clip_on_gpu(const place::Place& place, Precision precision,
                                             const model::ClipTextConfig& config, const Weights& weights,
                                             Stage& stage);
+std::unique_ptr<VaeDecoderModel> load_vae_decoder_on_gpu(const place::Place& place, Precision precision,
+                                                         const PlacedVaeConfig& config,
+                                                         const Weights& weights, Stage& stage);
+std::unique_ptr<VaeEncoderModel> load_vae_encoder_on_gpu(const place::Place& place, Precision precision,
+                                                         const PlacedVaeConfig& config,
+                                                         const Weights& weights, Stage& stage);
 
 }  // namespace stepvideo::pipeline

@@ -8,14 +8,23 @@
 
 #include "io/model_folder.hpp"
 #include "model/vae.hpp"
+#include "pipeline/on_gpu.hpp"
+#include "pipeline/placed_vae.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
 
-template <Element T>
+/// What the rooms of one chunk take, and `parameters` weights beside them.
+template <class BytesOf>
+double bytes_beside_weights(const CodecSettings& settings, double parameters, BytesOf&& bytes_of) {
+  return with_element(settings.precision, [&]<Element T>() {
+    return parameters * sizeof(T) + static_cast<double>(bytes_of.template operator()<T>());
+  });
+}
+
 class LoadedDecoder final : public VideoCodec::Decoder {
  public:
-  explicit LoadedDecoder(model::VaeDecoder<T, Host> decoder) : decoder_(std::move(decoder)) {}
+  explicit LoadedDecoder(std::shared_ptr<VaeDecoderModel> decoder) : decoder_(std::move(decoder)) {}
 
   void decode(const Latents& latents, const std::filesystem::path& output, const io::VideoOptions& options,
               Progress& progress) override {
@@ -29,13 +38,13 @@ class LoadedDecoder final : public VideoCodec::Decoder {
         frames += ready.frames;
         if (frames * video.chunks() / video.frames > chunks_before) stage.step();
       };
-      decoder_.decode({latents.values.data(), 1, latents.channels, latents.shape}, write);
+      decoder_->decode({latents.values.data(), 1, latents.channels, latents.shape}, write);
     });
     writer->finish();
   }
 
  private:
-  model::VaeDecoder<T, Host> decoder_;
+  std::shared_ptr<VaeDecoderModel> decoder_;
 };
 
 }  // namespace
@@ -43,10 +52,6 @@ class LoadedDecoder final : public VideoCodec::Decoder {
 VideoCodec::VideoCodec(const std::filesystem::path& model)
     : weights_(io::Checkpoint::open(io::find_component(model, io::Component::vae))),
       config_(model::VaeConfig::of(weights_)) {}
-
-model::CheckpointSource VideoCodec::source() const {
-  return {weights_, model::expected_tensors(config_)};
-}
 
 void VideoCodec::require_channels(const Latents& latents) const {
   require(latents.channels == latent_channels(), [&] {
@@ -56,59 +61,92 @@ void VideoCodec::require_channels(const Latents& latents) const {
   });
 }
 
-double VideoCodec::decode_bytes(VideoShape video) const {
-  // The finest level works on three more frames than it keeps, in a float32 stream and one copy.
-  const double frames = video.is_image() ? 4 : VideoShape::chunk_frames + 3;
-  const double width = static_cast<double>(config_.decoder.up.widths[0]);
-  return 2 * sizeof(float) * frames * width * video.height * video.width;
-}
-
-std::unique_ptr<VideoCodec::Decoder> VideoCodec::load_decoder(Precision precision, Progress& progress) const {
-  return with_element(precision, [&]<Element T>() -> std::unique_ptr<Decoder> {
-    return progress.stage("load VAE decoder", 0, [&](Stage& stage) -> std::unique_ptr<Decoder> {
-      stage.moved(weights_.bytes());
-      return std::make_unique<LoadedDecoder<T>>(model::VaeDecoder<T, Host>(host, config_, source()));
-    });
+double VideoCodec::decode_bytes(VideoShape video, const CodecSettings& settings) const {
+  LatentShape chunk = video.latent();
+  chunk.frames = std::min(chunk.frames, VideoShape::chunk_latent_frames);
+  const bool on_gpu = settings.place.is_gpu();
+  return bytes_beside_weights(settings, parameters("decoder."), [&]<Element T>() {
+    const auto together = model::vae::decoder_frames_together<T>(config_, chunk, on_gpu, settings.memory());
+    return chunk_bytes(model::vae::DecoderRooms<T>::lay_out(config_, chunk, together), on_gpu);
   });
 }
 
-FrameDecoder VideoCodec::load_frame_decoder(Precision precision, Progress& progress) const {
-  return with_element(precision, [&]<Element T>() -> FrameDecoder {
-    auto decoder = progress.stage("load VAE decoder (preview)", 0, [&](Stage& stage) {
-      stage.moved(weights_.bytes());
-      return std::make_shared<model::VaeDecoder<T, Host>>(host, config_, source());
-    });
-    return [decoder](const Latents& frame) {
-      Picture picture;
-      decoder->decode({frame.values.data(), 1, frame.channels, frame.shape},
-                      [&](VideoView<const float> image) {
-                        picture = {static_cast<int>(image.height), static_cast<int>(image.width),
-                                   Buffer<float>(image.size())};
-                        std::copy_n(image.data, image.size(), picture.pixels.begin());
-                      });
-      return picture;
-    };
+double VideoCodec::encode_bytes(VideoShape video, const CodecSettings& settings) const {
+  require_encoder();
+  video.frames = std::min(video.frames, VideoShape::chunk_frames);
+  const bool on_gpu = settings.place.is_gpu();
+  return bytes_beside_weights(settings, parameters("encoder."), [&]<Element T>() {
+    const auto together = model::vae::encoder_frames_together<T>(config_, video, on_gpu, settings.memory());
+    return chunk_bytes(model::vae::EncoderRooms<T>::lay_out(config_, video, together), on_gpu);
   });
 }
 
-VideoCodec::Moments VideoCodec::encode(const io::Video& video, Precision precision,
-                                       Progress& progress) const {
-  require_video_on_grid(video.shape);
+double VideoCodec::parameters(const std::string& prefix) const {
+  double sum = 0;
+  for (const auto& tensor : model::expected_tensors(config_))
+    if (tensor.name.starts_with(prefix)) sum += static_cast<double>(io::element_count(tensor.shape));
+  return sum;
+}
+
+void VideoCodec::require_encoder() const {
   require(config_.encoder.has_value(), [&] {
     return weights_.path().string() + " has no encoder.* tensors; a VAE with both halves encodes";
   });
+}
+
+std::shared_ptr<VaeDecoderModel> VideoCodec::load(const CodecSettings& settings, Stage& stage) const {
+  stage.moved(weights_.bytes());
+  const PlacedVaeConfig config{config_, settings.memory()};
+  if (settings.place.is_gpu())
+    return load_vae_decoder_on_gpu(settings.place, settings.precision, config, {weights_}, stage);
+  return with_element(settings.precision, [&]<Element T>() -> std::shared_ptr<VaeDecoderModel> {
+    return std::make_shared<PlacedVaeDecoder<T, Host>>(
+        settings.place, host, config, model::CheckpointSource(weights_, expected_tensors(config)));
+  });
+}
+
+std::unique_ptr<VideoCodec::Decoder> VideoCodec::load_decoder(const CodecSettings& settings,
+                                                              Progress& progress) const {
+  return progress.stage("load VAE decoder", 0, [&](Stage& stage) -> std::unique_ptr<Decoder> {
+    return std::make_unique<LoadedDecoder>(load(settings, stage));
+  });
+}
+
+FrameDecoder VideoCodec::load_frame_decoder(const CodecSettings& settings, Progress& progress) const {
+  const auto decoder =
+      progress.stage("load VAE decoder (preview)", 0, [&](Stage& stage) { return load(settings, stage); });
+  return [decoder](const Latents& frame) {
+    Picture picture;
+    decoder->decode({frame.values.data(), 1, frame.channels, frame.shape}, [&](VideoView<const float> image) {
+      picture = {static_cast<int>(image.height), static_cast<int>(image.width), Buffer<float>(image.size())};
+      std::copy_n(image.data, image.size(), picture.pixels.begin());
+    });
+    return picture;
+  };
+}
+
+VideoCodec::Moments VideoCodec::encode(const io::Video& video, const CodecSettings& settings,
+                                       Progress& progress) const {
+  require_video_on_grid(video.shape);
+  require_encoder();
   const LatentShape shape = video.shape.latent();
   Moments moments{shape, Buffer<float>(shape.tokens() * latent_channels()),
                   Buffer<float>(shape.tokens() * latent_channels())};
-  with_element(precision, [&]<Element T>() {
-    auto encoder = progress.stage(
-        "load VAE encoder", 0, [&](Stage&) { return model::VaeEncoder<T, Host>(host, config_, source()); });
-    progress.stage("encode", 0, [&](Stage&) {
-      const auto view = [&](const Buffer<float>& values) {
-        return LatentsView<float>{values.data(), 1, latent_channels(), shape};
-      };
-      encoder.encode(video.view(), view(moments.mean), view(moments.log_variance));
-    });
+  const PlacedVaeConfig config{config_, settings.memory()};
+  const auto encoder =
+      progress.stage("load VAE encoder", 0, [&](Stage& stage) -> std::unique_ptr<VaeEncoderModel> {
+        if (settings.place.is_gpu())
+          return load_vae_encoder_on_gpu(settings.place, settings.precision, config, {weights_}, stage);
+        return with_element(settings.precision, [&]<Element T>() -> std::unique_ptr<VaeEncoderModel> {
+          return std::make_unique<PlacedVaeEncoder<T, Host>>(
+              settings.place, host, config, model::CheckpointSource(weights_, expected_tensors(config)));
+        });
+      });
+  progress.stage("encode", 0, [&](Stage&) {
+    const auto view = [&](const Buffer<float>& values) {
+      return LatentsView<float>{values.data(), 1, latent_channels(), shape};
+    };
+    encoder->encode(video.view(), view(moments.mean), view(moments.log_variance));
   });
   return moments;
 }

@@ -2,17 +2,35 @@
 #pragma once
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "io/checkpoint.hpp"
 #include "io/video.hpp"
-#include "model/parameter.hpp"
 #include "model/vae_config.hpp"
+#include "model/vae_memory.hpp"
 #include "pipeline/latents.hpp"
+#include "pipeline/memory.hpp"
 #include "pipeline/picture.hpp"
 #include "pipeline/precision.hpp"
+#include "pipeline/vae_model.hpp"
+#include "place/place.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::pipeline {
+
+/// Where the VAE works, in which arithmetic, and what a chunk may take of memory; without a limit the usual
+/// one of a GPU, or what the machine has.
+struct CodecSettings {
+  place::Place place = {};
+  Precision precision = Precision::fp32;
+  std::optional<std::size_t> memory_bytes = {};
+
+  model::vae::MemoryLimit memory() const {
+    if (memory_bytes) return {*memory_bytes, true};
+    if (place.is_gpu()) return model::vae::MemoryLimit::usual(true);
+    return {available_memory_bytes(host)};
+  }
+};
 
 class VideoCodec {
  public:
@@ -24,8 +42,12 @@ class VideoCodec {
   /// Throws RequestError when the latents' channels are not the model's.
   void require_channels(const Latents& latents) const;
 
-  /// What decoding holds at once, at least: the activations of one chunk, without weights.
-  double decode_bytes(VideoShape video) const;
+  /// What decoding holds at once: the decoder's weights, and the rooms of one chunk. Throws RequestError
+  /// naming
+  /// --vae-memory where no run of frames keeps to it.
+  double decode_bytes(VideoShape video, const CodecSettings& settings) const;
+  /// The same of encoding.
+  double encode_bytes(VideoShape video, const CodecSettings& settings) const;
 
   /// The decoder in memory, for one video or several.
   class Decoder {
@@ -36,10 +58,10 @@ class VideoCodec {
     virtual void decode(const Latents& latents, const std::filesystem::path& output,
                         const io::VideoOptions& options, Progress& progress) = 0;
   };
-  std::unique_ptr<Decoder> load_decoder(Precision precision, Progress& progress) const;
+  std::unique_ptr<Decoder> load_decoder(const CodecSettings& settings, Progress& progress) const;
 
   /// The decoder in memory, for single latent frames; weights are loaded by the call.
-  FrameDecoder load_frame_decoder(Precision precision, Progress& progress) const;
+  FrameDecoder load_frame_decoder(const CodecSettings& settings, Progress& progress) const;
 
   /// Mean and log-variance, (1, frames, channels, height, width) each. Throws RequestError when the video is
   /// off the grid.
@@ -47,10 +69,13 @@ class VideoCodec {
     LatentShape shape;
     Buffer<float> mean, log_variance;
   };
-  Moments encode(const io::Video& video, Precision precision, Progress& progress) const;
+  Moments encode(const io::Video& video, const CodecSettings& settings, Progress& progress) const;
 
  private:
-  model::CheckpointSource source() const;
+  std::shared_ptr<VaeDecoderModel> load(const CodecSettings& settings, Stage& stage) const;
+  void require_encoder() const;
+  /// Elements of the tensors that begin so.
+  double parameters(const std::string& prefix) const;
 
   io::Checkpoint weights_;
   model::VaeConfig config_;

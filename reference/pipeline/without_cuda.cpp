@@ -25,5 +25,13 @@ std::unique_ptr<TextModel> load_clip_on_gpu(const place::Place&, Precision, cons
                                             const Weights&, Stage&) {
   refuse();
 }
+std::unique_ptr<VaeDecoderModel> load_vae_decoder_on_gpu(const place::Place&, Precision,
+                                                         const PlacedVaeConfig&, const Weights&, Stage&) {
+  refuse();
+}
+std::unique_ptr<VaeEncoderModel> load_vae_encoder_on_gpu(const place::Place&, Precision,
+                                                         const PlacedVaeConfig&, const Weights&, Stage&) {
+  refuse();
+}
 
 }  // namespace stepvideo::pipeline

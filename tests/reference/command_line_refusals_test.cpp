@@ -133,10 +133,24 @@ BOOST_AUTO_TEST_CASE(a_device_or_precision_that_is_not_built_says_what_is) {
   check_refusal(generate({"--device", "tpu"}), {"--device", "cpu"});
   check_refusal(generate({"--device", "cuda:9999"}), {"--device cuda:9999", "cpu works"});
   check_refusal(generate({"--device", "cuda:x"}), {"--device: 'cuda:x'", "cuda:1"});
-  check_refusal({"decode", "--model", demo, "--device", "cuda:1", "--latents", "x"},
-                {"--device cuda:1", "decode", "cpu"});
+  check_refusal({"decode", "--model", demo, "--device", "cuda:9999", "--latents", "x"},
+                {"--device cuda:9999", "cpu works"});
+  check_refusal({"encode", "--model", demo, "--device", "cuda:9999", "--video", "x"},
+                {"--device cuda:9999", "cpu works"});
   check_refusal(generate({"--precision", "fp8"}), {"--precision fp8", "bf16"});
   check_refusal(generate({"--precision", "half"}), {"--precision", "fp32"});
+}
+
+BOOST_AUTO_TEST_CASE(a_memory_of_the_vae_that_does_not_work_says_what_does) {
+  const std::string latents = (golden / "vae_tiny" / "decode_1chunk.safetensors").string();
+  const std::string vae = (golden / "vae_tiny").string();
+  for (const std::string size : {"much", "0GB", "-1GB", "6 gigs", "6G", "1e30GB"})
+    check_refusal({"decode", "--model", vae, "--device", "cpu", "--latents", latents, "--vae-memory", size},
+                  {"--vae-memory: '" + size + "' is not a size", "6GB"});
+  check_refusal({"decode", "--model", vae, "--device", "cpu", "--latents", latents, "--vae-memory", "1MB"},
+                {"--vae-memory: the VAE's decoder may take 1 MB", "--vae-memory 2MB works"});
+  check_refusal(generate({"--device", "cpu", "--vae-memory", "1kB"}), {"--vae-memory", "MB works"}, 2,
+                "out.mp4");
 }
 
 BOOST_AUTO_TEST_CASE(presets_and_random_weights_are_read_in_full) {

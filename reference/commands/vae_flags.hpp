@@ -1,0 +1,74 @@
+// The flag that says what the video VAE may take of memory.
+#pragma once
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "commands/options.hpp"
+#include "io/json.hpp"
+#include "pipeline/memory.hpp"
+#include "pipeline/video_codec.hpp"
+
+namespace stepvideo::commands {
+
+/// "6GB", "500 MB", "5.5GiB", or bytes. Throws RequestError naming the flag.
+inline std::size_t parse_size(const char* flag, const std::string& text) {
+  constexpr std::array<std::pair<const char*, double>, 7> units{
+      {{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"", 1}}};
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  std::string unit(end, text.data() + text.size());
+  if (unit.starts_with(' ')) unit.erase(0, 1);
+  double factor = 0;
+  for (const auto& [name, bytes] : units)
+    if (unit == name) factor = bytes;
+  const double bytes = value * factor;
+  require(error == std::errc{} && std::isfinite(bytes) && bytes >= 1 &&
+              bytes < static_cast<double>(std::numeric_limits<std::int64_t>::max()),
+          [&] { return fmt::format("{}: '{}' is not a size; 6GB, 5.5GiB and 500MB are", flag, text); });
+  return static_cast<std::size_t>(bytes);
+}
+
+struct VaeFlags {
+  std::optional<std::string> memory;
+
+  void declare(FlagParser& parser) {
+    parser.flag("vae-memory", memory,
+                "what the VAE may work in beside its weights, as in 6GB; the same video, with fewer frames "
+                "together [6.5GB on a GPU, on the CPU what there is]");
+  }
+  /// What a manifest tells of it, where the flag is silent; and into a manifest what was asked for.
+  void take_missing(const io::Json& manifest) {
+    if (!memory && manifest.contains("vae_memory") && manifest["vae_memory"].is_string())
+      memory = manifest["vae_memory"].get<std::string>();
+  }
+  void put(io::Json& manifest) const {
+    if (memory) manifest["vae_memory"] = *memory;
+  }
+
+  /// Throws RequestError naming the flag.
+  pipeline::CodecSettings settings(const CommonOptions& common, Precision precision) const {
+    pipeline::CodecSettings settings{.place = common.place, .precision = precision};
+    if (memory) settings.memory_bytes = parse_size("--vae-memory", *memory);
+    return settings;
+  }
+};
+
+/// Throws RequestError when `bytes` for a video of this size are not there: this machine's memory, or what is
+/// free on the place's GPU.
+inline void require_codec_memory(const CommonOptions& common, VideoShape video, double bytes) {
+  if (common.place.is_gpu())
+    place::require_free_memory(common.place, bytes);
+  else
+    pipeline::require_memory(video, bytes);
+}
+
+}  // namespace stepvideo::commands

@@ -1,0 +1,86 @@
+// The video VAE at work: one template over the element and the execution, behind the interfaces that commands
+// see.
+#pragma once
+#include <algorithm>
+#include <utility>
+
+#include <stepvideo/core/shape.hpp>
+
+#include "model/vae_decoder.hpp"
+#include "model/vae_encoder.hpp"
+#include "pipeline/carried.hpp"
+#include "pipeline/vae_model.hpp"
+#include "place/place.hpp"
+
+namespace stepvideo::pipeline {
+
+/// A VAE's shapes, and what a chunk of it may take of memory.
+struct PlacedVaeConfig {
+  model::VaeConfig shapes;
+  model::vae::MemoryLimit memory;
+};
+inline std::vector<io::ExpectedTensor> expected_tensors(const PlacedVaeConfig& config) {
+  return model::expected_tensors(config.shapes);
+}
+
+template <Element T, Execution E>
+class PlacedVaeDecoder final : public VaeDecoderModel {
+ public:
+  PlacedVaeDecoder(const place::Place& place, E execution, const PlacedVaeConfig& config,
+                   model::WeightSource<E>&& source)
+      : place_(place), execution_(execution), decoder_(execution, config.shapes, std::move(source)) {
+    decoder_.limit_memory(config.memory);
+  }
+
+  void decode(LatentsView<const float> latents,
+              const std::function<void(VideoView<const float>)>& on_frames) override {
+    const Carried<float, E> carried(execution_, latents.data, latents.size());
+    latents.data = carried.data();
+    decoder_.decode(latents, on_frames);
+  }
+
+ private:
+  place::Place place_;  // keeps the GPU open
+  E execution_;
+  model::VaeDecoder<T, E> decoder_;
+};
+
+/// Takes a chunk at a time to where it is encoded.
+template <Element T, Execution E>
+class PlacedVaeEncoder final : public VaeEncoderModel {
+ public:
+  PlacedVaeEncoder(const place::Place& place, E execution, const PlacedVaeConfig& config,
+                   model::WeightSource<E>&& source)
+      : place_(place), execution_(execution), encoder_(execution, config.shapes, std::move(source)) {
+    encoder_.limit_memory(config.memory);
+  }
+
+  void encode(VideoView<const float> video, LatentsView<float> mean,
+              LatentsView<float> log_variance) override {
+    const index_t step = std::min<index_t>(video.frames, VideoShape::chunk_frames);
+    mean.shape.frames = log_variance.shape.frames = step == 1 ? 1 : VideoShape::chunk_latent_frames;
+    const Buffer<float, E> moments(execution_, 2 * mean.size());
+    const auto half = [&](index_t which) {
+      LatentsView<float> view = mean;
+      view.data = moments.data() + which * mean.size();
+      return view;
+    };
+    for (index_t first = 0; first < video.frames; first += step) {
+      VideoView<const float> chunk = video.frames_from(first, step);
+      const Carried<float, E> carried(execution_, chunk.data, chunk.size());
+      chunk.data = carried.data();
+      encoder_.encode(chunk, half(0), half(1));
+      download(execution_, VectorView<float>{half(0).data, mean.size()}, mean.data);
+      download(execution_, VectorView<float>{half(1).data, mean.size()}, log_variance.data);
+      mean.data += mean.size();
+      log_variance.data += mean.size();
+    }
+  }
+
+ private:
+  place::Place place_;  // keeps the GPU open
+  E execution_;
+  model::VaeEncoder<T, E> encoder_;
+};
+
+}  // namespace stepvideo::pipeline
