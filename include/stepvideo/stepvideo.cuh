@@ -31,6 +31,7 @@
 #include <stepvideo/kernels/conv/conv_products.cuh>
 #include <stepvideo/kernels/conv/conv_weight.cuh>
 #include <stepvideo/kernels/conv/gathered_conv.cuh>
+#include <stepvideo/kernels/conv/narrow_conv.cuh>
 #include <stepvideo/kernels/conv/pixel_shuffle.cuh>
 #include <stepvideo/kernels/conv/rearrange.cuh>
 #include <stepvideo/kernels/conv/warpgroup_conv.cuh>

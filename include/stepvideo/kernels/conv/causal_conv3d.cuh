@@ -6,6 +6,7 @@
 #include <stepvideo/kernels/conv/conv_path.hpp>
 #include <stepvideo/kernels/conv/conv_weight.cuh>
 #include <stepvideo/kernels/conv/gathered_conv.cuh>
+#include <stepvideo/kernels/conv/narrow_conv.cuh>
 #include <stepvideo/kernels/conv/warpgroup_conv.cuh>
 
 namespace stepvideo {
@@ -30,6 +31,8 @@ void require_and_convolve(Device device, const char* kernel, const ConvGeometry&
   require(path.kernel != ConvKernel::none, [&] { return std::string(kernel) + ": " + to_string(path); });
   if constexpr (std::same_as<In, T> && sizeof(T) == 2) {
     if (path.kernel == ConvKernel::warpgroup) {
+      if (NarrowConvPolicy<T>::serves(places, out.channels) && moments.data == nullptr)
+        return launch_narrow_conv(device, places, in, weight.data(), bias, epilogue, out);
       const PartMomentsView left = moments.data == nullptr
                                        ? PartMomentsView{}
                                        : warpgroup_conv_moments<T>(places, out, epilogue, moments.units);

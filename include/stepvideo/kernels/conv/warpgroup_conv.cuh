@@ -59,20 +59,50 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Kernel::Policy::threa
             results.template store_line<Policy>(at, tile, x, y + 2 * warp + r, sums[piece], r, line,
                                                 gathered);
         });
-        if constexpr (Policy::columns == Policy::warpgroup)
-          if (results.moments.data != nullptr)
-            store_moments<LineLanes<Policy, vector>>(shared, warpgroup - 1, gathered, params.conv.tiling,
-                                                     tile, static_cast<int>(at.frames.place(tile.frame)),
-                                                     static_cast<int>(results.out.channels), results.moments);
+        if (results.moments.data != nullptr)
+          store_moments<LineLanes<Policy, vector>>(shared, warpgroup - 1, gathered, params.conv.tiling, tile,
+                                                   static_cast<int>(at.frames.place(tile.frame)),
+                                                   static_cast<int>(results.out.channels), results.moments);
       });
     }
   }
 }
 
-/// Calls use(Policy{}) with the tuning for so many channels.
+/// What both kernels of warpgroups are told of a convolution; `weight` has `weight_rows` rows of in channels
+/// for each of `weight_taps` taps that are fetched apart.
+template <class Policy, Element T>
+WarpgroupConvParams<T> warpgroup_conv_params(const PlaceGeometries& places, VideoView<const T> in,
+                                             const ConvTiling& tiling, const ConvBoxes& boxes,
+                                             const T* weight, index_t weight_rows, int weight_taps,
+                                             VectorView<const T> bias) {
+  constexpr index_t size = sizeof(T);
+  const int stride = places.of[0].width.stride;
+  return {.pixels = tensor_map(
+              in.data, {in.channels, in.width, in.height, in.frames},
+              {in.channels * size, in.width * in.channels * size, in.height * in.width * in.channels * size},
+              {Policy::depth, boxes.width, boxes.height, 1}, {1, stride, stride, 1}, shape_text(in)),
+          .weights = tensor_map(weight, {in.channels, weight_rows, index_t{places.count} * weight_taps},
+                                {in.channels * size, in.channels * weight_rows * size},
+                                {Policy::depth, Policy::columns, 1}, {1, 1, 1},
+                                std::to_string(weight_taps) + " taps, " + std::to_string(weight_rows) +
+                                    " rows of " + std::to_string(in.channels) + " channels"),
+          .places = places,
+          .tiling = tiling,
+          .boxes = boxes,
+          .in_frames = static_cast<int>(in.frames),
+          .depth_blocks = static_cast<int>((in.channels + Policy::depth - 1) / Policy::depth),
+          .place_taps = weight_taps,
+          .bias = bias};
+}
+
+/// A grid of blocks that stay on their multiprocessors.
+inline unsigned resident_blocks(const ConvTiling& tiling) {
+  return static_cast<unsigned>(std::min(tiling.count(), device_attribute(cudaDevAttrMultiProcessorCount)));
+}
+
+/// Calls use(Policy{}) with the tuning for so many input channels.
 template <Element T, class Use>
-decltype(auto) with_warpgroup_conv_policy(index_t in_channels, index_t out_channels, Use&& use) {
-  if (out_channels <= 8) return use(WarpgroupConvPolicy<T, 8, 4>{});
+decltype(auto) with_warpgroup_conv_policy(index_t in_channels, Use&& use) {
   if (in_channels <= 16) return use(WarpgroupConvPolicy<T, 128, 1>{});
   return use(WarpgroupConvPolicy<T, 128, 4>{});
 }
@@ -88,15 +118,13 @@ KernelGpu warpgroup_conv_gpu() {
   }
 }
 
-/// Extents of the moments that the convolution leaves of `out`, in so many units; without parts where it can
-/// leave none: a unit would lie in two blocks of channels, or rows are no whole packs.
+/// Extents of the moments that launch_warpgroup_conv leaves of `out`, in so many units; without parts where
+/// it can leave none: a unit would lie in two blocks of channels, or rows are no whole packs.
 template <Element T, class Finish, class Out>
 PartMomentsView warpgroup_conv_moments(const PlaceGeometries& places, VideoView<Out> out,
                                        const Finish& epilogue, index_t units) {
   using Policy = WarpgroupConvPolicy<T, 128, 4>;
-  if (out.channels <= 8 || out.channels % units != 0 ||
-      !ConvResults<Finish, Out>::packs_are_whole(out, epilogue))
-    return {};
+  if (out.channels % units != 0 || !ConvResults<Finish, Out>::packs_are_whole(out, epilogue)) return {};
   if (out.channels > Policy::columns && Policy::columns % (out.channels / units) != 0) return {};
   const auto tiling = ConvTiling::of(places, out, Policy::tile_shapes, Policy::columns);
   return {nullptr, out.frames, index_t{tiling.frame_parts()} * Policy::consumers, units};
@@ -109,36 +137,16 @@ template <Element T, Element Out, class Finish>
 void launch_warpgroup_conv(Device device, const PlaceGeometries& places, VideoView<const T> in,
                            const T* weight, VectorView<const T> bias, const Finish& epilogue,
                            VideoView<Out> out, const PartMomentsView& moments) {
-  with_warpgroup_conv_policy<T>(in.channels, out.channels, [&]<class Policy>(Policy) {
+  with_warpgroup_conv_policy<T>(in.channels, [&]<class Policy>(Policy) {
     using Kernel = WarpgroupConvKernel<Policy, Finish, Out>;
-    constexpr index_t size = sizeof(T);
     const ConvGeometry& first = places.of[0];
     const auto tiling = ConvTiling::of(places, out, Policy::tile_shapes, Policy::columns);
-    const auto boxes = ConvBoxes::of(first, tiling);
-    const int place_taps = first.frames.taps * first.height.taps * first.width.taps;
-    const int stride = first.width.stride;
     const typename Kernel::Params params{
-        .conv = {.pixels = tensor_map(in.data, {in.channels, in.width, in.height, in.frames},
-                                      {in.channels * size, in.width * in.channels * size,
-                                       in.height * in.width * in.channels * size},
-                                      {Policy::depth, boxes.width, boxes.height, 1}, {1, stride, stride, 1},
-                                      shape_text(in)),
-                 .weights =
-                     tensor_map(weight, {in.channels, out.channels, index_t{places.count} * place_taps},
-                                {in.channels * size, in.channels * out.channels * size},
-                                {Policy::depth, Policy::columns, 1}, {1, 1, 1},
-                                std::to_string(place_taps) + " taps, " + std::to_string(out.channels) +
-                                    " by " + std::to_string(in.channels) + " channels"),
-                 .places = places,
-                 .tiling = tiling,
-                 .boxes = boxes,
-                 .in_frames = static_cast<int>(in.frames),
-                 .depth_blocks = static_cast<int>((in.channels + Policy::depth - 1) / Policy::depth),
-                 .place_taps = place_taps,
-                 .bias = bias},
+        .conv = warpgroup_conv_params<Policy>(places, in, tiling, ConvBoxes::of(first, tiling), weight,
+                                              out.channels,
+                                              first.frames.taps * first.height.taps * first.width.taps, bias),
         .results = {out, epilogue, ConvResults<Finish, Out>::packs_are_whole(out, epilogue), moments}};
-    const int blocks = std::min(tiling.count(), device_attribute(cudaDevAttrMultiProcessorCount));
-    launch({.grid = static_cast<unsigned>(blocks),
+    launch({.grid = resident_blocks(tiling),
             .block = Policy::threads,
             .shared_bytes = sizeof(WarpgroupConvShared<Policy>),
             .stream = device.stream},

@@ -24,6 +24,8 @@ struct WarpgroupConvPolicy {
   static constexpr TileShape tile_shapes[] = {{16, 16}, {32, 8}, {8, 32}};
   /// With a border of one pixel, of the longest tile.
   static constexpr int most_pixels = (32 + 2) * (8 + 2);
+  /// Of a stage's memory, in whole atoms of the swizzle.
+  static constexpr int stage_pixels = (most_pixels + 7) / 8 * 8;
   static constexpr int pixel_stages = 2, weight_stages = 6;
 
   static constexpr int warpgroup = 128, threads = warpgroup * (consumers + 1);
@@ -76,7 +78,7 @@ struct WarpgroupConvShared {
   /// The rows' padding keeps lanes that write pairs of eight rows at once on different banks.
   static constexpr int line_columns = Policy::columns + 8;
 
-  alignas(1024) T pixels[Policy::pixel_stages][(Policy::most_pixels * Policy::depth + 511) / 512 * 512];
+  alignas(1024) T pixels[Policy::pixel_stages][Policy::stage_pixels * Policy::depth];
   alignas(1024) T weights[Policy::weight_stages][Policy::columns * Policy::depth];
   alignas(16) float lines[warps][Policy::piece * line_columns];
   PartMoments channel_moments[Policy::consumers][Policy::columns];

@@ -132,12 +132,10 @@ __device__ void wgmma(Accumulator<columns>& accumulator, const std::uint32_t (&a
 #define STEPVIDEO_OUT8(i)                                                                     \
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
       "+f"(d[i + 6]), "+f"(d[i + 7])
-#define STEPVIDEO_AT_4 "%0, %1, %2, %3"
-#define STEPVIDEO_OUT_4 "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-#define STEPVIDEO_AT_24                 \
-  STEPVIDEO_AT8(0, 1, 2, 3, 4, 5, 6, 7) \
-  ", " STEPVIDEO_AT8(8, 9, 10, 11, 12, 13, 14, 15) ", " STEPVIDEO_AT8(16, 17, 18, 19, 20, 21, 22, 23)
-#define STEPVIDEO_OUT_24 STEPVIDEO_OUT8(0), STEPVIDEO_OUT8(8), STEPVIDEO_OUT8(16)
+#define STEPVIDEO_AT_16 STEPVIDEO_AT8(0, 1, 2, 3, 4, 5, 6, 7) ", " STEPVIDEO_AT8(8, 9, 10, 11, 12, 13, 14, 15)
+#define STEPVIDEO_OUT_16 STEPVIDEO_OUT8(0), STEPVIDEO_OUT8(8)
+#define STEPVIDEO_AT_24 STEPVIDEO_AT_16 ", " STEPVIDEO_AT8(16, 17, 18, 19, 20, 21, 22, 23)
+#define STEPVIDEO_OUT_24 STEPVIDEO_OUT_16, STEPVIDEO_OUT8(16)
 #define STEPVIDEO_AT_32 STEPVIDEO_AT_24 ", " STEPVIDEO_AT8(24, 25, 26, 27, 28, 29, 30, 31)
 #define STEPVIDEO_OUT_32 STEPVIDEO_OUT_24, STEPVIDEO_OUT8(24)
 #define STEPVIDEO_AT_40 STEPVIDEO_AT_32 ", " STEPVIDEO_AT8(32, 33, 34, 35, 36, 37, 38, 39)
@@ -181,7 +179,7 @@ __device__ void wgmma(Accumulator<columns>& accumulator, const std::uint32_t (&a
 #define STEPVIDEO_WGMMA_SUMS(COLUMNS, ...)                                          \
   STEPVIDEO_WGMMA_REGISTERS(bf16, "bf16", COLUMNS, columns, 16, ", 1", __VA_ARGS__) \
   STEPVIDEO_WGMMA_REGISTERS(fp16, "f16", COLUMNS, columns, 16, ", 1", __VA_ARGS__)
-STEPVIDEO_WGMMA_SCORES(8, 4, 4, 5, 6, 7, 8, 9)
+STEPVIDEO_WGMMA_SCORES(32, 16, 16, 17, 18, 19, 20, 21)
 STEPVIDEO_WGMMA_SCORES(48, 24, 24, 25, 26, 27, 28, 29)
 STEPVIDEO_WGMMA_SCORES(80, 40, 40, 41, 42, 43, 44, 45)
 STEPVIDEO_WGMMA_SCORES(128, 64, 64, 65, 66, 67, 68, 69)
@@ -196,8 +194,8 @@ STEPVIDEO_WGMMA_REGISTERS(fp8_e4m3, "e4m3", 144, depth, 32, "", 72, 72, 73, 74, 
 #undef STEPVIDEO_WGMMA_SHARED
 #undef STEPVIDEO_AT8
 #undef STEPVIDEO_OUT8
-#undef STEPVIDEO_AT_4
-#undef STEPVIDEO_OUT_4
+#undef STEPVIDEO_AT_16
+#undef STEPVIDEO_OUT_16
 #undef STEPVIDEO_AT_24
 #undef STEPVIDEO_OUT_24
 #undef STEPVIDEO_AT_32
