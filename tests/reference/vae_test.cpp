@@ -79,7 +79,7 @@ BOOST_AUTO_TEST_CASE(frames_in_runs_get_the_bits_of_all_together_in_float) {
   testing::frames_in_runs_get_the_bits_of_all_together<float>(on_host, 1);
 }
 BOOST_AUTO_TEST_CASE(frames_in_runs_get_the_bits_of_all_together_in_bf16) {
-  testing::frames_in_runs_get_the_bits_of_all_together<bf16>(on_host, 6);
+  testing::frames_in_runs_get_the_bits_of_all_together<bf16>(on_host, 3);
   testing::frames_in_runs_get_the_bits_of_all_together<bf16>(on_host, 1);
 }
 

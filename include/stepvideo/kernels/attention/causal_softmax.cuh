@@ -6,6 +6,7 @@
 #include <string>
 
 #include <stepvideo/core/error.hpp>
+#include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/tile/exp2.cuh>
