@@ -83,16 +83,22 @@ void convert_block(const std::byte* source, index_t count, T* out) {
   }
 }
 
+/// The index of the first element that is not finite, or every_element.
+template <Element T>
+index_t first_non_finite(const T* values, index_t count) {
+  if (all_finite(values, count)) return every_element;
+  return std::find_if(values, values + count, [](T value) { return !is_finite(value); }) - values;
+}
+
+/// A block stays in the first cache between two loops over it.
+constexpr index_t block_elements = 4096;
+
 template <class Stored, Element T>
 index_t convert_to(const std::byte* source, index_t count, T* out) {
-  // A block stays in the first cache between its two loops.
-  constexpr index_t block = 4096;
-  for (index_t first = 0; first < count; first += block) {
-    const index_t size = std::min(block, count - first);
-    T* to = out + first;
-    convert_block<Stored>(source + static_cast<std::size_t>(first) * sizeof(Stored), size, to);
-    if (!all_finite(to, size))
-      return first + (std::find_if(to, to + size, [](T value) { return !is_finite(value); }) - to);
+  for (index_t first = 0; first < count; first += block_elements) {
+    const index_t size = std::min(block_elements, count - first);
+    convert_block<Stored>(source + static_cast<std::size_t>(first) * sizeof(Stored), size, out + first);
+    if (const index_t bad = first_non_finite(out + first, size); bad != every_element) return first + bad;
   }
   return every_element;
 }
@@ -122,6 +128,13 @@ index_t convert_elements(const TensorRecord& stored, index_t first, index_t coun
       });
   });
   return bad == every_element ? bad : first + bad;
+}
+
+index_t find_non_finite(Dtype kept, const std::byte* values, index_t count) {
+  index_t bad = every_element;
+  with_kept_element(kept,
+                    [&]<class T>(T) { bad = first_non_finite(reinterpret_cast<const T*>(values), count); });
+  return bad;
 }
 
 void require_floating_point(std::string_view tensor, Dtype stored) {

@@ -20,6 +20,10 @@ inline constexpr index_t every_element = std::numeric_limits<index_t>::max();
 index_t convert_elements(const TensorRecord& stored, index_t first, index_t count, Dtype kept,
                          std::byte* out);
 
+/// Of `count` elements of `kept` at `values`, the index of the first that is NaN or infinite, or
+/// every_element.
+index_t find_non_finite(Dtype kept, const std::byte* values, index_t count);
+
 /// Throws RequestError: `tensor` ("FILE: tensor NAME") must be floating point.
 void require_floating_point(std::string_view tensor, Dtype stored);
 /// Throws RequestError: `tensor` holds what convert_elements found at `index`.

@@ -20,6 +20,10 @@ struct MappedFile {
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(memory.get()), size}; }
 };
 
+/// Copies `mapped`, a part of a MappedFile that lives, to `into` by reading the file: no page of the mapping
+/// is touched. Returns false where it is part of none, or the file does not hold it any more.
+bool read_from_file(std::span<const std::byte> mapped, std::byte* into) noexcept;
+
 /// Gives back the memory that reading `mapped`, a part of a MappedFile, took. Reading it again is allowed.
 void release_pages(std::span<const std::byte> mapped) noexcept;
 

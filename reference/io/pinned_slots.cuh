@@ -17,11 +17,11 @@ namespace stepvideo::io {
 /// Four slots, one being filled while others are on their way. Allocated once, for the current device.
 class PinnedSlots final : public UploadSlots {
  public:
-  static constexpr index_t largest_slot = index_t{64} << 20, smallest_slot = index_t{1} << 20;
+  static constexpr index_t smallest_slot = index_t{1} << 20;
 
   /// Slots of `slot_bytes`; of half as much, and again, where the system pins no more. Throws Error where it
   /// pins not even 4 MiB.
-  explicit PinnedSlots(index_t slot_bytes = largest_slot)
+  explicit PinnedSlots(index_t slot_bytes = UploadPolicy{}.slot_bytes)
       : memory_(as_much_as_possible(slot_bytes)), events_(slots) {}
 
   int count() const override { return slots; }

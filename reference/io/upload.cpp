@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include <omp.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <stepvideo/core/error.hpp>
 
 #include "io/convert_elements.hpp"
+#include "io/mapped_file.hpp"
 
 namespace stepvideo::io {
 namespace {
@@ -28,8 +30,9 @@ struct Run {
   }
 };
 
-/// What a thread makes at a time, in bytes of the slot: enough that asking for its pages costs little.
-constexpr std::size_t piece_bytes = std::size_t{1} << 20;
+/// What a thread makes at a time, in bytes of the slot: so little that the threads end together, and enough
+/// that asking for its pages costs little.
+constexpr std::size_t piece_bytes = std::size_t{256} << 10;
 
 std::vector<Run> in_pieces(const std::vector<Run>& runs) {
   std::vector<Run> pieces;
@@ -54,17 +57,25 @@ void map_pages([[maybe_unused]] std::span<const std::byte> bytes) {
 #endif
 }
 
-void convert(const std::vector<Run>& runs) {
+/// Fills a piece of a slot; returns as convert_elements().
+index_t fill(const Run& piece, const UploadPolicy& policy) {
+  const auto& [tensor, stored, kept, target] = *piece.item;
+  if (policy.reads_files && stored.dtype == kept && read_from_file(piece.stored_bytes(), piece.slot)) {
+    const index_t bad = find_non_finite(kept, piece.slot, piece.count);
+    return bad == every_element ? bad : piece.first + bad;
+  }
+  map_pages(piece.stored_bytes());
+  return convert_elements(stored, piece.first, piece.count, kept, piece.slot);
+}
+
+void fill(const std::vector<Run>& runs, const UploadPolicy& policy) {
   const std::vector<Run> pieces = in_pieces(runs);
   const auto count = std::ssize(pieces);
   std::vector<index_t> bad(pieces.size());
-#pragma omp parallel for schedule(dynamic)
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    const Run& piece = pieces[static_cast<std::size_t>(i)];
-    map_pages(piece.stored_bytes());
-    bad[static_cast<std::size_t>(i)] =
-        convert_elements(piece.item->stored, piece.first, piece.count, piece.item->kept, piece.slot);
-  }
+  const int threads = std::min(policy.most_threads, omp_get_max_threads());
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+  for (std::ptrdiff_t i = 0; i < count; ++i)
+    bad[static_cast<std::size_t>(i)] = fill(pieces[static_cast<std::size_t>(i)], policy);
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     const UploadItem& item = *pieces[i].item;
     if (bad[i] != every_element) refuse_element(item.tensor, item.stored, bad[i], item.kept);
@@ -79,7 +90,7 @@ void UploadRing::upload(Device device, std::span<const UploadItem> items, const 
   std::size_t used = 0;
   const auto flush = [&] {
     if (runs.empty()) return;
-    convert(runs);
+    fill(runs, policy_);
     std::uint64_t read = 0;
     for (const Run& run : runs) {
       slots_.send(device, run.slot, run.kept_bytes(),

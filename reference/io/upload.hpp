@@ -53,6 +53,17 @@ auto largest_allocation(index_t largest, index_t smallest, Allocate&& allocate) 
   return memory;
 }
 
+/// How slots are filled. Measured by the test reference/upload_device with --log_level=message, which prints
+/// what a ring reaches with others; chosen before it ran on a GPU: the slots together stay in the third
+/// cache, and as many threads as memory feeds leave cores to the rest.
+struct UploadPolicy {
+  index_t slot_bytes = index_t{16} << 20;
+  int most_threads = 12;
+  /// What is kept as it is stored is read from its file, not copied from the mapping: a page of a mapping
+  /// costs a fault or a call to have it put there.
+  bool reads_files = true;
+};
+
 /// Told each time a slot was sent: the bytes it took of the files.
 using UploadProgress = std::function<void(std::uint64_t)>;
 
@@ -61,7 +72,7 @@ using UploadProgress = std::function<void(std::uint64_t)>;
 class UploadRing {
  public:
   /// The slots outlive the ring.
-  explicit UploadRing(UploadSlots& slots) : slots_(slots) {}
+  explicit UploadRing(UploadSlots& slots, const UploadPolicy& policy = {}) : slots_(slots), policy_(policy) {}
 
   /// Sends the items, in their order; small ones share a slot. Returns when all are sent, which is before the
   /// last have arrived: what `device` is given next finds them. Throws RequestError naming the tensor:
@@ -70,6 +81,7 @@ class UploadRing {
 
  private:
   UploadSlots& slots_;
+  UploadPolicy policy_;
   int next_ = 0;
 };
 

@@ -1,8 +1,11 @@
 #define BOOST_TEST_MODULE upload
 #include "io/upload.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <optional>
 #include <random>
@@ -11,6 +14,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "io/mapped_file.hpp"
 #include "reference/upload_cases.hpp"
 #include "support/scratch_folder.hpp"
 
@@ -172,4 +176,58 @@ BOOST_AUTO_TEST_CASE(tensors_of_a_file_arrive) {
   UploadRing(slots).upload(device, {&item, 1});
   slots.synchronize();
   for (std::size_t i = 0; i < values.size(); ++i) BOOST_REQUIRE_EQUAL(target[i].bits, bf16(values[i]).bits);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_is_read_where_its_mapping_lies_and_nothing_else_is) {
+  const ScratchFolder folder;
+  std::string text(10'000, ' ');
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>('a' + i % 26);
+  for (const char* name : {"one", "two"}) std::ofstream(folder / name) << name << text;
+  const auto one = MappedFile::open(folder / "one", "a file"),
+             two = MappedFile::open(folder / "two", "a file");
+  std::vector<std::byte> found(text.size() + 3);
+  for (const MappedFile& file : {one, two}) {
+    BOOST_REQUIRE(read_from_file(file.bytes(), found.data()));
+    BOOST_CHECK(std::ranges::equal(found, file.bytes()));
+    BOOST_REQUIRE(read_from_file(file.bytes().subspan(7, 900), found.data()));
+    BOOST_CHECK(std::ranges::equal(std::span(found).first(900), file.bytes().subspan(7, 900)));
+  }
+  BOOST_CHECK(!read_from_file(found, found.data()));  // memory of another kind
+  const std::span<const std::byte> too_long(one.bytes().data() + 5, one.size);
+  BOOST_CHECK(!read_from_file(too_long, found.data()));
+  std::filesystem::resize_file(folder / "two", 5000);
+  BOOST_CHECK(!read_from_file(two.bytes(), found.data()));
+  BOOST_CHECK(read_from_file(two.bytes().first(5000), found.data()));
+}
+
+BOOST_AUTO_TEST_CASE(files_are_read_or_copied_from_their_mapping_to_the_same_bits_by_any_number_of_threads) {
+  const ScratchFolder folder;
+  std::vector<bf16> values(500'000);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = bf16(0.37f * static_cast<float>(i));
+  const auto write = [&] {
+    write_safetensors(folder / "model.safetensors",
+                      {{"w", Dtype::bf16, {std::ssize(values)}, std::as_bytes(std::span(values))}});
+    return Checkpoint::open(folder / "model.safetensors");
+  };
+  for (const bool reads_files : {true, false})
+    for (const int threads : {1, 3}) {
+      const auto checkpoint = write();
+      std::vector<bf16> target(values.size());
+      LateSlots slots(2, 300'000);
+      const auto item = upload_item(checkpoint, "w", target.data());
+      UploadRing(slots, {.most_threads = threads, .reads_files = reads_files}).upload(device, {&item, 1});
+      slots.synchronize();
+      BOOST_CHECK(std::ranges::equal(target, values, {}, &bf16::bits, &bf16::bits));
+    }
+  values[345'678] = bf16(NAN);
+  const auto checkpoint = write();
+  std::vector<bf16> target(values.size());
+  LateSlots slots(2, 300'000);
+  const auto item = upload_item(checkpoint, "w", target.data());
+  check_refused(
+      [&] {
+        UploadRing(slots).upload(device, {&item, 1});
+      },
+      {"tensor \"w\" holds NaN at element 345678"});
+  slots.synchronize();
 }

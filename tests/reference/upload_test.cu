@@ -63,7 +63,8 @@ BOOST_AUTO_TEST_CASE(pinned_memory_that_is_refused_leaves_no_error_behind) {
   BOOST_CHECK_EQUAL((*some)[999], 7);
 }
 
-/// Prints what a ring reaches, by the size of its slots; run with --log_level=message.
+/// Prints what a ring reaches, by the size of its slots, its threads and how it reads; run with
+/// --log_level=message.
 BOOST_AUTO_TEST_CASE(a_mapped_file_arrives_whole) {
   constexpr index_t bytes = index_t{2} << 30, elements = bytes / sizeof(bf16);
   const ScratchFolder folder;
@@ -80,24 +81,35 @@ BOOST_AUTO_TEST_CASE(a_mapped_file_arrives_whole) {
   const Stream on;
   const Buffer<bf16, Device> target(on, elements);
   std::vector<std::uint16_t> arrived(elements);
-  for (const int slot_mebibytes : {64, 4, 16, 64}) {
+  const auto upload = [&](const UploadPolicy& policy) {
     const auto file =
         MappedFile::open(folder / "weights", "a file of weights");  // mapped anew: no page is there
-    PinnedSlots slots(index_t{slot_mebibytes} << 20);
-    UploadRing ring(slots);
+    PinnedSlots slots(policy.slot_bytes);
+    UploadRing ring(slots, policy);
     const UploadItem item{"weights",
                           {Dtype::bf16, {elements}, file.bytes()},
                           Dtype::bf16,
                           reinterpret_cast<std::byte*>(target.data())};
-    check(cudaMemsetAsync(target.data(), 0xFF, target.size_bytes(), on.operator Device().stream));
     synchronize(on);
     const auto begin = std::chrono::steady_clock::now();
     ring.upload(on, {&item, 1});
     synchronize(on);
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-    BOOST_TEST_MESSAGE("slots of " << slot_mebibytes << " MiB: "
+    BOOST_TEST_MESSAGE("slots of " << (policy.slot_bytes >> 20) << " MiB, at most " << policy.most_threads
+                                   << " threads, " << (policy.reads_files ? "read" : "mapped") << ": "
                                    << static_cast<double>(bytes) / time.count() * 1e-9 << " GB/s");
+  };
+  const auto check_arrived = [&] {
+    const auto file = MappedFile::open(folder / "weights", "a file of weights");
     check(cudaMemcpy(arrived.data(), target.data(), target.size_bytes(), cudaMemcpyDefault));
     BOOST_CHECK_EQUAL(std::memcmp(arrived.data(), file.bytes().data(), target.size_bytes()), 0);
+    check(cudaMemset(target.data(), 0xFF, target.size_bytes()));
+  };
+  for (const bool reads_files : {true, false}) {
+    upload({.reads_files = reads_files});
+    check_arrived();
+    for (const index_t mebibytes : {4, 8, 16, 32, 64})
+      for (const int threads : {4, 8, 12, 16}) upload({mebibytes << 20, threads, reads_files});
+    check_arrived();
   }
 }
