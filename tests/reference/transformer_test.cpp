@@ -9,6 +9,7 @@
 #include <omp.h>
 
 #include "oracle/transformer.hpp"
+#include "reference/block_cases.hpp"
 #include "support/compare.hpp"
 #include "support/random_input.hpp"
 #include "support/scratch_folder.hpp"
@@ -273,6 +274,14 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_video_of_any_shape_equals_the_equations_and_a_fr
     STEPVIDEO_CHECK_CLOSE(out, expected, golden_bound<T>);
   }
   BOOST_CHECK(same_bits(before, velocity<T>(used, golden, text)));
+}
+
+BOOST_AUTO_TEST_CASE(every_element_of_a_block_in_bf16_is_as_near_to_its_equations_as_a_naive_run) {
+  const LatentShape shape{3, 7, 9};
+  std::vector<index_t> rows(static_cast<std::size_t>(shape.tokens()));
+  std::iota(rows.begin(), rows.end(), index_t{0});
+  testing::a_block_is_as_near_to_its_equations_as_a_naive_run(host, HeadShape{.count = 3, .dim = 64}, shape,
+                                                              rows);
 }
 
 BOOST_AUTO_TEST_CASE(a_feed_forward_in_parts_equals_the_equations_in_every_part) {

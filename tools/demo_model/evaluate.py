@@ -3,7 +3,10 @@ independent judge reads the mp4 files that come back.
 
     python evaluate.py --program ../../build/demo/stepvideo [--english 200 --chinese 100] [--sheet sheet.png]
 
-Prints a table per attribute and language, and every prompt that was missed; keeps the clips with --keep FOLDER.
+Prints a table per attribute and language, and every prompt that was missed; keeps the clips with --keep FOLDER. --device says
+where the program runs. Where that is a machine without tokenizers or a video library, the work is shared: --write-states
+FOLDER encodes the prompts here and ends; `denoise` (compare_devices.py --keep) makes latents of those files there, the number
+in a file's name being the seed of its noise; --latents FOLDER decodes and judges them here, each under the name of its states.
 """
 
 from __future__ import annotations
@@ -26,10 +29,17 @@ ATTRIBUTES = ("colour", "shape", "direction")
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 
 
-def generate(program: Path, model: Path, prompt: str, seed: int, output: Path) -> NDArray[np.uint8]:
-    """Run the program with its defaults for this checkpoint and read the mp4 back."""
-    subprocess.run([program, "generate", "--model", model, f"--prompt={prompt}", "--seed", str(seed), "--output", output,
-                    "--quiet"], check=True)
+def run(arguments: argparse.Namespace, command: str, *flags: str | Path) -> None:
+    """Run the program with its defaults for this checkpoint."""
+    subprocess.run([arguments.program, command, "--model", arguments.model, "--quiet", *flags], check=True)
+
+
+def make_video(arguments: argparse.Namespace, name: str, prompt: str, seed: int, output: Path) -> NDArray[np.uint8]:
+    """From the prompt, or from latents that are there; read the mp4 back."""
+    if arguments.latents:
+        run(arguments, "decode", "--latents", arguments.latents / f"{name}.safetensors", "--output", output)
+    else:
+        run(arguments, "generate", f"--prompt={prompt}", "--seed", str(seed), "--device", arguments.device, "--output", output)
     return read_video(output)
 
 
@@ -61,6 +71,9 @@ def main() -> None:
     parser.add_argument("--english", type=int, default=200)
     parser.add_argument("--chinese", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the prompts; clip i has the noise of seed i")
+    parser.add_argument("--device", default="auto", help="of generate")
+    parser.add_argument("--write-states", type=Path, help="folder for the prompts' text states, instead of videos")
+    parser.add_argument("--latents", type=Path, help="folder of latents to judge")
     parser.add_argument("--keep", type=Path, help="folder for the clips")
     parser.add_argument("--sheet", type=Path, help="contact sheet of the first clips of each language")
     arguments = parser.parse_args()
@@ -74,7 +87,13 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for language, count in counts.items():
             for index, (prompt, scene) in enumerate(held_out_prompts(count, language, arguments.seed)):
-                frames = generate(arguments.program, arguments.model, prompt, index, folder / f"{language}{index:03}.mp4")
+                name = f"{language}{index:03}"
+                if arguments.write_states:
+                    arguments.write_states.mkdir(parents=True, exist_ok=True)
+                    run(arguments, "encode-text", f"--prompt={prompt}", "--output",
+                        arguments.write_states / f"{name}.safetensors")
+                    continue
+                frames = make_video(arguments, name, prompt, index, folder / f"{name}.mp4")
                 verdict = judge_frames(frames)
                 wrong = [name for name in ATTRIBUTES if getattr(scene, name) != getattr(verdict, name)]
                 for name in set(ATTRIBUTES) - set(wrong):
@@ -83,6 +102,8 @@ def main() -> None:
                     print(f"missed {name} ({getattr(scene, name)} read as {getattr(verdict, name)}): {prompt}", flush=True)
                 if index < 6:
                     rows.append((prompt, frames))
+    if arguments.write_states:
+        return
     print(f"\n| prompts | {' | '.join(ATTRIBUTES)} |\n|---|{'---|' * len(ATTRIBUTES)}")
     for language, count in counts.items():
         if count:
