@@ -28,7 +28,7 @@ void measure(Report& report, const ConvRow& row, const std::string& kind, Epilog
   const RandomSets<bf16> weight(shape.elements(), 1 / std::sqrt(27.0f * static_cast<float>(in_channels)));
   const RandomSets<bf16> bias(out_channels);
   const Buffer<Out, Device> out(device, out_shape.size());
-  fill_normal(device, 1, out.vector());
+  fill_normal(device, 1, 0, 1.0f, out.vector());
   const Buffer<bf16, Device> packed(device, conv_weight_elements<form>(device, shape));
   const auto packed_weight = pack_conv_weight<form>(device, weight.at(0).vector(), shape, packed.vector());
   const auto with_data = [](auto view, auto* data) {

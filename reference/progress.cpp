@@ -47,6 +47,7 @@ ProcessorTime ProcessorTime::now() {
 
 void Stage::step(std::optional<double> predicted_seconds) {
   ++steps_done_;
+  if (!first_step_seconds_) first_step_seconds_ = seconds_since(progress_.start_);
   if (!predicted_seconds && predicted_seconds_ && steps_ > 0)
     predicted_seconds = *predicted_seconds_ / steps_;
   const std::uint64_t moved = bytes_ - std::exchange(bytes_before_step_, bytes_);
@@ -142,7 +143,7 @@ void Progress::show_bytes(Stage& stage, std::uint64_t all) {
 
 void Progress::end(const Stage& stage) {
   const StageCost row{stage.name_, seconds_since(stage.begin_),
-                      std::max(stage.peak_bytes_, peak_memory_.bytes())};
+                      std::max(stage.peak_bytes_, peak_memory_.bytes()), stage.first_step_seconds_};
   stages_.push_back(row);
   const ProcessorTime used = ProcessorTime::now();
   events_.write(
@@ -214,6 +215,7 @@ void Progress::print_summary() const {
       fmt::format("{:<{}}  {:>9.2f}  {:>9}", "total", width, total, bytes_text(static_cast<double>(peak))));
   if (!peak_is_per_stage_)
     print_line("the peak is the process maximum so far: this system cannot reset it per stage");
+  for (const auto& [name, text] : notes_) print_line(text);
 }
 
 }  // namespace stepvideo

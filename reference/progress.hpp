@@ -53,7 +53,7 @@ class Stage {
   Progress& progress_;
   std::string name_;
   int steps_ = 0, steps_done_ = 0, steps_skipped_ = 0;
-  std::optional<double> predicted_seconds_;
+  std::optional<double> predicted_seconds_, first_step_seconds_;
   std::uint64_t bytes_ = 0, bytes_before_step_ = 0, peak_bytes_ = 0, progressed_bytes_ = 0;
   ProcessorTime processor_begin_ = ProcessorTime::now();
   Clock::time_point begin_ = Clock::now(), step_begin_ = begin_, last_shown_ = begin_;
@@ -64,6 +64,7 @@ struct StageCost {
   std::string name;
   double seconds = 0;
   std::uint64_t peak_bytes = 0;
+  std::optional<double> first_step_seconds = {};  ///< from the run's start to the end of its first step here
 };
 
 class Progress {
@@ -117,7 +118,10 @@ class Progress {
   const std::vector<StageCost>& stages() const { return stages_; }
   /// A line for the reader, between stages.
   void tell(const std::string& text) const { print_line(text); }
-  /// The table of all stages: seconds, peak memory; stages of one name, as a batch has them, in one row.
+  /// A line for the summary, in the place of an earlier one of that name.
+  void note(const std::string& name, const std::string& text) { notes_[name] = text; }
+  /// The table of all stages: seconds, peak memory; stages of one name, as a batch has them, in one row. The
+  /// notes stand below.
   void print_summary() const;
 
  private:
@@ -144,6 +148,7 @@ class Progress {
   bool peak_is_per_stage_ = true;
   std::vector<StageCost> stages_;
   std::map<std::string, double> predicted_seconds_;
+  std::map<std::string, std::string> notes_;
 };
 
 }  // namespace stepvideo

@@ -28,48 +28,24 @@
 
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/element.hpp>
-#include <stepvideo/core/launch.cuh>
-#include <stepvideo/core/philox.hpp>
+#include <stepvideo/kernels/sampler/noise.cuh>
 
 #include "support/report.hpp"
 
 namespace stepvideo::bench {
-
-template <class T>
-struct FillParams {
-  T* values;
-  index_t size;
-  std::uint64_t seed;
-  float scale, shift;
-};
-
-template <class T>
-__global__ void __launch_bounds__(256) fill_normal_kernel(FillParams<T> params) {
-  for (index_t i = index_t{blockIdx.x} * 256 + threadIdx.x; i < params.size; i += index_t{gridDim.x} * 256)
-    params.values[i] =
-        T(params.shift + params.scale * unit_normal(params.seed, static_cast<std::uint64_t>(i)));
-}
-
-/// Normal values of the given mean and deviation.
-template <class T>
-void fill_normal(Device device, std::uint64_t seed, VectorView<T> out, float deviation = 1, float mean = 0) {
-  if (out.size == 0) return;
-  launch({.grid = 2048, .block = 256, .stream = device.stream}, fill_normal_kernel<T>,
-         FillParams<T>{out.data, out.size, seed, deviation, mean});
-}
 
 /// Buffers of normal values that take turns, so that no run finds its input in the cache: as many as make
 /// 256 MB, at least 2 and at most 16.
 template <class T>
 class RandomSets {
  public:
-  explicit RandomSets(index_t size, float deviation = 1, float mean = 0) {
+  explicit RandomSets(index_t size, float deviation = 1) {
     const double bytes = static_cast<double>(size) * sizeof(T);
     const int count = static_cast<int>(std::clamp(256e6 / std::max(bytes, 1.0), 2.0, 16.0));
     static std::uint64_t seed = 0;
     for (int set = 0; set < count; ++set) {
       buffers_.emplace_back(size);
-      fill_normal(device, ++seed, buffers_.back().vector(), deviation, mean);
+      fill_normal(device, ++seed, 0, deviation, buffers_.back().vector());
     }
   }
   /// The buffer of run `run`.

@@ -8,8 +8,7 @@ namespace stepvideo::bench {
 
 /// Operations per second of one 8192 x 8192 x 8192 product of random normal values, with float32 sums and a
 /// bf16 result: the best of the algorithms that cuBLASLt proposes, each the median of a burst of five,
-/// too short for the power limit to lower the clock. cuBLASLt is opened at run time; nothing where it is
-/// absent or refuses.
+/// too short for the power limit to lower the clock. Nothing where cuBLASLt is absent or refuses.
 std::optional<double> matmul_flops_per_second(Arithmetic arithmetic);
 
 }  // namespace stepvideo::bench

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -17,11 +18,11 @@
 namespace stepvideo::bench {
 namespace {
 
-/// What a search spends on a shape: operations of a first look, how many it looks at more closely, and rounds
-/// of the finalists. A look of 1e12 operations takes 1.4 ms of an H200's bf16 and orders algorithms as the
+/// What a search spends on a shape: operations of a look, how many it looks at more closely, and rounds of
+/// the finalists. A look of 1e12 operations takes 1.4 ms of an H200's bf16 and orders algorithms as the
 /// whole does but for a few percent, which is why that many stay.
 constexpr double first_look_flops = 1e12, least_look_ms = 0.5;
-constexpr std::size_t contenders = 8, finalists = 10;
+constexpr std::size_t contenders = 6, finalists = 6;
 constexpr int rounds = 9;
 /// Slower than the best by more than this on its first run: not run again.
 constexpr double hopeless = 1.5;
@@ -81,13 +82,17 @@ class Trial {
             .out_stride = shape_.columns};
   }
 
-  /// Milliseconds of one of `runs` calls; nothing where the library does not take the algorithm.
+  /// Milliseconds of one of `runs` calls; nothing where the library does not take the algorithm, which may
+  /// show in its answer to the call alone.
   std::optional<double> time(const MatmulAlgorithm& algorithm, index_t rows, int runs = 1) {
     return time(runs, [&] { return plans_.multiply_with(algorithm, call(0, rows)); });
   }
   /// The same of the library's first proposal.
   double time_first(index_t rows, int runs = 1) {
-    return time(runs, [&] { return plans_.multiply(call(0, rows)); }).value();
+    const auto milliseconds = time(runs, [&] { return plans_.multiply(call(0, rows)); });
+    if (!milliseconds)
+      throw Error("bench linear: cuBLASLt does not take the algorithm that it proposes first");
+    return *milliseconds;
   }
 
   /// Writes a result in shares that end at the given rows.
@@ -113,7 +118,7 @@ class Trial {
     });
   }
   /// Whether the algorithm's bits hold whatever a call's rows are, and its values are the first proposal's.
-  bool is_sound(const MatmulAlgorithm& algorithm) {
+  bool is_sound(const MatmulAlgorithm& algorithm) try {
     const index_t rows = shape_.rows, third = rows / 3 + 1, next = std::min(rows, third + 128);
     write(algorithm, {rows}, 0);
     write(algorithm, {rows}, 1);
@@ -126,18 +131,24 @@ class Trial {
                             ? 0x1p-14
                             : (shape_.result == MatmulElement::fp16 ? 0x1p-11 : 0x1p-8);
     return largest_distance() <= 2 * 8 * unit;
+  } catch (const Error&) {  // the library does not take it for some number of rows
+    check(cudaDeviceSynchronize());
+    return false;
   }
   MatmulPlans& plans() { return plans_; }
 
  private:
   template <class Multiply>
-  static std::optional<double> time(int runs, Multiply&& multiply) {
+  static std::optional<double> time(int runs, Multiply&& multiply) try {
     const Event begin, end;
     begin.record();
     for (int run = 0; run < runs; ++run)
       if (!multiply()) return {};
     end.record();
     return end.since(begin) / runs;
+  } catch (const Error&) {
+    check(cudaDeviceSynchronize());  // what broke the GPU itself ends the search
+    return {};
   }
 
   using Memory = Buffer<std::byte, Device>;
@@ -146,7 +157,7 @@ class Trial {
     static std::uint64_t seed = 1000;
     Memory memory(size * bytes_of(element));
     with_element(element, [&]<class T>(T) {
-      fill_normal(device, ++seed, VectorView<T>{reinterpret_cast<T*>(memory.data()), size}, deviation);
+      fill_normal(device, ++seed, 0, deviation, VectorView<T>{reinterpret_cast<T*>(memory.data()), size});
     });
     return memory;
   }
@@ -176,24 +187,30 @@ std::vector<MatmulAlgorithm> neighbours(const MatmulAlgorithm& algorithm) {
   return found;
 }
 
-/// Looks at each on a share of the rows, keeps `count` in order.
+using Clock = std::chrono::steady_clock;
+
+/// Looks at each on a share of the rows, as many as there is time for, keeps `count` in order.
 void look(Trial& trial, const std::vector<MatmulAlgorithm>& algorithms, index_t rows, int runs,
-          std::size_t count, std::vector<Timed>& best) {
+          Clock::time_point deadline, std::size_t count, std::vector<Timed>& best) {
   for (const auto& algorithm : algorithms) {
+    if (!best.empty() && Clock::now() > deadline) return;
     if (std::ranges::find(best, algorithm, &Timed::algorithm) != best.end()) continue;
     if (!trial.time(algorithm, rows)) continue;  // its code is loaded by this one
     const double bound =
         best.empty() ? std::numeric_limits<double>::infinity() : hopeless * best.front().milliseconds;
-    const double once = *trial.time(algorithm, rows);
-    best.push_back({algorithm, once > bound ? once : *trial.time(algorithm, rows, runs)});
+    const auto once = trial.time(algorithm, rows);
+    if (!once) continue;
+    best.push_back({algorithm, *once > bound ? *once : trial.time(algorithm, rows, runs).value_or(*once)});
     std::ranges::stable_sort(best, {}, &Timed::milliseconds);
     if (best.size() > count) best.pop_back();
   }
 }
 
-std::optional<SearchedMatmul> search(const MatmulShape& shape, std::FILE* output) {
+std::optional<SearchedMatmul> search(const MatmulShape& shape, const SearchEffort& effort,
+                                     std::FILE* output) {
   Trial trial(shape);
-  const auto all = trial.plans().candidates(trial.call(0, shape.rows));
+  const auto whole = trial.call(0, shape.rows);
+  const auto all = effort.is_thorough ? trial.plans().candidates(whole) : trial.plans().proposed(whole);
   if (all.empty()) return {};
   const double flops_a_row = 2.0 * static_cast<double>(shape.columns) * static_cast<double>(shape.depth);
   const auto look_rows =
@@ -202,12 +219,18 @@ std::optional<SearchedMatmul> search(const MatmulShape& shape, std::FILE* output
   const auto runs_of = [&](index_t rows) {
     return static_cast<int>(std::clamp(std::ceil(least_look_ms / trial.time_first(rows)), 1.0, 100.0));
   };
+  const auto begin = Clock::now();
+  const auto after = [&](double share) {  // of the time that there is
+    const std::chrono::duration<double> time(share * effort.seconds_a_shape);
+    return effort.is_thorough ? Clock::time_point::max()
+                              : begin + std::chrono::duration_cast<Clock::duration>(time);
+  };
   std::vector<Timed> best;
-  look(trial, all, look_rows, runs_of(look_rows), contenders, best);
+  look(trial, all, look_rows, runs_of(look_rows), after(0.6), contenders, best);
   std::vector<MatmulAlgorithm> nearby;
   for (const auto& contender : best)
     for (const auto& neighbour : neighbours(contender.algorithm)) nearby.push_back(neighbour);
-  look(trial, nearby, look_rows, runs_of(look_rows), finalists, best);
+  look(trial, nearby, look_rows, runs_of(look_rows), after(1), finalists, best);
 
   std::vector<std::vector<double>> times(best.size());
   std::vector<double> first_times;
@@ -216,8 +239,8 @@ std::optional<SearchedMatmul> search(const MatmulShape& shape, std::FILE* output
     const double first_time = trial.time_first(shape.rows, runs);
     if (round >= 0) first_times.push_back(first_time);
     for (std::size_t i = 0; i < best.size(); ++i) {
-      const double time = trial.time(best[i].algorithm, shape.rows, runs).value();
-      if (round >= 0) times[i].push_back(time);
+      const auto time = trial.time(best[i].algorithm, shape.rows, runs);
+      if (round >= 0) times[i].push_back(time.value_or(std::numeric_limits<double>::infinity()));
     }
   }
   std::ranges::sort(first_times);
@@ -266,35 +289,44 @@ MatmulPlatform matmul_platform() {
 }
 
 std::vector<MatmulShape> release_matmuls(MatmulElement element) {
-  constexpr index_t tokens = 75'888, width = 6144, keys = 77 + 320;
+  constexpr index_t tokens = 75'888, width = 6144, llm_tokens = 320, clip_tokens = 77;
+  constexpr index_t keys = clip_tokens + llm_tokens, llm_rows = 2 * llm_tokens, clip_rows = 2 * clip_tokens;
+  constexpr index_t clip_width = 1024, llm_packed = width + 2 * 8 * 128, llm_hidden = 16'896;
   constexpr auto fp32 = MatmulElement::fp32;
   using enum MatmulEpilogue;
   // GELU in float32 is a pass of ours after a product that is stored.
   const auto gelu_or_store = element == fp32 ? store : gelu;
   const auto bias_gelu_or_store = element == fp32 ? store : bias_gelu;
-  std::vector<MatmulShape> shapes = {
-      {tokens, 3 * width, width, element, element, store},          // queries, keys, values
-      {tokens, width, width, element, element, store},              // attention's projections
-      {tokens, 4 * width, width, element, element, gelu_or_store},  // feed forward in
-      {tokens, width, 4 * width, element, element, store},          // feed forward out
-      {tokens, width, 64, element, fp32, bias},                     // patches
-      {tokens, 64, width, element, fp32, bias},                     // velocity
-      {320, width, width, element, element, bias_gelu_or_store},    // caption in
-      {320, width, width, element, element, bias},                  // caption out
-      {77, width, 1024, element, element, bias},                    // CLIP
-      {keys, 2 * width, width, element, element, store},            // keys and values of the text
+  return {
+      {tokens, 3 * width, width, element, element, store},               // queries, keys, values
+      {tokens, width, width, element, element, store},                   // attention's projections
+      {tokens, 4 * width, width, element, element, gelu_or_store},       // feed forward in
+      {tokens, width, 4 * width, element, element, store},               // feed forward out
+      {tokens, width, 64, element, fp32, bias},                          // patches
+      {tokens, 64, width, element, fp32, bias},                          // velocity
+      {llm_tokens, width, width, element, element, bias_gelu_or_store},  // caption in
+      {llm_tokens, width, width, element, element, bias},                // caption out
+      {clip_tokens, width, clip_width, element, element, bias},          // CLIP's projection
+      {keys, 2 * width, width, element, element, store},                 // keys and values of the text
+      {1, width, 256, fp32, fp32, store},                                // time in; SiLU is a pass of ours
+      {1, width, width, fp32, fp32, bias},                               // time out
+      {1, 6 * width, width, fp32, fp32, bias},                           // modulations
+      {llm_rows, llm_packed, width, element, element, store},            // Step-LLM: queries, keys, values
+      {llm_rows, width, width, element, element, residual},              // attention's projection
+      {llm_rows, 2 * llm_hidden, width, element, fp32, store},           // feed forward in; SwiGLU is ours
+      {llm_rows, width, llm_hidden, element, element, residual},         // feed forward out
+      {clip_rows, clip_width, clip_width, fp32, fp32, bias},             // CLIP: queries, keys, values
+      {clip_rows, clip_width, clip_width, fp32, fp32, bias_residual},    // attention's projection
+      {clip_rows, 4 * clip_width, clip_width, fp32, fp32, store},        // feed forward in; erf GELU is ours
+      {clip_rows, clip_width, 4 * clip_width, fp32, fp32, bias_residual},  // feed forward out
   };
-  if (element == fp32) {
-    shapes.push_back({1, 6 * width, width, fp32, fp32, bias});
-    shapes.push_back({2, 6 * width, width, fp32, fp32, bias});
-  }
-  return shapes;
 }
 
-std::vector<SearchedMatmul> search_matmuls(const std::vector<MatmulShape>& shapes, std::FILE* output) {
+std::vector<SearchedMatmul> search_matmuls(const std::vector<MatmulShape>& shapes, const SearchEffort& effort,
+                                           std::FILE* output) {
   std::vector<SearchedMatmul> found;
   for (const auto& shape : shapes)
-    if (const auto searched = search(shape, output)) found.push_back(*searched);
+    if (const auto searched = search(shape, effort, output)) found.push_back(*searched);
   return found;
 }
 

@@ -20,14 +20,23 @@ std::string matmul_device_name();
 MatmulPlatform matmul_platform();
 
 /// The products of the release with operands of that element: a block's and the ends' at 544x992x204, whose
-/// tokens are 75,888, and those of its text.
+/// tokens are 75,888, those of its text, and those of both encoders for a prompt and a negative prompt of all
+/// tokens. What turns time into modulations, and CLIP, stay float32 whatever the element is.
 std::vector<MatmulShape> release_matmuls(MatmulElement element);
 
-/// Times what the library has for each shape: all of it on a share of the rows, the best and what resembles
-/// them on more of it, then the finalists in turns on the whole. The fastest is taken whose result is near
-/// the first proposal's, is the same when it is run again, and is the same in shares of the rows; a shape for
-/// which none is stays out. Random normal operands; prints a line a shape.
-std::vector<SearchedMatmul> search_matmuls(const std::vector<MatmulShape>& shapes,
+/// How long to look for a shape's contenders before the finals.
+struct SearchEffort {
+  /// For the library's proposals and what resembles the best of them.
+  double seconds_a_shape = 1.5;
+  /// As long as it takes, and for everything that the library has: minutes a shape.
+  bool is_thorough = false;
+};
+
+/// Times what the library has for each shape: the candidates and what resembles the best of them on a share
+/// of the rows, then the finalists in turns on the whole. The fastest is taken whose result is near the first
+/// proposal's, is the same when it is run again, and is the same in shares of the rows; a shape for which
+/// none is stays out. Random normal operands; prints a line a shape.
+std::vector<SearchedMatmul> search_matmuls(const std::vector<MatmulShape>& shapes, const SearchEffort& effort,
                                            std::FILE* output = stdout);
 
 }  // namespace stepvideo::bench

@@ -3,7 +3,6 @@
 #include <stepvideo/core/error.hpp>
 
 #include "support/device_bench.cuh"
-#include "support/gpu_monitor.hpp"
 #include "support/matmul_ceiling.hpp"
 #include "support/report.hpp"
 #include "support/timing.cuh"
@@ -121,9 +120,9 @@ void Report::measure(const Row& row, const std::function<void(int)>& call, doubl
     if (flush) (*flush)();
   };
   check(cudaDeviceSynchronize());
-  GpuMonitor monitor(pci_bus_id_);
+  GpuMonitor monitor(nvml_source(pci_bus_id_), GpuState::pause);
   const auto times = steady_times(before, call, least_seconds);
-  const GpuState state = monitor.stop();
+  const GpuState state(monitor.stop());
   check(cudaGetLastError());
 
   Result result{.row = row,

@@ -1,6 +1,7 @@
 // The table of a device bench: rows that state their own work, measured, and set against what the device
 // and PyTorch reach. For g++ alone; what fills device memory is in device_bench.cuh.
 #pragma once
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -10,6 +11,8 @@
 #include <vector>
 
 #include <stepvideo/kernels/linear/matmul_table.hpp>
+
+#include "on_demand/gpu_monitor.hpp"
 
 namespace stepvideo::bench {
 
@@ -29,7 +32,13 @@ struct Row {
 
 /// Means of the samples taken while a row ran; nothing where NVML is absent.
 struct GpuState {
+  static constexpr std::chrono::milliseconds pause{10};  ///< between two samples
+
   std::optional<double> clock_mhz, power_watts;
+
+  GpuState() = default;
+  explicit GpuState(const GpuStatistics& samples)
+      : clock_mhz(samples.mean_clock_mhz()), power_watts(samples.mean_power_watts()) {}
 };
 
 /// What the device reaches with the simplest work, measured by this process on random data.

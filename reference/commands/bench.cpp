@@ -28,7 +28,10 @@ void bench_linear(const Arguments& arguments) {
   FlagParser parser("bench linear",
                     "searches the fastest algorithm of every matrix product of the model on this GPU");
   parser.flag("save", request.save, "write the table there, in the form of reference/plan/matmuls")
-      .flag("precision", precision, "operands: bf16, fp16, fp32, with commas between [all]");
+      .flag("precision", precision, "operands: bf16, fp16, fp32, with commas between [all]")
+      .toggle("thorough", request.is_thorough,
+              "try everything that the library has, for minutes a product, instead of its proposals and what "
+              "resembles the best of them");
   if (!parser.parse(arguments)) return;
   request.precisions = names_in(precision);
   for (const auto& name : request.precisions)

@@ -22,6 +22,7 @@ void bench_device(const DeviceBenchRequest& request);
 
 struct MatmulSearchRequest {
   std::vector<std::string> precisions;        ///< fp32, bf16, fp16: of the operands
+  bool is_thorough = false;                   ///< everything that the library has, for minutes a product
   std::optional<std::filesystem::path> save;  ///< where the table goes, in the form of reference/plan/matmuls
 };
 

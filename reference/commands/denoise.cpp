@@ -77,6 +77,7 @@ void denoise(const Arguments& arguments) {
   if (keep.finds_work(output)) {
     auto saved = pipeline::read_step_file(pipeline::step_file_of(output));
     pipeline::require_same_run(manifest, saved.manifest, pipeline::step_file_of(output).string());
+    pipeline::put_earlier_devices(manifest, saved.manifest);
     saved.require_size(video.latent(), channels);
     start = std::move(saved.latents);
     steps_done = saved.steps_done;
@@ -88,6 +89,7 @@ void denoise(const Arguments& arguments) {
 
   Progress progress = start_progress(common);
   if (is_done) return progress.tell(output.string() + " is there already, made by the same run");
+  tell_place(progress, common);
   trace::tell_run(progress, video, settings.steps, to_string(common.precision), cost);
   if (steps_done < settings.steps) {
     place::require_free_memory(common.place, cost.peak_bytes());

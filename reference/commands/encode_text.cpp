@@ -33,6 +33,7 @@ void encode_text(const Arguments& arguments) {
   manifest["prompt"] = prompt;
   manifest["negative"] = negative;
   Progress progress = start_progress(common);
+  tell_place(progress, common);
   const auto conditionings = encoder.encode({{prompt, negative}}, common.place, common.precision, progress);
   add_stages(manifest, progress, provenance);
   pipeline::write_conditioning(output, conditionings.front(), as_metadata(manifest));

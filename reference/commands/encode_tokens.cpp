@@ -70,6 +70,7 @@ void encode_tokens(const Arguments& arguments) {
   io::Json manifest = start_manifest("encode-tokens", common, common.precision, {component}, provenance);
   add_source(manifest, "input", input, provenance);
   Progress progress = start_progress(common);
+  tell_place(progress, common);
 
   const auto model = progress.stage("load " + encoder, 0, [&](Stage& stage) {
     if (is_clip)

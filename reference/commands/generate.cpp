@@ -267,6 +267,7 @@ void generate(const Arguments& arguments) {
   Progress progress = start_progress(flags.common);
   if (std::ranges::all_of(jobs, &Job::is_done))
     return progress.tell(flags.output.string() + " is there already, made by the same request and model");
+  tell_place(progress, flags.common);
   for (std::size_t i = 0; i < jobs.size(); ++i)
     if (!jobs[i].is_done && jobs[i].steps_done < jobs[i].request.settings.steps)
       place::require_free_memory(flags.common.place, costs[i].peak_bytes());

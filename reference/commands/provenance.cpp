@@ -42,6 +42,7 @@ io::Json start_manifest(const std::string& command, const CommonOptions& options
   io::Json manifest = start_manifest(command);
   manifest["precision"] = to_string(precision);
   manifest["device"] = options.place.is_gpu() ? options.place.gpu().name : "cpu";
+  if (options.place.is_gpu()) manifest["matmuls"] = options.place.gpu().matmuls;
   for (const io::Component component : components)
     manifest["model"]["components"][std::string(io::component_name(component))] =
         io::component_digest(options.model, component);

@@ -171,7 +171,8 @@ void ramp(const Arguments& arguments) {
       .flag("prompt", flags.prompt, "what the video shows")
       .flag("negative", flags.negative, "what it should not show [empty]")
       .flag("time-limit", flags.time_limit, "seconds that each size may take [30]")
-      .flag("memory-limit", flags.memory_limit, "GB that each size may hold [this machine's memory]")
+      .flag("memory-limit", flags.memory_limit,
+            "GB of the host that each size may hold [this machine's memory]")
       .flag("factor", flags.factor, "a stage that takes so many times its prediction is a surprise [2]")
       .require("prompt");
   flags.sampling.declare(parser);
@@ -199,8 +200,9 @@ void ramp(const Arguments& arguments) {
   };
   constexpr double gigabyte = 1e9;
   const stepvideo::ramp::Limits limits{
-      .bounds = {flags.time_limit,
-                 flags.memory_limit ? *flags.memory_limit * gigabyte : request.hardware.memory_bytes},
+      .bounds = {flags.time_limit,  // what a process holds lies on the host, also where a GPU does the work
+                 flags.memory_limit ? *flags.memory_limit * gigabyte
+                                    : plan::load_hardware("cpu").memory_bytes},
       .surprise_factor = flags.factor};
   if (!common.is_quiet)
     fmt::print("{} sizes on the way to {}; each may take {} and hold {}\n\n",
@@ -214,6 +216,10 @@ void ramp(const Arguments& arguments) {
     if (!common.is_quiet) print_row(row, model(row.rung));
   });
   print_result(climb, full, limits);
+  if (common.place.is_gpu())
+    fmt::print("{} holds {} of {} then, by the plan; what is said above is memory of the host\n",
+               common.place.name(), bytes_text(model(full).peak_bytes),
+               bytes_text(request.hardware.memory_bytes));
   std::cout << std::flush;
   if (climb.end == Climb::End::surprise) throw Error("ramp stopped at a surprise in " + climb.reason);
   if (climb.end == Climb::End::interrupted) throw Interrupted("ramp was " + climb.reason);

@@ -13,6 +13,11 @@ inline Progress start_progress(const CommonOptions& options) {
   return Progress({.is_quiet = options.is_quiet, .log_file = options.log_file});
 }
 
+/// Says which GPU the models run on, where it is one: `auto` chose it.
+inline void tell_place(const Progress& progress, const CommonOptions& options) {
+  if (options.place.is_gpu()) progress.tell("on " + options.place.name());
+}
+
 /// What a run is, for its plan.
 struct RunPlan {
   plan::ModelShapes shapes;

@@ -74,6 +74,7 @@ void transformer(const Arguments& arguments) {
   weights.put(manifest);
   add_source(manifest, "input", input, provenance);
   Progress progress = start_progress(common);
+  tell_place(progress, common);
   const auto network = denoiser.load(common.place, common.precision, progress);
   progress.stage("forward", 0, [&](Stage&) {
     auto out = in.view(velocity);

@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <chrono>
 #include <fstream>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -34,9 +37,15 @@ void bench_matmuls(const MatmulSearchRequest& request) {
       table.platform.library_version,
       known == nullptr ? "no table of it is built in" : fmt::format("the table {} is built in", known->name));
   std::fflush(stdout);
+  std::vector<MatmulShape> shapes;  // some are of every precision
   for (const auto& precision : request.precisions)
-    for (const auto& found : bench::search_matmuls(bench::release_matmuls(element_of(precision))))
-      table.entries.push_back({found.shape, found.algorithm, found.milliseconds, found.first_milliseconds});
+    for (const auto& shape : bench::release_matmuls(element_of(precision)))
+      if (std::ranges::find(shapes, shape) == shapes.end()) shapes.push_back(shape);
+  const auto begin = std::chrono::steady_clock::now();
+  for (const auto& found : bench::search_matmuls(shapes, {.is_thorough = request.is_thorough}))
+    table.entries.push_back({found.shape, found.algorithm, found.milliseconds, found.first_milliseconds});
+  fmt::print("{} of {} products in {:.0f} s\n", table.entries.size(), shapes.size(),
+             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   if (!request.save) return;
   io::PendingFile file(*request.save);
   std::ofstream(file.temporary()) << plan::matmul_table_text(table);

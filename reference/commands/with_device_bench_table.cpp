@@ -96,10 +96,7 @@ void bench_device(const DeviceBenchRequest& request) {
   }
   bench::Report report;
   report.set_baselines(pytorch.rows);
-  std::vector<MatmulTableRow> matmuls;
-  for (const auto& table : plan::built_in_matmul_tables())
-    std::ranges::copy(table.rows(), std::back_inserter(matmuls));
-  report.set_matmul_table(std::move(matmuls));
+  report.set_matmul_table(plan::built_in_matmul_rows());
   for (const auto& chosen : benches) chosen.run(report);
   if (request.json) {
     io::PendingFile file(*request.json);

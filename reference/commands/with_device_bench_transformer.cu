@@ -11,7 +11,6 @@
 #include "model/noise_source.hpp"
 #include "model/on_gpu.cuh"
 #include "place/accelerator.cuh"
-#include "support/gpu_monitor.hpp"
 #include "support/timing.cuh"
 
 namespace stepvideo::commands {
@@ -110,9 +109,9 @@ double measure_matrix_work(place::Accelerator& accelerator, const place::GpuDesc
     return marks.intervals();
   };
   const double first = chain(3).back();
-  bench::GpuMonitor monitor(gpu.bus_id);
+  GpuMonitor monitor(nvml_source(gpu.bus_id), bench::GpuState::pause);
   const auto times = chain(std::max(5, static_cast<int>(1e3 * seconds / first)));
-  const auto state = monitor.stop();
+  const bench::GpuState state(monitor.stop());
   const double milliseconds = median_of(times);
   print(fmt::format("matrix work of a block alone, {} in a chain", times.size()), milliseconds,
         block_flops(config, tokens), state_text(state));
@@ -154,9 +153,9 @@ void measure_model(place::Accelerator& accelerator, const place::GpuDescription&
     return marks.intervals();
   };
   forward();
-  bench::GpuMonitor monitor(gpu.bus_id);
+  GpuMonitor monitor(nvml_source(gpu.bus_id), bench::GpuState::pause);
   const auto parts = forward();
-  const auto state = monitor.stop();
+  const bench::GpuState state(monitor.stop());
   const std::vector<double> blocks(parts.begin() + 1,
                                    parts.end() - 1);  // the first holds the beginning as well
   double all = 0;

@@ -6,64 +6,14 @@
 #include <fmt/format.h>
 
 #include "doctor/isolated.hpp"
-#include "doctor/nvml.hpp"
 #include "doctor/probe.hpp"
-#include "doctor/shared_library.hpp"
+#include "on_demand/nvml.hpp"
 
 namespace stepvideo::doctor {
 namespace {
 
 using io::Json;
-using nvml::Device;
-
-/// Asks NVML about devices; what the driver or the GPU does not support stays without a value.
-class Nvml {
- public:
-  Nvml() : library_("libnvidia-ml.so.1") {
-    const int error = library_.get<nvml::Init>("nvmlInit_v2")();
-    if (error == 0) return;
-    auto* const describe = library_.find<nvml::ErrorString>("nvmlErrorString");
-    throw Error(fmt::format("nvmlInit: {}", describe != nullptr ? describe(error) : std::to_string(error)));
-  }
-
-  /// Whether `name` exists and answers with success.
-  template <class Function, class... Arguments>
-  bool ask(const char* name, Arguments... arguments) const {
-    auto* const function = library_.find<Function>(name);
-    return function != nullptr && function(arguments...) == 0;
-  }
-  std::optional<int> number(const char* name, Device* device) const {
-    unsigned value = 0;
-    return ask<nvml::Number>(name, device, &value) ? std::optional(static_cast<int>(value)) : std::nullopt;
-  }
-  std::optional<int> number(const char* name, Device* device, int kind) const {
-    unsigned value = 0;
-    return ask<nvml::KindNumber>(name, device, kind, &value) ? std::optional(static_cast<int>(value))
-                                                             : std::nullopt;
-  }
-  std::optional<bool> mode(const char* name, Device* device) const {
-    unsigned now = 0, after_reboot = 0;
-    return ask<nvml::Modes>(name, device, &now, &after_reboot) ? std::optional(now != 0) : std::nullopt;
-  }
-
- private:
-  SharedLibrary library_;
-};
-
-std::vector<std::string> throttle_reasons(const Nvml& nvml, Device* device) {
-  // nvmlClocksEventReason*; bit 0 is an idle GPU, which is no throttling.
-  static constexpr std::array<const char*, 9> names{
-      "",           "application_clocks", "sw_power_cap",   "hw_slowdown",   "sync_boost",
-      "sw_thermal", "hw_thermal",         "hw_power_brake", "display_clocks"};
-  unsigned long long bits = 0;
-  std::vector<std::string> reasons;
-  if (!nvml.ask<nvml::Reasons>("nvmlDeviceGetCurrentClocksEventReasons", device, &bits) &&
-      !nvml.ask<nvml::Reasons>("nvmlDeviceGetCurrentClocksThrottleReasons", device, &bits))
-    return reasons;
-  for (std::size_t bit = 1; bit < names.size(); ++bit)
-    if ((bits >> bit & 1) != 0) reasons.emplace_back(names[bit]);
-  return reasons;
-}
+using nvml::Device, nvml::Session;
 
 /// "0000:1b:00.0" from NVML's "00000000:1B:00.0" and CUDA's "0000:1b:00.0".
 std::string plain_bus_id(std::string id) {
@@ -72,38 +22,38 @@ std::string plain_bus_id(std::string id) {
   return colon != id.npos && colon > 4 ? id.substr(colon - 4) : id;
 }
 
-GpuFacts describe(const Nvml& nvml, Device* device) {
+GpuFacts describe(const Session& session, Device* device) {
   GpuFacts gpu;
   std::array<char, 96> name{};
-  if (nvml.ask<nvml::Text>("nvmlDeviceGetName", device, name.data(), unsigned{name.size()}))
+  if (session.ask<nvml::Text>("nvmlDeviceGetName", device, name.data(), unsigned{name.size()}))
     gpu.name = name.data();
   nvml::PciInfo pci{};
-  if (nvml.ask<nvml::GetPciInfo>("nvmlDeviceGetPciInfo_v3", device, &pci))
+  if (session.ask<nvml::GetPciInfo>("nvmlDeviceGetPciInfo_v3", device, &pci))
     gpu.bus_id = plain_bus_id(pci.bus_id);
   if (int major = 0, minor = 0;
-      nvml.ask<nvml::ComputeCapability>("nvmlDeviceGetCudaComputeCapability", device, &major, &minor))
+      session.ask<nvml::ComputeCapability>("nvmlDeviceGetCudaComputeCapability", device, &major, &minor))
     gpu.compute_capability = fmt::format("{}.{}", major, minor);
-  if (nvml::Memory memory{}; nvml.ask<nvml::GetMemory>("nvmlDeviceGetMemoryInfo", device, &memory)) {
-    gpu.memory_bytes = memory.total;
-    gpu.free_bytes = memory.free;
+  if (const auto memory = session.memory(device)) {
+    gpu.memory_bytes = memory->total;
+    gpu.free_bytes = memory->free;
   }
-  gpu.clock_mhz = nvml.number("nvmlDeviceGetClockInfo", device, nvml::clock_sm);
-  gpu.most_clock_mhz = nvml.number("nvmlDeviceGetMaxClockInfo", device, nvml::clock_sm);
-  gpu.temperature = nvml.number("nvmlDeviceGetTemperature", device, nvml::temperature_gpu);
-  gpu.throttled_by = throttle_reasons(nvml, device);
-  gpu.has_ecc = nvml.mode("nvmlDeviceGetEccMode", device);
-  gpu.has_mig = nvml.mode("nvmlDeviceGetMigMode", device);
-  if (const auto on = nvml.number("nvmlDeviceGetPersistenceMode", device)) gpu.is_persistent = *on != 0;
+  gpu.clock_mhz = session.number("nvmlDeviceGetClockInfo", device, nvml::clock_sm);
+  gpu.most_clock_mhz = session.number("nvmlDeviceGetMaxClockInfo", device, nvml::clock_sm);
+  gpu.temperature = session.number("nvmlDeviceGetTemperature", device, nvml::temperature_gpu);
+  gpu.throttled_by = session.throttle_reasons(device);
+  gpu.has_ecc = session.mode("nvmlDeviceGetEccMode", device);
+  gpu.has_mig = session.mode("nvmlDeviceGetMigMode", device);
+  if (const auto on = session.number("nvmlDeviceGetPersistenceMode", device)) gpu.is_persistent = *on != 0;
   unsigned corrected = 0, uncorrected = 0, pending = 0, failed = 0;
-  if (nvml.ask<nvml::RemappedRows>("nvmlDeviceGetRemappedRows", device, &corrected, &uncorrected, &pending,
-                                   &failed)) {
+  if (session.ask<nvml::RemappedRows>("nvmlDeviceGetRemappedRows", device, &corrected, &uncorrected, &pending,
+                                      &failed)) {
     gpu.needs_row_remap = pending != 0;
     gpu.failed_row_remap = failed != 0;
   }
-  if (unsigned long long errors = 0; nvml.ask<nvml::EccErrors>(
+  if (unsigned long long errors = 0; session.ask<nvml::EccErrors>(
           "nvmlDeviceGetTotalEccErrors", device, nvml::error_uncorrected, nvml::counter_volatile, &errors))
     gpu.uncorrected_errors = errors;
-  if (const auto mode = nvml.number("nvmlDeviceGetComputeMode", device)) {
+  if (const auto mode = session.number("nvmlDeviceGetComputeMode", device)) {
     static constexpr std::array names{"default", "exclusive_thread", "prohibited", "exclusive_process"};
     if (*mode < std::ssize(names)) gpu.compute_mode = names[static_cast<std::size_t>(*mode)];
   }
@@ -111,23 +61,24 @@ GpuFacts describe(const Nvml& nvml, Device* device) {
   bool has_links = false;
   for (unsigned link = 0; link < nvml::most_nvlinks; ++link) {
     unsigned is_up = 0;
-    if (!nvml.ask<nvml::LinkState>("nvmlDeviceGetNvLinkState", device, link, &is_up)) continue;
+    if (!session.ask<nvml::LinkState>("nvmlDeviceGetNvLinkState", device, link, &is_up)) continue;
     has_links = true;
     links += is_up != 0 ? 1 : 0;
   }
   if (has_links) gpu.nvlinks = links;
-  gpu.pcie_generation = nvml.number("nvmlDeviceGetCurrPcieLinkGeneration", device);
-  gpu.pcie_width = nvml.number("nvmlDeviceGetCurrPcieLinkWidth", device);
-  gpu.most_pcie_width = nvml.number("nvmlDeviceGetMaxPcieLinkWidth", device);
+  gpu.pcie_generation = session.number("nvmlDeviceGetCurrPcieLinkGeneration", device);
+  gpu.pcie_width = session.number("nvmlDeviceGetCurrPcieLinkWidth", device);
+  gpu.most_pcie_width = session.number("nvmlDeviceGetMaxPcieLinkWidth", device);
   return gpu;
 }
 
-std::string link_kind(const Nvml& nvml, Device* from, Device* to) {
+std::string link_kind(const Session& session, Device* from, Device* to) {
   unsigned status = 1;
-  if (nvml.ask<nvml::P2PStatus>("nvmlDeviceGetP2PStatus", from, to, nvml::p2p_nvlink, &status) && status == 0)
+  if (session.ask<nvml::P2PStatus>("nvmlDeviceGetP2PStatus", from, to, nvml::p2p_nvlink, &status) &&
+      status == 0)
     return "nvlink";
   unsigned level = 0;
-  if (!nvml.ask<nvml::CommonAncestor>("nvmlDeviceGetTopologyCommonAncestor", from, to, &level))
+  if (!session.ask<nvml::CommonAncestor>("nvmlDeviceGetTopologyCommonAncestor", from, to, &level))
     return "unknown";
   // nvmlGpuTopologyLevel_t counts in tens, from two GPUs of one board.
   static constexpr std::array names{"pix", "pix", "pxb", "phb", "node", "sys"};
@@ -139,28 +90,28 @@ Json ask_nvml() {
   MachineFacts facts;
   facts.host.cores = 1;
   try {
-    const Nvml nvml;
+    const Session session;
     std::array<char, 80> version{};
-    if (nvml.ask<nvml::SystemText>("nvmlSystemGetDriverVersion", version.data(), unsigned{version.size()}))
+    if (session.ask<nvml::SystemText>("nvmlSystemGetDriverVersion", version.data(), unsigned{version.size()}))
       facts.driver.version = version.data();
-    if (int cuda = 0; nvml.ask<nvml::SystemNumber>("nvmlSystemGetCudaDriverVersion_v2", &cuda))
+    if (int cuda = 0; session.ask<nvml::SystemNumber>("nvmlSystemGetCudaDriverVersion_v2", &cuda))
       facts.driver.cuda = fmt::format("{}.{}", cuda / 1000, cuda % 1000 / 10);
     unsigned count = 0;
-    nvml.ask<nvml::Count>("nvmlDeviceGetCount_v2", &count);
+    session.ask<nvml::Count>("nvmlDeviceGetCount_v2", &count);
     std::vector<Device*> devices;
     for (unsigned index = 0; index < count; ++index) {
       Device* device = nullptr;
-      if (nvml.ask<nvml::HandleByIndex>("nvmlDeviceGetHandleByIndex_v2", index, &device))
+      if (session.ask<nvml::HandleByIndex>("nvmlDeviceGetHandleByIndex_v2", index, &device))
         devices.push_back(device);
       else
         facts.driver.problems.push_back(fmt::format("NVML has lost GPU {}", index));
     }
-    for (Device* const device : devices) facts.gpus.push_back(describe(nvml, device));
+    for (Device* const device : devices) facts.gpus.push_back(describe(session, device));
     for (std::size_t i = 0; i < devices.size(); ++i)
       for (std::size_t j = i + 1; j < devices.size(); ++j)
         facts.links.push_back({.from = static_cast<int>(i),
                                .to = static_cast<int>(j),
-                               .kind = link_kind(nvml, devices[i], devices[j]),
+                               .kind = link_kind(session, devices[i], devices[j]),
                                .peer_access = {}});
   } catch (const Error& error) {
     facts.driver.problems.emplace_back(error.what());

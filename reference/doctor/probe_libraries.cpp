@@ -8,7 +8,7 @@
 
 #include "doctor/isolated.hpp"
 #include "doctor/probe.hpp"
-#include "doctor/shared_library.hpp"
+#include "on_demand/shared_library.hpp"
 
 namespace stepvideo::doctor {
 namespace {

@@ -41,19 +41,17 @@ class ClipText {
     positions_ = from.template load<T>(embeddings + "position_embeddings.weight");
     token_types_ = from.template load<T>(embeddings + "token_type_embeddings.weight");
     norm_ = Layer::load(from, embeddings + "LayerNorm");
-    for (int layer = 0; layer < config.layers; ++layer) {
-      const auto read = [&, block = fmt::format("bert.encoder.layer.{}.", layer)](const char* name) {
-        return Layer::load(from, block + name);
-      };
-      blocks_.push_back({.query = read("attention.self.query"),
-                         .key = read("attention.self.key"),
-                         .value = read("attention.self.value"),
-                         .attention_out = read("attention.output.dense"),
-                         .attention_norm = read("attention.output.LayerNorm"),
-                         .hidden = read("intermediate.dense"),
-                         .out = read("output.dense"),
-                         .out_norm = read("output.LayerNorm")});
-    }
+    blocks_ = load_layers(config.layers, "bert.encoder.layer.", [&](const auto& name_of) {
+      const auto read = [&](const char* part) { return Layer::load(from, name_of(part)); };
+      return Block{.query = read("attention.self.query"),
+                   .key = read("attention.self.key"),
+                   .value = read("attention.self.value"),
+                   .attention_out = read("attention.output.dense"),
+                   .attention_norm = read("attention.output.LayerNorm"),
+                   .hidden = read("intermediate.dense"),
+                   .out = read("output.dense"),
+                   .out_norm = read("output.LayerNorm")};
+    });
   }
 
   const ClipTextConfig& config() const { return config_; }

@@ -77,4 +77,14 @@ struct BiasedLinear {
   }
 };
 
+/// What load(name_of) gives for each layer, where name_of(part) is "PREFIX<layer>.PART".
+template <class Load>
+auto load_layers(int layers, const std::string& prefix, Load&& load) {
+  std::vector<decltype(load([](const char*) { return std::string(); }))> loaded;
+  for (int layer = 0; layer < layers; ++layer)
+    loaded.push_back(load(
+        [beginning = prefix + std::to_string(layer) + "."](const char* part) { return beginning + part; }));
+  return loaded;
+}
+
 }  // namespace stepvideo::model

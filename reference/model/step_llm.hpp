@@ -6,8 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include <stepvideo/core/transfer.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/elementwise/convert.hpp>
@@ -35,17 +33,15 @@ class StepLlm {
       : execution_(execution), config_(config), tap_(std::move(tap)) {
     const ParameterLoader<E> from{execution, source};
     words_ = from.template load<T>("tok_embeddings.word_embeddings.weight");
-    for (int layer = 0; layer < config.layers; ++layer) {
-      const auto read = [&, block = fmt::format("transformer.layers.{}.", layer)](const char* name) {
-        return from.template load<T>(block + name + ".weight");
-      };
-      blocks_.push_back({.attention_norm = read("attention_norm"),
-                         .wqkv = read("attention.wqkv"),
-                         .wo = read("attention.wo"),
-                         .ffn_norm = read("ffn_norm"),
-                         .w1 = read("feed_forward.w1"),
-                         .w2 = read("feed_forward.w2")});
-    }
+    blocks_ = load_layers(config.layers, "transformer.layers.", [&](const auto& name_of) {
+      const auto read = [&](const char* part) { return from.template load<T>(name_of(part) + ".weight"); };
+      return Block{.attention_norm = read("attention_norm"),
+                   .wqkv = read("attention.wqkv"),
+                   .wo = read("attention.wo"),
+                   .ffn_norm = read("ffn_norm"),
+                   .w1 = read("feed_forward.w1"),
+                   .w2 = read("feed_forward.w2")};
+    });
     Buffer<float> slopes(config.heads.count);
     for (int head = 0; head < config.heads.count; ++head)
       slopes[head] = alibi_slope(head, config.heads.count);

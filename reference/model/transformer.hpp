@@ -72,6 +72,7 @@ class Transformer {
   void forward(LatentsView<const float> latents, VectorView<const float> times, Text& text,
                LatentsView<float> velocity, const std::function<void(int)>& between_blocks = {}) {
     require_inputs(latents, times, text, velocity);
+    all_tokens_ = latents.shape.tokens();
     const Activations at = make_room(latents.batch, latents.shape.tokens());
     if (!(rope_.shape() == latents.shape))
       rope_ = make_rope_table<T>(execution_, latents.shape, RopeSplit::of_head(config_.heads.dim), angles_);
@@ -130,20 +131,24 @@ class Transformer {
             });
   }
 
-  /// A product for each batch element: a matrix library may choose its order of summation by the number of
-  /// rows, and an element's bits must not depend on what else is in the batch.
+  /// A product of tokens, for each batch element: a matrix library may choose its order of summation by the
+  /// number of rows, and an element's bits must not depend on what else is in the batch, nor on which of the
+  /// video's tokens are here.
   template <class In, class Epilogue, class Out>
   void multiply(TokensView<In> in, MatrixView<const In> weight, const Epilogue& epilogue,
                 TokensView<Out> out) const {
     for (index_t element = 0; element < in.batch; ++element)
-      linear(execution_, rows_of(in, element), weight, epilogue, rows_of(out, element));
+      linear(execution_, rows_of(in, element), weight, epilogue, rows_of(out, element), of_all_tokens());
   }
+  LinearOptions of_all_tokens() const { return {.planned_rows = all_tokens_}; }
 
   /// Every block's shifts, scales and gates, from the time.
   void modulate(VectorView<const float> times, const Activations& at) const {
     const auto layer = [&](TokensView<float> in, const BiasedLinear<float, E>& weights, auto&& epilogue,
                            TokensView<float> out) {
-      multiply(in, weights.weight.matrix(), chain(Bias<float>{weights.bias.vector()}, epilogue), out);
+      for (index_t element = 0; element < in.batch; ++element)
+        linear(execution_, rows_of(in, element), weights.weight.matrix(),
+               chain(Bias<float>{weights.bias.vector()}, epilogue), rows_of(out, element));
     };
     timestep_sinusoids(execution_, times, at.sinusoids.rows());
     layer(at.sinusoids, weights_.time_in, Activate<Silu>{}, at.time_hidden);
@@ -215,9 +220,9 @@ class Transformer {
         MatrixView<T> hidden = at.hidden;
         hidden.rows = std::min(hidden.rows, at.normed.tokens - first);
         linear(execution_, rows_of(at.normed, element, first, hidden.rows), matrices.feed_forward_in,
-               Activate<GeluTanh>{}, hidden);
+               Activate<GeluTanh>{}, hidden, of_all_tokens());
         linear(execution_, hidden, matrices.feed_forward_out, Store{},
-               rows_of(at.delta, element, first, hidden.rows));
+               rows_of(at.delta, element, first, hidden.rows), of_all_tokens());
       }
   }
 
@@ -229,6 +234,7 @@ class Transformer {
   Tap tap_;
   TransformerWeights<T, E> weights_;
   std::unique_ptr<BlockStore<T, E>> blocks_;
+  index_t all_tokens_ = 0;  // of an element of the pass: what algorithms are chosen for
   RopeTable<E> rope_;
   Buffer<std::byte, E> memory_;
 };

@@ -10,6 +10,7 @@
 #include "model/noise_source.hpp"
 #include "pipeline/on_gpu.hpp"
 #include "pipeline/placed_transformer.hpp"
+#include "pipeline/watched_transformer.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
@@ -65,7 +66,10 @@ std::unique_ptr<Denoiser::Loaded> Denoiser::load(const place::Place& place, Prec
                                                  Progress& progress) const {
   return progress.stage("load transformer", 0, [&](Stage& stage) -> std::unique_ptr<Loaded> {
     stage.moved(weights_.bytes());
-    if (place.is_gpu()) return load_transformer_on_gpu(place, precision, config_, {weights_, seed_}, stage);
+    if (place.is_gpu())
+      return std::make_unique<WatchedTransformer>(
+          load_transformer_on_gpu(place, precision, config_, {weights_, seed_}, stage), place.gpu(), progress,
+          [bus_id = place.gpu().bus_id] { return nvml_source(bus_id); });
     return with_element(precision, [&]<Element T>() -> std::unique_ptr<Loaded> {
       const auto expected = model::expected_tensors(config_);
       if (seed_)

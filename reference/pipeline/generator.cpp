@@ -134,6 +134,7 @@ void Generator::resume(Job& job, const RunOptions& options) const {
   const fs::path file = step_file_of(job.output);
   SavedRun saved = read_step_file(file);
   require_same_run(job.manifest, saved.manifest, file.string());
+  put_earlier_devices(job.manifest, saved.manifest);
   saved.require_size(job.request.video.latent(), denoiser_.config().in_channels);
   Denoiser::require_guided_pair(saved.conditioning);
   denoiser_.require_fits(saved.conditioning.llm_width, saved.conditioning.clip_width, job.request.settings,

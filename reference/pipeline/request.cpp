@@ -77,6 +77,15 @@ std::string differing_field(const Json& one, const Json& other) {
   return "";
 }
 
+void put_earlier_devices(Json& manifest, const Json& found) {
+  Json earlier = member(found, "begun_on");
+  if (!earlier.is_array()) earlier = Json::array();
+  const Json last = member(found, "device");
+  if (last.is_string() && (earlier.empty() || earlier.back() != last)) earlier.push_back(last);
+  if (!earlier.empty() && earlier != Json::array({member(manifest, "device")}))
+    manifest["begun_on"] = std::move(earlier);
+}
+
 std::string describe_field(const Json& manifest, const std::string& field) {
   Json value = member(manifest, field);
   if (value.is_null()) value = member(member(member(manifest, "model"), "components"), field);

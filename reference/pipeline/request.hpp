@@ -48,6 +48,10 @@ std::string differing_field(const io::Json& one, const io::Json& other);
 /// Throws RequestError naming `file` and the first field in which it differs from what is asked for now.
 void require_same_run(const io::Json& asked, const io::Json& found, const std::string& file);
 
+/// For a run that goes on with what `found` tells of: where that is another device's work, the manifest names
+/// in `begun_on`, in their order, the devices that it was done on before.
+void put_earlier_devices(io::Json& manifest, const io::Json& found);
+
 /// "steps 40", "prompt \"a red circle\"", "no seed": a field of a manifest for a message.
 std::string describe_field(const io::Json& manifest, const std::string& field);
 

@@ -5,6 +5,7 @@
 
 #include "io/pinned_slots.cuh"
 #include "io/upload.hpp"
+#include "plan/matmul_table.hpp"
 
 namespace stepvideo::place {
 
@@ -13,7 +14,9 @@ struct Accelerator {
   Gpu gpu;
   MatmulPlans matmuls;
 
-  explicit Accelerator(int ordinal) : gpu(ordinal), matmuls(gpu.compute()) { gpu.use(matmuls); }
+  explicit Accelerator(int ordinal) : gpu(ordinal), matmuls(gpu.compute(), plan::built_in_matmul_rows()) {
+    gpu.use(matmuls);
+  }
 
   /// What kernels are given.
   Device compute() const { return gpu.compute(); }

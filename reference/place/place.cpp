@@ -6,6 +6,8 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "on_demand/nvml.hpp"
+
 namespace stepvideo::place {
 
 std::string missing_code(const GpuDescription& gpu, std::span<const int> built) {
@@ -25,7 +27,7 @@ void require_free_memory(const Place& place, double bytes) {
   const GpuDescription& gpu = place.gpu();
   require(bytes <= static_cast<double>(gpu.free_bytes), [&] {
     std::string holders;
-    for (const MemoryHolder& holder : memory_holders(gpu))
+    for (const nvml::MemoryHolder& holder : nvml::memory_holders(gpu.bus_id))
       holders += fmt::format("{}{} (process {}) holds {:.1f} GiB", holders.empty() ? ": " : ", ", holder.name,
                              holder.process, static_cast<double>(holder.bytes) / gibibyte);
     return fmt::format(

@@ -4,7 +4,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "place/choice.hpp"
 
@@ -18,13 +17,7 @@ struct GpuDescription {
   std::string bus_id;  ///< "0000:1b:00.0"
   int major = 0, minor = 0, multiprocessors = 0;
   std::uint64_t memory_bytes = 0, free_bytes = 0;
-};
-
-/// A process that holds memory of a GPU.
-struct MemoryHolder {
-  unsigned process = 0;
-  std::string name;
-  std::uint64_t bytes = 0;
+  std::string matmuls = {};  ///< what decides the algorithms of its matrix products: plan::matmul_choice
 };
 
 struct Accelerator;  // place/accelerator.cuh
@@ -56,9 +49,6 @@ std::string missing_code(const GpuDescription& gpu, std::span<const int> built);
 /// driver serves this program, which holds code for it. Automatic: the first GPU where one is
 /// found fit, or the CPU. Throws RequestError naming --device, what was found and what would work.
 Place find_place(const Choice& choice);
-
-/// Those who hold memory of the GPU now, the largest first; empty where the driver does not tell.
-std::vector<MemoryHolder> memory_holders(const GpuDescription& gpu);
 
 /// Throws RequestError unless `bytes` are free on the place's GPU; names who holds the rest.
 void require_free_memory(const Place& place, double bytes);

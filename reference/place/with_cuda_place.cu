@@ -1,17 +1,16 @@
 // Finding and opening GPUs.
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <mutex>
 #include <optional>
 
 #include <cublasLt.h>
 #include <fmt/format.h>
 
-#include "doctor/nvml.hpp"
-#include "doctor/shared_library.hpp"
+#include "on_demand/nvml.hpp"
 #include "place/accelerator.cuh"
 #include "place/place.hpp"
+#include "plan/matmul_table.hpp"
 
 namespace stepvideo::place {
 namespace {
@@ -60,57 +59,29 @@ std::string uuid_of(const cudaDeviceProp& properties) {
   return text;
 }
 
-/// NVML where it is there.
-class Nvml {
- public:
-  static std::optional<Nvml> open() {
-    try {
-      Nvml nvml;
-      if (nvml.library_.get<doctor::nvml::Init>("nvmlInit_v2")() == 0) return nvml;
-    } catch (const Error&) {
-      // The driver's own tools are not needed to run.
-    }
-    return {};
-  }
-  doctor::nvml::Device* device(const std::string& bus_id) const {
-    doctor::nvml::Device* device = nullptr;
-    auto* const find = library_.find<doctor::nvml::HandleByText>("nvmlDeviceGetHandleByPciBusId_v2");
-    return find != nullptr && find(bus_id.c_str(), &device) == 0 ? device : nullptr;
-  }
-  template <class Function>
-  Function* find(const char* name) const {
-    return library_.find<Function>(name);
-  }
-
- private:
-  Nvml() : library_("libnvidia-ml.so.1") {}
-  doctor::SharedLibrary library_;
-};
-
 /// The free memory as the driver counts it; all of it where the driver does not tell without a context.
 std::uint64_t free_bytes(const GpuDescription& gpu) {
-  if (const auto nvml = Nvml::open()) {
-    doctor::nvml::Memory memory{};
-    auto* const ask = nvml->find<doctor::nvml::GetMemory>("nvmlDeviceGetMemoryInfo");
-    auto* const device = nvml->device(gpu.bus_id);
-    if (ask != nullptr && device != nullptr && ask(device, &memory) == 0)
-      return std::min<std::uint64_t>(memory.free, gpu.memory_bytes);
-  }
-  return gpu.memory_bytes;
+  const auto session = nvml::Session::open_if_there();
+  nvml::Device* const device = session ? session->device(gpu.bus_id) : nullptr;
+  const auto memory = device != nullptr ? session->memory(device) : std::nullopt;
+  return memory ? std::min<std::uint64_t>(memory->free, gpu.memory_bytes) : gpu.memory_bytes;
 }
 
 GpuDescription describe(int ordinal) {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, ordinal));
-  GpuDescription gpu{.ordinal = ordinal,
-                     .name = properties.name,
-                     .uuid = uuid_of(properties),
-                     .bus_id = fmt::format("{:04x}:{:02x}:{:02x}.0", properties.pciDomainID,
-                                           properties.pciBusID, properties.pciDeviceID),
-                     .major = properties.major,
-                     .minor = properties.minor,
-                     .multiprocessors = properties.multiProcessorCount,
-                     .memory_bytes = properties.totalGlobalMem};
+  GpuDescription gpu{
+      .ordinal = ordinal,
+      .name = properties.name,
+      .uuid = uuid_of(properties),
+      .bus_id = fmt::format("{:04x}:{:02x}:{:02x}.0", properties.pciDomainID, properties.pciBusID,
+                            properties.pciDeviceID),
+      .major = properties.major,
+      .minor = properties.minor,
+      .multiprocessors = properties.multiProcessorCount,
+      .memory_bytes = properties.totalGlobalMem,
+      .matmuls = plan::matmul_choice({properties.major, properties.minor, properties.multiProcessorCount,
+                                      static_cast<std::int64_t>(cublasLtGetVersion())})};
   gpu.free_bytes = free_bytes(gpu);
   return gpu;
 }
@@ -179,30 +150,6 @@ Place find_place(const Choice& choice) {
   const std::string problem = unfitness(gpu);
   require(problem.empty(), [&] { return fmt::format("--device {}: {}", to_string(choice), problem); });
   return Place(gpu);
-}
-
-std::vector<MemoryHolder> memory_holders(const GpuDescription& gpu) {
-  const auto nvml = Nvml::open();
-  auto* const device = nvml ? nvml->device(gpu.bus_id) : nullptr;
-  auto* const ask =
-      nvml ? nvml->find<doctor::nvml::Processes>("nvmlDeviceGetComputeRunningProcesses_v3") : nullptr;
-  if (device == nullptr || ask == nullptr) return {};
-  std::vector<doctor::nvml::ProcessInfo> found(64);
-  auto size = static_cast<unsigned>(found.size());
-  if (ask(device, &size, found.data()) != 0) return {};
-  found.resize(std::min<std::size_t>(size, found.size()));
-  std::vector<MemoryHolder> holders;
-  for (const auto& process : found) {
-    std::string name = "a process";
-    std::ifstream comm(fmt::format("/proc/{}/comm", process.pid));
-    if (std::string line; std::getline(comm, line)) name = line;
-    // The driver writes all ones where it does not know.
-    const bool is_known = process.used_bytes != ~0ULL;
-    holders.push_back({process.pid, name, is_known ? process.used_bytes : 0});
-  }
-  std::sort(holders.begin(), holders.end(),
-            [](const MemoryHolder& a, const MemoryHolder& b) { return a.bytes > b.bytes; });
-  return holders;
 }
 
 }  // namespace stepvideo::place

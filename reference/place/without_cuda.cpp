@@ -29,8 +29,4 @@ Place find_place(const Choice& choice) {
   return {};
 }
 
-std::vector<MemoryHolder> memory_holders(const GpuDescription&) {
-  return {};
-}
-
 }  // namespace stepvideo::place

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <type_traits>
 
@@ -160,6 +161,19 @@ const MatmulTable* find_matmul_table(const MatmulPlatform& platform) {
   const auto& tables = built_in_matmul_tables();
   const auto found = std::ranges::find(tables, platform, &MatmulTable::platform);
   return found == tables.end() ? nullptr : &*found;
+}
+
+std::vector<MatmulTableRow> built_in_matmul_rows() {
+  std::vector<MatmulTableRow> rows;
+  for (const auto& table : built_in_matmul_tables())
+    std::ranges::copy(table.rows(), std::back_inserter(rows));
+  return rows;
+}
+
+std::string matmul_choice(const MatmulPlatform& platform) {
+  if (const auto* const table = find_matmul_table(platform))
+    return fmt::format("the table {} ({})", table->name, table->digest());
+  return fmt::format("the first proposals of cuBLASLt {}", platform.library_version);
 }
 
 }  // namespace stepvideo::plan

@@ -42,5 +42,10 @@ std::string matmul_table_text(const MatmulTable& table);
 const std::vector<MatmulTable>& built_in_matmul_tables();
 /// The one for a chip and a library, or null: then every product takes the library's first proposal.
 const MatmulTable* find_matmul_table(const MatmulPlatform& platform);
+/// All rows of all of them: what MatmulPlans picks a platform's own from.
+std::vector<MatmulTableRow> built_in_matmul_rows();
+/// What decides the algorithms there, for manifests and readers: "the table h200-130100 (DIGEST)" or "the
+/// first proposals of cuBLASLt 130100".
+std::string matmul_choice(const MatmulPlatform& platform);
 
 }  // namespace stepvideo::plan

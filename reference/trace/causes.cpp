@@ -114,8 +114,34 @@ std::optional<Cause> memory_is_short(const Suspect& s) {
                                      bytes_text(peak), bytes_text(memory))};
 }
 
+/// Whether the stage's work was a GPU's: threads of the host then only hand it out.
+bool is_on_gpu(const Suspect& s) {
+  return s.summary.facts.contains("gpu") && !s.slowest.is_io();
+}
+
+std::optional<Cause> gpu_is_held_back(const Suspect& s) {
+  if (s.stage.name != "denoise") return {};  // during which it was asked
+  constexpr std::string_view prefix = "gpu_held_back_by_";
+  std::string reason;
+  double most = 0;
+  for (const auto& [name, value] : s.summary.facts)
+    if (name.starts_with(prefix) && s.summary.fact(name) > most) {
+      most = s.summary.fact(name);
+      reason = name.substr(prefix.size());
+    }
+  if (most < 0.1) return {};
+  const double clock = s.summary.fact("gpu_clock_mhz");
+  return Cause{
+      std::min(most, 1.0) * s.excess,
+      fmt::format("the GPU was held back {:.0f} % of the time ({}){}; a cooler place or a higher power "
+                  "limit helps",
+                  100 * std::min(most, 1.0), reason,
+                  clock > 0 ? fmt::format(", its clock {:.0f} MHz on average", clock) : "")};
+}
+
 /// Threads that lose their core again and again burn it for others when they spin at barriers.
 std::optional<Cause> threads_fight_for_cores(const Suspect& s) {
+  if (is_on_gpu(s)) return {};
   const double threads = s.summary.fact("threads"),
                switches = static_cast<double>(s.slowest.involuntary_switches);
   if (threads < 2 || s.slowest.seconds <= 0 || switches / s.slowest.seconds < 500) return {};
@@ -129,6 +155,7 @@ std::optional<Cause> threads_fight_for_cores(const Suspect& s) {
 }
 
 std::optional<Cause> cores_are_shared(const Suspect& s) {
+  if (is_on_gpu(s)) return {};
   const double threads = s.summary.fact("threads");
   if (s.slowest.is_io() || !s.slowest.cpu_seconds || threads < 1 || s.slowest.seconds <= 0) return {};
   const double cores = *s.slowest.cpu_seconds / s.slowest.seconds;
@@ -150,8 +177,9 @@ std::optional<Cause> every_step_is_slow(const Suspect& s) {
 }
 
 /// Of rules that explain as much, the first is taken: the more particular stand first.
-constexpr std::array rules = {first_step_is_slow,      one_step_is_slow, steps_slow_down,   one_rank_is_late,
-                              one_rank_is_slow,        link_is_slow,     storage_is_slow,   memory_is_short,
+constexpr std::array rules = {first_step_is_slow,      one_step_is_slow, steps_slow_down,
+                              one_rank_is_late,        one_rank_is_slow, link_is_slow,
+                              storage_is_slow,         memory_is_short,  gpu_is_held_back,
                               threads_fight_for_cores, cores_are_shared, every_step_is_slow};
 
 void keep_largest(std::vector<Difference>& differences, std::size_t most) {

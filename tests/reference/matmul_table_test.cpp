@@ -93,3 +93,13 @@ BOOST_AUTO_TEST_CASE(every_built_in_table_reads_and_is_found_by_its_platform) {
   }
   BOOST_CHECK(find_matmul_table({1, 0, 1, 1}) == nullptr);
 }
+
+BOOST_AUTO_TEST_CASE(a_platform_is_told_what_decides_its_algorithms) {
+  BOOST_CHECK_EQUAL(matmul_choice({9, 0, 1, 130100}), "the first proposals of cuBLASLt 130100");
+  std::size_t rows = 0;
+  for (const auto& table : built_in_matmul_tables()) {
+    BOOST_CHECK_EQUAL(matmul_choice(table.platform), "the table " + table.name + " (" + table.digest() + ")");
+    rows += table.entries.size();
+  }
+  BOOST_CHECK_EQUAL(built_in_matmul_rows().size(), rows);
+}

@@ -86,9 +86,9 @@ BOOST_AUTO_TEST_CASE(
                           "--checkpoint-every", "1",   "--quiet"};
   auto logged = in_bf16;
   logged.insert(logged.end(), {"--log-file", (whole / "log.ndjson").string()});
-  BOOST_REQUIRE_EQUAL(generate(whole / "v.mp4", logged).exit_code, 0);
+  BOOST_REQUIRE_EQUAL(generate(whole / "v.y4m", logged).exit_code, 0);
 
-  const fs::path output = folder / "v.mp4";
+  const fs::path output = folder / "v.y4m";
   Arguments arguments{"generate", "--model", demo,       "--prompt",      "a red circle",   "--height", "32",
                       "--width",  "32",      "--output", output.string(), "--reproducible", "--resume"};
   arguments.insert(arguments.end(), in_bf16.begin(), in_bf16.end());
@@ -102,6 +102,7 @@ BOOST_AUTO_TEST_CASE(
   }
   io::Json elsewhere = io::read_manifest(step_file_of(output)).value();
   BOOST_REQUIRE_EQUAL(elsewhere.at("device"), "cpu");
+  BOOST_CHECK(!elsewhere.contains("begun_on"));
   elsewhere["device"] = "cuda";
   replace_manifest(step_file_of(output), elsewhere);
   const auto result = testing::run_program(
@@ -109,7 +110,10 @@ BOOST_AUTO_TEST_CASE(
        output.string(), "--log-file", (folder / "log.ndjson").string()},
       "OMP_NUM_THREADS=1");
   BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
-  BOOST_CHECK(testing::read_text(output) == testing::read_text(whole / "v.mp4"));
+  BOOST_CHECK(testing::read_text(output) == testing::read_text(whole / "v.y4m"));
+  const auto manifest = io::read_manifest(output).value();
+  BOOST_CHECK_EQUAL(manifest.at("device"), "cpu");
+  BOOST_CHECK(manifest.at("begun_on") == io::Json::array({"cuda"}));
   BOOST_CHECK(!predictions_in(whole / "log.ndjson").empty());
   BOOST_CHECK(predictions_in(folder / "log.ndjson") == predictions_in(whole / "log.ndjson"));
 }

@@ -183,6 +183,14 @@ BOOST_AUTO_TEST_CASE(each_rule_finds_its_cause) {
                                R"("cpu_seconds":70,"involuntary_switches":90000)")),
             {"lost their cores", "OMP_NUM_THREADS"});
   check_has(cause_of(stage_log(R"("threads":8)", R"("cpu_seconds":9)")), {"1.0 cores for 8 threads"});
+  const std::string on_gpu =
+      R"("threads":8,"gpu":"X","gpu_clock_mhz":1410,"gpu_held_back_by_sw_power_cap":0.82)";
+  check_has(cause_of(stage_log(on_gpu, R"("cpu_seconds":9)", "denoise")),
+            {"held back 82 % of the time (sw_power_cap), its clock 1410 MHz on average"});
+  // What the host's threads do meanwhile is no cause.
+  BOOST_CHECK_EQUAL(
+      cause_of(stage_log(R"("threads":8,"gpu":"X")", R"("cpu_seconds":9)", "denoise")).find("cores"),
+      std::string::npos);
   check_has(cause_of(stage_log("", R"("bytes":9000000000,"cpu_seconds":8.9)", "load transformer")),
             {"1.0 GB/s", "the processor"});
   check_has(cause_of(stage_log("", R"("peak_bytes":1)")), {"nothing in the log tells"});

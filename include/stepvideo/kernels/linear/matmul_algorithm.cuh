@@ -102,15 +102,20 @@ class AlgorithmSearch {
     return proposed.empty() ? std::nullopt : std::optional(proposed.front());
   }
 
-  /// What a search may try: the first proposal, the others, which vary most, and every algorithm of the
-  /// library in each of its tiles, stages and orders of the grid that takes this shape and layout. Thousands,
-  /// and slow to make.
-  std::vector<MatmulAlgorithm> candidates() const {
+  /// What a search tries first: the first proposal, then the others.
+  std::vector<MatmulAlgorithm> proposed() const {
     std::vector<MatmulAlgorithm> found;
     if (const auto first = first_proposal()) found.push_back(attributes_of(first->algorithm));
     for (const auto& proposal : proposals(most_proposals))
       if (const auto other = attributes_of(proposal.algorithm); found.empty() || other != found.front())
         found.push_back(other);
+    return found;
+  }
+
+  /// All that a search may try: the proposals, which vary most, and every algorithm of the library in each of
+  /// its tiles, stages and orders of the grid that takes this shape and layout. Thousands, and slow to make.
+  std::vector<MatmulAlgorithm> candidates() const {
+    std::vector<MatmulAlgorithm> found = proposed();
     const auto element = library_type(shape_.element), result = library_type(shape_.result);
     int ids[most_proposals] = {}, id_count = 0;
     check(cublasLtMatmulAlgoGetIds(handle_, CUBLAS_COMPUTE_32F, CUDA_R_32F, element, element, result, result,

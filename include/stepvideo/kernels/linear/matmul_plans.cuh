@@ -74,7 +74,11 @@ class MatmulPlans {
     return plan ? std::optional(linear_detail::attributes_of(plan->algorithm)) : std::nullopt;
   }
 
-  /// What a search may try for `call`, the library's first proposal first.
+  /// What the library proposes for `call`, the first first: what a search tries first.
+  std::vector<MatmulAlgorithm> proposed(const MatmulCall& call) const {
+    return search_of(key_of(call)).proposed();
+  }
+  /// All that a search may try for `call`, the proposals first.
   std::vector<MatmulAlgorithm> candidates(const MatmulCall& call) const {
     return search_of(key_of(call)).candidates();
   }

@@ -7,7 +7,7 @@
 
 #include <stepvideo/core/error.hpp>
 
-namespace stepvideo::doctor {
+namespace stepvideo {
 
 /// Stays loaded: unloading a driver's library runs code of its own.
 class SharedLibrary {
@@ -44,4 +44,4 @@ class SharedLibrary {
   void* handle_;
 };
 
-}  // namespace stepvideo::doctor
+}  // namespace stepvideo
