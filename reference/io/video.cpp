@@ -16,6 +16,7 @@
 #include "io/pending_folder.hpp"
 #include "io/png.hpp"
 #include "io/safetensors_stream.hpp"
+#include "io/y4m_writer.hpp"
 
 namespace stepvideo::io {
 namespace {
@@ -128,6 +129,8 @@ std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path
   switch (video_kind(path)) {
     case VideoKind::tensor:
       return std::make_unique<TensorVideoWriter>(path, shape, std::move(options));
+    case VideoKind::y4m:
+      return std::make_unique<Y4mWriter>(path, shape, std::move(options));
     case VideoKind::png_folder:
       return detail::open_png_folder_writer(path, shape, std::move(options));
     default:
@@ -154,7 +157,7 @@ void require_video_output(const std::string& flag, const std::filesystem::path& 
     });
   else
     require_writable_output(flag, path, {".mp4", ".webm", ".y4m", ".safetensors"});
-  if (kind != VideoKind::tensor) detail::require_encoder(flag, kind);
+  if (kind != VideoKind::tensor && kind != VideoKind::y4m) detail::require_encoder(flag, kind);
 }
 
 Video read_video(const std::filesystem::path& path, std::optional<FrameRate> rate) {

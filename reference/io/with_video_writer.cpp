@@ -18,7 +18,6 @@ struct Format {
 
 Format format_of(VideoKind kind) {
   if (kind == VideoKind::webm) return {"webm", "libvpx-vp9", Chroma::yuv420};
-  if (kind == VideoKind::y4m) return {"yuv4mpegpipe", "wrapped_avframe", Chroma::yuv444};
   if (kind == VideoKind::png_folder) return {"image2", "png", Chroma::yuv444};
   return {"mp4", "libx264", Chroma::yuv420};
 }
@@ -51,9 +50,7 @@ class StreamWriter final : public VideoWriter {
     scaler_.reset(check(sws_getContext(shape.width, shape.height, AV_PIX_FMT_RGB24, shape.width, shape.height,
                                        pixel_format_, libav::exact_scaling, nullptr, nullptr, nullptr),
                         path, "written"));
-    // A .y4m cannot name its matrix.
-    const int* const matrix =
-        sws_getCoefficients(kind_ == VideoKind::y4m ? libav::untagged_matrix(shape.height) : SWS_CS_ITU709);
+    const int* const matrix = sws_getCoefficients(SWS_CS_ITU709);
     constexpr int full_range = 1, limited_range = 0, unchanged = 1 << 16;
     check(sws_setColorspaceDetails(scaler_.get(), matrix, full_range, matrix, limited_range, 0, unchanged,
                                    unchanged),
@@ -70,12 +67,10 @@ class StreamWriter final : public VideoWriter {
     codec_->time_base = {rate.denominator, rate.numerator};
     codec_->framerate = {rate.numerator, rate.denominator};
     codec_->color_range = AVCOL_RANGE_MPEG;
-    if (kind_ != VideoKind::y4m) {
-      codec_->colorspace = AVCOL_SPC_BT709;
-      codec_->color_primaries = AVCOL_PRI_BT709;
-      codec_->color_trc = AVCOL_TRC_BT709;
-      codec_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-    }
+    codec_->colorspace = AVCOL_SPC_BT709;
+    codec_->color_primaries = AVCOL_PRI_BT709;
+    codec_->color_trc = AVCOL_TRC_BT709;
+    codec_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     // The encoders' bytes depend on their number of threads: one, on every machine.
     codec_->thread_count = 1;
     if (kind_ == VideoKind::mp4) {
@@ -144,22 +139,12 @@ class StreamWriter final : public VideoWriter {
     if (kind_ == VideoKind::mp4) put_manifest();  // the index, which holds the tags, is written at the end
     check(av_write_trailer(container_.get()), path(), "written");
     check(avio_closep(&container_->pb), path(), "written");
-    if (kind_ == VideoKind::y4m) return publish_with_manifest_beside();
     file_.publish();
   }
 
   void put_manifest() {
     if (options_.manifest)
       check(av_dict_set(&container_->metadata, "comment", options_.manifest().c_str(), 0), path(), "written");
-  }
-
-  /// At no moment does a manifest stand beside a video that it did not make.
-  void publish_with_manifest_beside() {
-    const std::filesystem::path beside = path().string() + ".json";
-    std::error_code unused;
-    std::filesystem::remove(beside, unused);
-    file_.publish();
-    if (options_.manifest) io::write_file(beside, options_.manifest() + '\n');
   }
 
   VideoOptions options_;

@@ -8,10 +8,10 @@ namespace stepvideo::io {
 namespace {
 
 [[noreturn]] void refuse(const std::string& what) {
-  throw RequestError(
-      what +
-      ": this build reads and writes neither video nor image files; a .safetensors file works, or "
-      "build with STEPVIDEO_VIDEO=ON");
+  throw RequestError(what +
+                     ": this build reads no video and no image files and writes .y4m and .safetensors alone; "
+                     "those work, or a "
+                     "build with STEPVIDEO_VIDEO=ON");
 }
 
 }  // namespace
