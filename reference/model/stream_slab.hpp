@@ -10,6 +10,8 @@
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/workspace.hpp>
 
+#include "model/norm_scratch.hpp"
+
 namespace stepvideo::model::vae {
 
 /// The frames [first, first + count) of a video that may have no memory.
@@ -43,9 +45,9 @@ class StreamSlab {
   index_t channels() const { return stream_.channels; }
   std::size_t peak_bytes() const { return peak_; }
 
-  /// A kernel asks for so many bytes of scratch, which lies beside the slab.
-  void ask_scratch(std::size_t bytes) { scratch_ = std::max(scratch_, bytes); }
-  std::size_t scratch_bytes() const { return scratch_; }
+  /// A GPU's kernels ask for scratch, which lies beside the slab.
+  void ask_scratch(const NormScratch& scratch) { scratch_ = scratch_.or_more(scratch); }
+  const NormScratch& scratch() const { return scratch_; }
 
   /// A video of these extents on the stream's side.
   template <Element T>
@@ -108,7 +110,8 @@ class StreamSlab {
   }
 
   std::byte* memory_ = nullptr;
-  std::size_t bytes_ = 0, peak_ = 0, scratch_ = 0;
+  std::size_t bytes_ = 0, peak_ = 0;
+  NormScratch scratch_;
   VideoView<std::byte> stream_{};
   std::size_t stream_bytes_ = 0;
   std::array<std::size_t, 2> used_{};

@@ -36,13 +36,13 @@ class VaeVolumeUpsample {
     VideoView<T> in = at.in;
     in.data -= past * in.height * in.width * in.channels;
     in.frames += past;
-    conv1_(run, in, {.past_frames = static_cast<int>(past)}, Store{}, at.hidden);
-    norm1_(run, at.hidden, Activate<Silu>{}, at.normed);
+    auto moments = conv1_.before_norm(run, in, {.past_frames = static_cast<int>(past)}, Store{}, at.hidden);
+    norm1_(run, at.hidden, Activate<Silu>{}, at.normed, moments);
     vae::Run<E> doubled = run;
     doubled.past_frames *= 2;
-    conv2_.behind(doubled, at.past, at.normed, 0, Store{}, at.hidden);
+    moments = conv2_.behind(doubled, at.past, at.normed, Store{}, at.hidden);
     const DoubledResidual<T> add{at.in};
-    at.out.visit([&](auto out) { norm2_(run, at.hidden, chain(add, Activate<Silu>{}, add), out); });
+    at.out.visit([&](auto out) { norm2_(run, at.hidden, chain(add, Activate<Silu>{}, add), out, moments); });
   }
 
  private:
@@ -150,12 +150,12 @@ class VaeDecoder {
       upsample_1_.of_frames(run.in("upsample 1"), at.narrow, {}, widened);
       run.show("decoder.up.1.upsample", widened);
     });
-    levels_[0](run, at.blocks);
-    norm_out_(run, at.last, Activate<Silu>{}, at.normed);
+    const auto moments = levels_[0](run, at.blocks);
+    norm_out_(run, at.last, Activate<Silu>{}, at.normed, moments);
     const index_t skipped = std::clamp<index_t>(Rooms::skipped_frames - run.past_frames, 0, at.last.frames);
     const index_t first = std::max<index_t>(run.past_frames - Rooms::skipped_frames, 0);
-    conv_out_.behind(run, at.past, at.normed, static_cast<int>(skipped), Store{},
-                     pixels.frames_from(first, at.last.frames - skipped));
+    conv_out_.behind_skipping(run, at.past, at.normed, static_cast<int>(skipped),
+                              pixels.frames_from(first, at.last.frames - skipped));
   }
 
   E execution_;
@@ -202,10 +202,11 @@ VideoView<float> VaeDecoder<T, E>::decode_chunk(LatentsView<const float> latents
     return Rooms::lay_out(config_, latents.shape, together, slab);
   });
   const Rooms& at = placed.rooms;
-  const Run run{.execution = execution_, .scratch = placed.scratch, .observer = observer_};
+  const Run run{
+      .execution = execution_, .scratch = placed.scratch, .moments = placed.moments, .observer = observer_};
   stem(latents, run.in("stem"), at);
-  middle_(run.in("middle"), at.middle);
-  levels_[3](run.in("level 3"), at.level_3);
+  const auto moments = middle_(run.in("middle"), at.middle);
+  levels_[3](run.in("level 3"), at.level_3, moments);
   volume_upsamples_[1](run.in("upsample 3"), at.upsample_3);
   at.upsample_3.out.visit([&](auto out) { run.show("decoder.up.3.upsample", out); });
   levels_[2](run.in("level 2"), at.level_2);

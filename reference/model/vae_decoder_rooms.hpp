@@ -39,11 +39,13 @@ struct DecoderFineRooms {
   StreamVideo<T> widened;  ///< its rows and columns, doubled
   std::vector<ResidualRooms<T>> blocks;
   VideoView<T> last, normed, past;
-  std::size_t bytes = 0, past_bytes = 0, scratch_bytes = 0;
+  std::size_t bytes = 0, past_bytes = 0;
+  NormScratch scratch;
 
   static DecoderFineRooms lay_out(const VaeConfig::Decoder& decoder, VideoView<T> narrow, Pasts pasts,
                                   StreamSlab slab = {}) {
-    DecoderFineRooms at{.narrow = narrow};
+    DecoderFineRooms at;
+    at.narrow = narrow;
     const index_t height = 2 * narrow.height, width = 2 * narrow.width;
     at.widened = StreamVideo<T>::take(slab, enters_narrow(decoder.up, 0, narrow.channels), narrow.frames,
                                       height, width, narrow.channels);
@@ -51,8 +53,8 @@ struct DecoderFineRooms {
     at.last = slab.stream<T>();
     at.normed = slab.beside_behind<T>(pasts.frames(), at.last.channels);
     at.past = pasts.take<T>(height, width, at.last.channels);
-    slab.ask_scratch(group_norm_workspace(device, at.last));
-    at.scratch_bytes = slab.scratch_bytes();
+    slab.ask_scratch(NormScratch::of(at.last));
+    at.scratch = slab.scratch();
     at.bytes = slab.peak_bytes();
     at.past_bytes = pasts.bytes();
     return at;
@@ -66,7 +68,8 @@ struct DecoderCoarseRooms {
   std::vector<ResidualRooms<T>> blocks;  ///< level 1's
   VideoView<T> narrow;                   ///< its result
   StreamSlab fine;                       ///< where DecoderFineRooms lie
-  std::size_t bytes = 0, past_bytes = 0, scratch_bytes = 0;
+  std::size_t bytes = 0, past_bytes = 0;
+  NormScratch scratch;
 
   static DecoderCoarseRooms lay_out(const VaeConfig::Decoder& decoder, VideoView<T> in, Pasts pasts,
                                     std::size_t fine_bytes, StreamSlab slab = {}) {
@@ -75,7 +78,7 @@ struct DecoderCoarseRooms {
     at.blocks = lay_out_level<T>(slab, pasts, decoder.up, 1, true);
     at.narrow = slab.stream<T>();
     at.fine = StreamSlab(slab.opposite_bytes(fine_bytes), fine_bytes);
-    at.scratch_bytes = slab.scratch_bytes();
+    at.scratch = slab.scratch();
     at.bytes = slab.peak_bytes();
     at.past_bytes = pasts.bytes();
     return at;
@@ -96,13 +99,13 @@ class DecoderTail {
     const auto fine = DecoderFineRooms<T>::lay_out(decoder, narrow, Pasts(runs.keeps_fine()));
     const auto whole = DecoderCoarseRooms<T>::lay_out(decoder, in, Pasts(runs.keeps_coarse()), fine.bytes);
     fine_bytes_ = fine.bytes, fine_past_bytes_ = fine.past_bytes;
-    scratch_bytes_ = std::max(fine.scratch_bytes, whole.scratch_bytes);
+    scratch_ = fine.scratch.or_more(whole.scratch);
     slab_bytes_ = whole.bytes, coarse_past_bytes_ = whole.past_bytes;
   }
 
   const DecoderRuns& runs() const { return runs_; }
   std::size_t bytes() const { return coarse_past_bytes_ + fine_past_bytes_ + slab_bytes_; }
-  std::size_t scratch_bytes() const { return scratch_bytes_; }
+  const NormScratch& scratch() const { return scratch_; }
   void place_in(std::byte* memory) { memory_ = memory; }
 
   /// The run of `count` frames from `first` on of those before the doubling.
@@ -126,8 +129,8 @@ class DecoderTail {
   DecoderRuns runs_;
   VideoView<T> coarse_;
   std::byte* memory_ = nullptr;
-  std::size_t coarse_past_bytes_ = 0, fine_past_bytes_ = 0, slab_bytes_ = 0, fine_bytes_ = 0,
-              scratch_bytes_ = 0;
+  std::size_t coarse_past_bytes_ = 0, fine_past_bytes_ = 0, slab_bytes_ = 0, fine_bytes_ = 0;
+  NormScratch scratch_;
 };
 
 /// Everything that one decoded chunk is made in.
@@ -144,7 +147,8 @@ struct DecoderRooms {
   VideoView<T> coarse;  ///< level 2's result
   DecoderTail<T> tail;
   VideoView<float> pixels;
-  std::size_t bytes = 0, scratch_bytes = 0;
+  std::size_t bytes = 0;
+  NormScratch scratch;
 
   /// `chunk`: one latent frame (an image) or three, of `config`'s channels; `together` of its finest frames
   /// at a time, 0 for all. In a slab without memory, counts.
@@ -173,9 +177,9 @@ struct DecoderRooms {
         slab.opposite<float>(runs.fine_frames() - skipped_frames, 4 * coarse.height, 4 * coarse.width, 3);
     at.tail = DecoderTail<T>(decoder, runs, coarse);
     at.tail.place_in(slab.opposite_bytes(at.tail.bytes()));
-    slab.ask_scratch(at.tail.scratch_bytes());
+    slab.ask_scratch(at.tail.scratch());
     at.bytes = slab.peak_bytes();
-    at.scratch_bytes = slab.scratch_bytes();
+    at.scratch = slab.scratch();
     return at;
   }
 };

@@ -98,8 +98,8 @@ class VaeEncoder {
 
   /// From the last video to the moments: a convolution and an unshuffle, then a convolution, each with its
   /// shortcut.
-  void patchify(const Run& run, const Rooms& at) const {
-    norm_out_(run, at.last, Activate<Silu>{}, at.last);
+  void patchify(const Run& run, const Rooms& at, const PartMomentsView& of_last) const {
+    norm_out_(run, at.last, Activate<Silu>{}, at.last, of_last);
     conv_patchify_(run, at.last, {}, Store{}, at.narrow);
     pixel_unshuffle3d(execution_, at.narrow, 1, 1, Store{}, at.unshuffled);
     pixel_unshuffle3d(execution_, at.last, at.last.channels / at.narrow.channels, 1,
@@ -154,7 +154,8 @@ index_t VaeEncoder<T, E>::encode_chunk(VideoView<const float> video, LatentsView
     return Rooms::lay_out(config_, chunk, together, slab);
   });
   const Rooms& at = placed.rooms;
-  const Run run{.execution = execution_, .scratch = placed.scratch, .observer = observer_};
+  const Run run{
+      .execution = execution_, .scratch = placed.scratch, .moments = placed.moments, .observer = observer_};
   for (index_t first = 0; first < video.frames; first += at.together()) {
     const index_t count = std::min(at.together(), video.frames - first);
     fine_run(run.of_frames(first, count, video.frames), video.frames_from(first, count),
@@ -166,9 +167,9 @@ index_t VaeEncoder<T, E>::encode_chunk(VideoView<const float> video, LatentsView
   levels_[2](run.in("level 2"), at.level_2);
   at.eighthed.visit(
       [&](auto out) { downsamples_[2](run.in("downsample 2"), at.level_2_out, by_two, Store{}, out); });
-  levels_[3](run.in("level 3"), at.level_3);
-  middle_(run.in("middle"), at.middle);
-  patchify(run.in("patchify"), at);
+  auto moments = levels_[3](run.in("level 3"), at.level_3);
+  moments = middle_(run.in("middle"), at.middle, moments);
+  patchify(run.in("patchify"), at, moments);
 
   const index_t channels = config_.latent_channels, pixels = at.moments.pixels();
   const auto half = [&](index_t index) {

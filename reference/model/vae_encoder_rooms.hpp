@@ -18,7 +18,8 @@ struct EncoderFineRooms {
   std::vector<ResidualRooms<T>> level_0, level_1;
   VideoView<T> whole;     ///< level 0's result
   StreamVideo<T> halved;  ///< its rows and columns, halved
-  std::size_t bytes = 0, past_bytes = 0, scratch_bytes = 0;
+  std::size_t bytes = 0, past_bytes = 0;
+  NormScratch scratch;
 
   static EncoderFineRooms lay_out(const VaeConfig::Encoder& encoder, index_t frames, index_t height,
                                   index_t width, Pasts pasts, StreamSlab slab = {}) {
@@ -31,7 +32,7 @@ struct EncoderFineRooms {
                                      height / 2, width / 2, encoder.down.widths[0]);
     at.level_1 = lay_out_level<T>(slab, pasts, encoder.down, 1, true);
     at.bytes = slab.peak_bytes();
-    at.scratch_bytes = slab.scratch_bytes();
+    at.scratch = slab.scratch();
     at.past_bytes = pasts.bytes();
     return at;
   }
@@ -51,7 +52,8 @@ struct EncoderRooms {
   VideoView<float> narrow, unshuffled;
   VideoView<T> patches;
   VideoView<float> moments;
-  std::size_t bytes = 0, scratch_bytes = 0;
+  std::size_t bytes = 0;
+  NormScratch scratch;
 
   /// `chunk`: one frame or 17, on the latents' grid; `together` 0 for all. In a slab without memory, counts.
   static EncoderRooms lay_out(const VaeConfig& config, VideoShape chunk, index_t together = 0,
@@ -89,9 +91,9 @@ struct EncoderRooms {
     at.narrow = slab.beside<float>(encoder.patch_width);
     slab.advance(at.patches);
     at.moments = slab.opposite<float>(2 * config.latent_channels);
-    slab.ask_scratch(std::max(counted.scratch_bytes, group_norm_workspace(device, at.last)));
+    slab.ask_scratch(counted.scratch.or_more(NormScratch::of(at.last)));
     at.bytes = slab.peak_bytes();
-    at.scratch_bytes = slab.scratch_bytes();
+    at.scratch = slab.scratch();
     return at;
   }
 

@@ -1,6 +1,7 @@
 // The layers that the VAE's encoder and decoder are made of, for any element type and execution.
 #pragma once
 #include <algorithm>
+#include <concepts>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,6 +11,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/kernels/conv/causal_conv3d.hpp>
 #include <stepvideo/kernels/norm/group_norm.hpp>
+#include <stepvideo/kernels/tile/part_moments.hpp>
 
 #include "model/causal_attention.hpp"
 #include "model/parameter.hpp"
@@ -56,6 +58,23 @@ class Convolution {
     causal_conv3d(run.execution, in, weight(), bias(), options, epilogue, out);
     run.did(Work::convolution, flops(out));
   }
+  /// The same before a norm: what it returns, the norm takes. On a GPU the norm then reads its input once.
+  template <class In, Epilogue Finish, Element Out>
+  PartMomentsView before_norm(const Run<E>& run, VideoView<In> in, const ConvOptions& options,
+                              const Finish& epilogue, VideoView<Out> out) const {
+    if constexpr (std::same_as<E, Host>) {
+      (*this)(run, in, options, epilogue, out);
+      return {};
+    } else {
+      PartMomentsView left =
+          conv_moments(run.execution, in, weight(), options, epilogue, out, index_t{VaeConfig::norm_groups});
+      Workspace workspace = run.moments;
+      if (left.size() > 0) left.data = workspace.take<PartMoments>(left.size());
+      causal_conv3d(run.execution, in, weight(), bias(), options, epilogue, out, left);
+      run.did(Work::convolution, flops(out));
+      return left;
+    }
+  }
   /// Of each frame alone.
   template <class In, Element Out>
   void of_frames(const Run<E>& run, VideoView<In> in, const ConvOptions& options, VideoView<Out> out) const {
@@ -63,23 +82,40 @@ class Convolution {
     run.did(Work::convolution, flops(out));
   }
   /// Of a run's frames behind those in `past`, for which there is room before `fresh`, too; afterwards `past`
-  /// holds what the next run needs. `out` without frames: all are skipped, and only `past` is kept.
+  /// holds what the next run needs.
   template <Epilogue Finish, Element Out>
-  void behind(const Run<E>& run, VideoView<T> past, VideoView<T> fresh, int skipped, const Finish& epilogue,
-              VideoView<Out> out) const {
+  PartMomentsView behind(const Run<E>& run, VideoView<T> past, VideoView<T> fresh, const Finish& epilogue,
+                         VideoView<Out> out) const {
+    PartMomentsView left;
+    behind_past(run, past, fresh, [&](VideoView<T> window, const ConvOptions& options) {
+      left = before_norm(run, window, options, epilogue, out);
+    });
+    return left;
+  }
+  /// The same with the first `skipped` of the run's frames left out of the result, up to all of them, and no
+  /// norm behind it.
+  template <Element Out>
+  void behind_skipping(const Run<E>& run, VideoView<T> past, VideoView<T> fresh, int skipped,
+                       VideoView<Out> out) const {
+    behind_past(run, past, fresh, [&](VideoView<T> window, ConvOptions options) {
+      options.skipped_frames = skipped;
+      if (out.frames > 0) (*this)(run, window, options, Store{}, out);
+    });
+  }
+
+ private:
+  template <class Convolve>
+  void behind_past(const Run<E>& run, VideoView<T> past, VideoView<T> fresh, Convolve&& convolve) const {
     const index_t held = std::min(run.past_frames, past.frames);
     VideoView<T> window = fresh;
     window.frames += held;
     window.data -= held * fresh.height * fresh.width * fresh.channels;
     copy_frames(run, past.frames_from(0, held), window.frames_from(0, held));
-    if (out.frames > 0)
-      (*this)(run, window, {.skipped_frames = skipped, .past_frames = static_cast<int>(held)}, epilogue, out);
+    convolve(window, ConvOptions{.past_frames = static_cast<int>(held)});
     if (!run.goes_on) return;
     const index_t kept = std::min(past.frames, window.frames);
     copy_frames(run, window.frames_from(window.frames - kept, kept), past.frames_from(0, kept));
   }
-
- private:
   template <class Out>
   double flops(const VideoView<Out>& out) const {
     const ConvShape& shape = packed_.shape();
@@ -102,10 +138,18 @@ class Norm {
   Norm(const ParameterLoader<E>& from, const std::string& name)
       : weight_(from.template load<T>(name + ".weight")), bias_(from.template load<T>(name + ".bias")) {}
 
+  /// `moments` of `in`, where a convolution has left some.
   template <class In, Epilogue Finish, Element Out>
-  void operator()(const Run<E>& run, VideoView<In> in, const Finish& epilogue, VideoView<Out> out) const {
-    group_norm(run.execution, in, weight_.vector(), bias_.vector(), VaeConfig::norm_groups,
-               VaeConfig::norm_epsilon, epilogue, out, run.scratch);
+  void operator()(const Run<E>& run, VideoView<In> in, const Finish& epilogue, VideoView<Out> out,
+                  const PartMomentsView& moments = {}) const {
+    const auto normalize = [&](const auto&... left) {
+      group_norm(run.execution, in, weight_.vector(), bias_.vector(), VaeConfig::norm_groups,
+                 VaeConfig::norm_epsilon, epilogue, out, run.scratch, left...);
+    };
+    if constexpr (std::same_as<E, Host>)
+      normalize();
+    else
+      normalize(moments);
     run.did(Work::norm);
   }
 
@@ -125,13 +169,18 @@ class ResidualBlock {
     if (changes_width) shortcut_.emplace(from, name + ".nin_shortcut.conv");
   }
 
-  void operator()(const Run<E>& run, const ResidualRooms<T>& at) const {
-    at.in.visit([&](auto in) { norm1_(run, in, Activate<Silu>{}, at.normed_in); });
-    conv1_.behind(run, at.past_in, at.normed_in, 0, Store{}, at.hidden);
-    norm2_(run, at.hidden, Activate<Silu>{}, at.normed);
+  /// `of_in`: the moments of its input, where a convolution has left some. Returns those of its result.
+  PartMomentsView operator()(const Run<E>& run, const ResidualRooms<T>& at,
+                             const PartMomentsView& of_in = {}) const {
+    at.in.visit([&](auto in) { norm1_(run, in, Activate<Silu>{}, at.normed_in, of_in); });
+    const auto of_hidden = conv1_.behind(run, at.past_in, at.normed_in, Store{}, at.hidden);
+    norm2_(run, at.hidden, Activate<Silu>{}, at.normed, of_hidden);
     if (shortcut_) (*shortcut_)(run, at.in.narrow, {}, Store{}, at.sum);
-    at.out.visit(
-        [&](auto out) { conv2_.behind(run, at.past, at.normed, 0, Residual<float>{at.sum.rows()}, out); });
+    PartMomentsView of_out;
+    at.out.visit([&](auto out) {
+      of_out = conv2_.behind(run, at.past, at.normed, Residual<float>{at.sum.rows()}, out);
+    });
+    return of_out;
   }
 
  private:
@@ -152,8 +201,10 @@ class AttentionBlock {
         queries_keys_values_(from, {name + ".q.conv", name + ".k.conv", name + ".v.conv"}),
         project_(from, name + ".proj_out.conv") {}
 
-  void operator()(const Run<E>& run, const AttentionRooms<T>& at) const {
-    norm_(run, at.stream, Store{}, at.normed);
+  /// As ResidualBlock's.
+  PartMomentsView operator()(const Run<E>& run, const AttentionRooms<T>& at,
+                             const PartMomentsView& of_stream) const {
+    norm_(run, at.stream, Store{}, at.normed, of_stream);
     queries_keys_values_(run, at.normed, {}, Store{}, at.packed);
     const index_t channels = at.stream.channels, tokens = at.stream.pixels();
     const auto part = [&](index_t i) {
@@ -161,7 +212,7 @@ class AttentionBlock {
     };
     attend_causally<T>(run, part(0), part(1), part(2), at.attended.rows(), at.workspace);
     run.did(Work::attention, 2.0 * static_cast<double>(tokens * tokens) * static_cast<double>(channels));
-    project_(run, at.attended, {}, Residual<float>{at.stream.rows()}, at.stream);
+    return project_.before_norm(run, at.attended, {}, Residual<float>{at.stream.rows()}, at.stream);
   }
 
  private:
@@ -179,13 +230,16 @@ class Middle {
         attention_(from, name + ".attn_1"),
         block_2_(from, name + ".block_2", false) {}
 
-  void operator()(const Run<E>& run, const MiddleRooms<T>& at) const {
-    block_1_(run, at.block_1);
+  /// As ResidualBlock's.
+  PartMomentsView operator()(const Run<E>& run, const MiddleRooms<T>& at,
+                             const PartMomentsView& of_in = {}) const {
+    PartMomentsView moments = block_1_(run, at.block_1, of_in);
     at.block_1.out.visit([&](auto out) { run.show(name_ + ".block_1", out); });
-    attention_(run, at.attention);
+    moments = attention_(run, at.attention, moments);
     run.show(name_ + ".attn_1", at.attention.stream);
-    block_2_(run, at.block_2);
+    moments = block_2_(run, at.block_2, moments);
     at.block_2.out.visit([&](auto out) { run.show(name_ + ".block_2", out); });
+    return moments;
   }
 
  private:
@@ -206,8 +260,12 @@ class Level {
       blocks_.emplace_back(from, name + ".block." + std::to_string(block),
                            block == 0 && in_channels != levels.widths[level]);
   }
-  void operator()(const Run<E>& run, const std::vector<ResidualRooms<T>>& at) const {
-    for (std::size_t block = 0; block < blocks_.size(); ++block) blocks_[block](run, at[block]);
+  /// As ResidualBlock's.
+  PartMomentsView operator()(const Run<E>& run, const std::vector<ResidualRooms<T>>& at,
+                             PartMomentsView moments = {}) const {
+    for (std::size_t block = 0; block < blocks_.size(); ++block)
+      moments = blocks_[block](run, at[block], moments);
+    return moments;
   }
 
  private:

@@ -31,14 +31,14 @@ struct MemoryLimit {
 /// What a chunk's rooms take of an execution's memory; a GPU's kernels ask for scratch beside them.
 template <class Rooms>
 std::size_t chunk_bytes(const Rooms& rooms, bool on_gpu) {
-  return rooms.bytes + (on_gpu ? rooms.scratch_bytes : 0);
+  return rooms.bytes + (on_gpu ? rooms.scratch.bytes() : 0);
 }
 
-/// Rooms in memory, and the scratch beside them.
+/// Rooms in memory, and the scratch beside them, which the host's kernels do without.
 template <class Rooms>
 struct Placed {
   Rooms rooms;
-  Workspace scratch;
+  Workspace scratch, moments;
 };
 
 /// Lays out with `lay_out(StreamSlab)` in `memory`, which grows where it is too small.
@@ -50,8 +50,13 @@ auto place(E execution, Buffer<std::byte, E>& memory, const LayOut& lay_out) {
     memory = {};  // the old memory goes before the new is asked for
     memory = Buffer<std::byte, E>(execution, static_cast<index_t>(bytes));
   }
-  return Placed{lay_out(StreamSlab(memory.data(), counted.bytes)),
-                Workspace(memory.data() + counted.bytes, bytes - counted.bytes)};
+  Placed placed{lay_out(StreamSlab(memory.data(), counted.bytes)), {}, {}};
+  if constexpr (!std::same_as<E, Host>) {
+    std::byte* const norms = memory.data() + counted.bytes;
+    placed.scratch = Workspace(norms, counted.scratch.norms);
+    placed.moments = Workspace(norms + counted.scratch.norms, counted.scratch.moments);
+  }
+  return placed;
 }
 
 /// The most frames, of `frames` that are dealt out to runs `step` at a time, with which `bytes_of(together)`

@@ -10,7 +10,6 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/workspace.hpp>
-#include <stepvideo/kernels/norm/group_norm_tiling.hpp>
 
 #include "model/causal_attention_bands.hpp"
 #include "model/stream_slab.hpp"
@@ -87,9 +86,9 @@ struct ResidualRooms {
     const auto wider = slab.beside_behind<T>(pasts.frames(), std::max(in_channels, out_channels));
     at.normed_in = taking_turns(wider, pasts.frames(), in_channels);
     at.normed = taking_turns(wider, pasts.frames(), out_channels);
-    const VideoView<T>&first = at.normed_in, &second = at.normed;
-    at.past_in = pasts.take<T>(first.height, first.width, first.channels);
-    at.past = pasts.take<T>(second.height, second.width, second.channels);
+    at.past_in = pasts.take<T>(wider.height, wider.width, in_channels);
+    at.past = pasts.take<T>(wider.height, wider.width, out_channels);
+    slab.ask_scratch(NormScratch::of(at.normed_in).or_more(NormScratch::of(at.normed)));
     if (leaves_narrow)
       slab.advance(at.out.narrow);
     else if (changes_width)
@@ -112,10 +111,10 @@ struct ResidualRooms {
 /// One head of attention. Adds to `stream` in place.
 template <Element T>
 struct AttentionRooms {
-  VideoView<float> stream;
-  VideoView<T> packed, attended;  ///< packed: queries, keys, values side by side in each pixel
-  VideoView<T> normed;
-  Workspace workspace;  ///< of a GPU's attention
+  VideoView<float> stream{};
+  VideoView<T> packed{}, attended{};  ///< packed: queries, keys, values side by side in each pixel
+  VideoView<T> normed{};
+  Workspace workspace{};  ///< of a GPU's attention
 
   static AttentionRooms lay_out(StreamSlab& slab) {
     const index_t channels = slab.channels();
@@ -124,7 +123,7 @@ struct AttentionRooms {
                       .attended = slab.beside<T>(channels)};
     const std::size_t bytes = CausalAttentionBands(at.stream.pixels(), channels).workspace_bytes(sizeof(T));
     at.workspace = Workspace(slab.opposite_bytes(bytes), bytes);
-    slab.ask_scratch(group_norm_workspace(device, at.stream));
+    slab.ask_scratch(NormScratch::of(at.stream));
     at.normed = at.attended;  // attention's result comes after the last reader of what was normed
     slab.keep_stream();
     return at;
@@ -177,7 +176,8 @@ struct VolumeUpsampleRooms {
 
   static VolumeUpsampleRooms lay_out(StreamSlab& slab, Pasts& pasts, VideoView<T> in, bool leaves_narrow) {
     const index_t frames = 2 * in.frames, height = 2 * in.height, width = 2 * in.width;
-    VolumeUpsampleRooms at{.in = in};
+    VolumeUpsampleRooms at;
+    at.in = in;
     // The last norm writes where it reads, unless its result is wider.
     const bool widens = !leaves_narrow && !std::same_as<T, float>;
     if (widens) at.out.wide = slab.opposite<float>(frames, height, width, in.channels);
@@ -189,7 +189,7 @@ struct VolumeUpsampleRooms {
     at.normed = frames_of(slab.beside<T>(pasts.frames() + frames, height, width, in.channels), pasts.frames(),
                           frames);
     at.past = pasts.take<T>(height, width, in.channels);
-    slab.ask_scratch(group_norm_workspace(device, at.normed));
+    slab.ask_scratch(NormScratch::of(at.normed));
     at.out.visit([&](auto out) { slab.advance(out); });
     return at;
   }

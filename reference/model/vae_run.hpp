@@ -32,6 +32,7 @@ template <Execution E>
 struct Run {
   E execution{};
   Workspace scratch{};  ///< for the kernels that ask for some
+  Workspace moments{};  ///< where a GPU's convolution leaves those of its result for the norm that comes next
   Observer* observer = nullptr;
   const char* section = "";
   index_t past_frames = 0;

@@ -45,8 +45,10 @@ VideoView<T> with_past(VideoView<T> fresh, const VideoView<T>& past) {
 /// Fails unless these, which are alive together, lie apart and inside the slab.
 class Neighbours {
  public:
-  explicit Neighbours(const Buffer<std::byte>& slab)
-      : first_(reinterpret_cast<std::uintptr_t>(slab.data())), last_(first_ + slab.size_bytes()) {}
+  Neighbours(const Buffer<std::byte>& slab, const vae::NormScratch& scratch)
+      : scratch_(scratch),
+        first_(reinterpret_cast<std::uintptr_t>(slab.data())),
+        last_(first_ + slab.size_bytes()) {}
 
   template <class... T>
   void check(const std::string& layer, const VideoView<T>&... videos) const {
@@ -67,8 +69,17 @@ class Neighbours {
       if (at.has_shortcut()) check(layer, in, at.sum, with_past(at.normed, at.past));
     });
     at.out.visit([&](auto out) { check(layer, out, with_past(at.normed, at.past)); });
+    check_norm(layer, at.normed_in);
+    check_norm(layer, at.normed);
     if (at.out.is_narrow()) check(layer, at.out.narrow, at.sum);
     if (at.past.frames > 0) check(layer, at.past_in, at.past, with_past(at.normed_in, at.past_in));
+  }
+  /// A norm of this video finds the scratch that it asks for.
+  template <class T>
+  void check_norm(const std::string& layer, const VideoView<T>& video) const {
+    const auto needed = vae::NormScratch::of(video);
+    BOOST_CHECK_MESSAGE(needed.norms <= scratch_.norms && needed.moments <= scratch_.moments,
+                        layer << ": a norm of " << shape_text(video) << " finds too little scratch");
   }
   template <class T>
   void check(const vae::MiddleRooms<T>& at) const {
@@ -76,9 +87,11 @@ class Neighbours {
     check("attention", at.attention.stream, at.attention.packed, at.attention.normed);
     check("attention", at.attention.stream, at.attention.packed, at.attention.attended);
     check("block_2", at.block_2);
+    check_norm("attention", at.attention.stream);
   }
   template <class T>
   void check(const vae::VolumeUpsampleRooms<T>& at) const {
+    check_norm("upsample", at.normed);
     check("upsample", at.in, at.hidden, with_past(at.normed, at.past));
     if (at.past.frames > 0) check("upsample", at.past, at.hidden, with_past(at.normed, at.past));
     at.out.visit([&](auto out) { check("upsample", out, at.in, with_past(at.normed, at.past)); });
@@ -87,6 +100,7 @@ class Neighbours {
   }
 
  private:
+  vae::NormScratch scratch_;
   std::uintptr_t first_, last_;
 };
 
@@ -96,7 +110,7 @@ void check_decoder(const VaeConfig& config, LatentShape chunk, index_t together)
   const Buffer<std::byte> slab(static_cast<index_t>(Rooms::lay_out(config, chunk, together).bytes));
   const Rooms at = Rooms::lay_out(config, chunk, together, {slab.data(), slab.size_bytes()});
   BOOST_CHECK_EQUAL(at.bytes, slab.size_bytes());
-  const Neighbours neighbours(slab);
+  const Neighbours neighbours(slab, at.scratch);
   neighbours.check("conv_in", at.latents, at.repeated, at.stem);
   neighbours.check("conv_unpatchify", at.stem, at.patches, at.shuffled);
   neighbours.check(at.middle);
@@ -126,6 +140,7 @@ void check_decoder(const VaeConfig& config, LatentShape chunk, index_t together)
         neighbours.check("upsample 1", at.coarse, coarse.narrow, widened, at.pixels);
       });
       for (const auto& block : fine.blocks) neighbours.check("level 0", block);
+      neighbours.check_norm("norm_out", fine.last);
       neighbours.check("conv_out", fine.last, with_past(fine.normed, fine.past), at.pixels, coarse.narrow);
       auto all = of_run;
       std::swap(of_run, all);
@@ -158,7 +173,7 @@ void check_encoder(const VaeConfig& config, VideoShape chunk, index_t together) 
   const Buffer<std::byte> slab(static_cast<index_t>(Rooms::lay_out(config, chunk, together).bytes));
   const Rooms at = Rooms::lay_out(config, chunk, together, {slab.data(), slab.size_bytes()});
   BOOST_CHECK_EQUAL(at.bytes, slab.size_bytes());
-  const Neighbours neighbours(slab);
+  const Neighbours neighbours(slab, at.scratch);
   for (index_t first = 0; first < chunk.frames; first += at.together()) {
     const auto fine = at.run(first, std::min(at.together(), chunk.frames - first));
     fine.stem.visit([&](auto stem) { neighbours.check("conv_in", stem, at.fine); });
@@ -172,6 +187,7 @@ void check_encoder(const VaeConfig& config, VideoShape chunk, index_t together) 
   at.eighthed.visit([&](auto out) { neighbours.check("downsample", at.level_2_out, out); });
   for (const auto& block : at.level_3) neighbours.check("level 3", block);
   neighbours.check(at.middle);
+  neighbours.check_norm("norm_out", at.last);
   neighbours.check("patchify", at.last, at.narrow, at.unshuffled, at.patches);
   neighbours.check("conv_out", at.patches, at.moments);
 }
@@ -224,7 +240,7 @@ BOOST_AUTO_TEST_CASE(the_plans_phase_holds_those_bytes_and_the_latents) {
       vae::decoder_frames_together<bf16>(request.shapes.vae, chunk, true, vae::MemoryLimit::usual(true));
   BOOST_CHECK_GT(together, 0);
   const auto at = vae::DecoderRooms<bf16>::lay_out(request.shapes.vae, chunk, together);
-  const auto rooms = static_cast<double>(at.bytes + at.scratch_bytes);
+  const auto rooms = static_cast<double>(vae::chunk_bytes(at, true));
   BOOST_CHECK_EQUAL(decode->activation_bytes, rooms + 36.0 * 34 * 62 * 64 * sizeof(float));
 }
 
