@@ -1,6 +1,8 @@
-// What a build without tokenizers, libav and the GPU's benches says. Its sources stand in for the library's own here.
+// What a build without tokenizers, libav and the GPU's benches says. Its sources stand in for the library's
+// own here.
 #define BOOST_TEST_MODULE without_capabilities
 #include <functional>
+#include <string>
 
 #include <boost/test/unit_test.hpp>
 
@@ -33,6 +35,30 @@ BOOST_AUTO_TEST_CASE(a_build_without_libav_refuses_mp4_before_the_work) {
   check_says([&] { io::open_video_writer(folder / "v.mp4", {1, 16, 16}); }, "STEPVIDEO_VIDEO=ON");
   check_says([&] { io::read_video(folder / "v.mp4"); }, "STEPVIDEO_VIDEO=ON");
   BOOST_CHECK(folder.names().empty());
+}
+BOOST_AUTO_TEST_CASE(a_build_without_libav_writes_y4m) {
+  const ScratchFolder folder;
+  BOOST_CHECK_NO_THROW(io::require_video_output("--output", folder / "v.y4m"));
+  const auto written = [&](io::Chroma chroma, VideoShape shape) {
+    Buffer<float> pixels(index_t{shape.frames} * shape.height * shape.width * 3);
+    for (index_t i = 0; i < pixels.size(); ++i)
+      pixels[i] = i / 3 % 2 == 0 ? 5.0f : -5.0f;  // white, black, ...
+    const auto writer = io::open_video_writer(folder / "v.y4m", shape, {.rate = {24, 1}, .chroma = chroma});
+    writer->append({pixels.data(), shape.frames, shape.height, shape.width, 3});
+    writer->finish();
+    return read_text(folder / "v.y4m");
+  };
+  const std::string grey(1, char(128)), white(1, char(235)), black(1, char(16));
+  std::string luma, full;
+  for (int i = 0; i < 16; ++i) luma += i % 2 == 0 ? white : black;
+  for (int i = 0; i < 32; ++i) full += grey;
+  const std::string frame = "FRAME\n" + luma + full;
+  BOOST_CHECK(written(io::Chroma::yuv444, {2, 2, 8}) ==
+              "YUV4MPEG2 W8 H2 F24:1 Ip A1:1 C444 XYSCSS=444 XCOLORRANGE=LIMITED\n" + frame + frame);
+  // An odd number of columns: the last colour is of one column.
+  BOOST_CHECK(written(io::Chroma::yuv420, {1, 2, 3}) ==
+              "YUV4MPEG2 W3 H2 F24:1 Ip A1:1 C420jpeg XYSCSS=420JPEG XCOLORRANGE=LIMITED\nFRAME\n" + white +
+                  black + white + black + white + black + grey + grey + grey + grey);
 }
 BOOST_AUTO_TEST_CASE(a_build_without_libav_still_writes_tensors) {
   const ScratchFolder folder;
