@@ -211,6 +211,13 @@ std::vector<plan::Cost> plan_jobs(const std::vector<Job>& jobs, const std::vecto
   return costs;
 }
 
+/// What previews of the job hold beside its models.
+double preview_bytes(const Flags& flags, const pipeline::Generator& generator, const Job& job) {
+  VideoShape image = job.request.video;
+  image.frames = 1;
+  return generator.codec().decode_bytes(image, flags.vae.settings(flags.common, job.request.precision));
+}
+
 /// Throws one Error that lists the jobs that failed, where some did.
 void report_failures(const std::vector<Job>& jobs, const std::vector<std::string>& names) {
   std::string list;
@@ -270,7 +277,9 @@ void generate(const Arguments& arguments) {
   tell_place(progress, flags.common);
   for (std::size_t i = 0; i < jobs.size(); ++i)
     if (!jobs[i].is_done && jobs[i].steps_done < jobs[i].request.settings.steps)
-      place::require_free_memory(flags.common.place, costs[i].peak_bytes());
+      place::require_free_memory(
+          flags.common.place,
+          costs[i].peak_bytes() + (preview.is_on() ? preview_bytes(flags, generator, jobs[i]) : 0));
   if (jobs.size() == 1)
     trace::tell_run(progress, jobs[0].request.video, jobs[0].request.settings.steps,
                     to_string(jobs[0].request.precision), costs[0]);
