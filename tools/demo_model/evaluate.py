@@ -4,9 +4,8 @@ independent judge reads the mp4 files that come back.
     python evaluate.py --program ../../build/demo/stepvideo [--english 200 --chinese 100] [--sheet sheet.png]
 
 Prints a table per attribute and language, and every prompt that was missed; keeps the clips with --keep FOLDER. --device says
-where the program runs. Where that is a machine without tokenizers or a video library, the work is shared: --write-states
-FOLDER encodes the prompts here and ends; `denoise` (compare_devices.py --keep) makes latents of those files there, the number
-in a file's name being the seed of its noise; --latents FOLDER decodes and judges them here, each under the name of its states.
+where the program runs. For a machine without tokenizers or a video library, --write-states FOLDER encodes the prompts here and
+ends, and with --states FOLDER there the program makes latents of those files and decodes them to tensors, which are judged.
 """
 
 from __future__ import annotations
@@ -20,9 +19,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
-
 from captions import held_out_prompts
+from compare_devices import read_tensor
 from judge import judge_frames, read_video
 
 ATTRIBUTES = ("colour", "shape", "direction")
@@ -34,17 +32,23 @@ def run(arguments: argparse.Namespace, command: str, *flags: str | Path) -> None
     subprocess.run([arguments.program, command, "--model", arguments.model, "--quiet", *flags], check=True)
 
 
-def make_video(arguments: argparse.Namespace, name: str, prompt: str, seed: int, output: Path) -> NDArray[np.uint8]:
-    """From the prompt, or from latents that are there; read the mp4 back."""
-    if arguments.latents:
-        run(arguments, "decode", "--latents", arguments.latents / f"{name}.safetensors", "--output", output)
-    else:
+def make_video(arguments: argparse.Namespace, prompt: str, seed: int, output: Path) -> NDArray[np.uint8]:
+    """From the prompt, and read the mp4 back; or from its text states, and read the tensor."""
+    if arguments.states is None:
         run(arguments, "generate", f"--prompt={prompt}", "--seed", str(seed), "--device", arguments.device, "--output", output)
-    return read_video(output)
+        return read_video(output)
+    latents, video = output.with_suffix(".latents.safetensors"), output.with_suffix(".safetensors")
+    run(arguments, "denoise", "--conditioning", arguments.states / video.name, "--seed", str(seed), "--device",
+        arguments.device, "--output", latents)
+    run(arguments, "decode", "--latents", latents, "--device", arguments.device, "--output", video)
+    frames = np.clip(read_tensor(video, "video")[0], -1, 1).transpose(0, 2, 3, 1)
+    return np.rint((frames + 1) * 127.5).astype(np.uint8)
 
 
-def contact_sheet(rows: list[tuple[str, NDArray[np.uint8]]], columns: int = 5) -> Image.Image:
+def draw_contact_sheet(rows: list[tuple[str, NDArray[np.uint8]]], output: Path, columns: int = 5) -> None:
     """A row a clip: frames spread over its length, the prompt above them."""
+    from PIL import Image, ImageDraw, ImageFont
+
     size, margin, caption_height = 96, 6, 22
     width = columns * (size + margin) + margin
     sheet = Image.new("RGB", (2 * width, (len(rows) + 1) // 2 * (size + caption_height + margin) + margin), "white")
@@ -59,7 +63,7 @@ def contact_sheet(rows: list[tuple[str, NDArray[np.uint8]]], columns: int = 5) -
         draw.text((left, top + 2), text, fill="black", font=font)
         for column, frame in enumerate(np.linspace(0, len(frames) - 1, columns).round().astype(int)):
             sheet.paste(Image.fromarray(frames[frame]), (left + column * (size + margin), top + caption_height))
-    return sheet
+    sheet.save(output, optimize=True)
 
 
 def main() -> None:
@@ -71,9 +75,9 @@ def main() -> None:
     parser.add_argument("--english", type=int, default=200)
     parser.add_argument("--chinese", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the prompts; clip i has the noise of seed i")
-    parser.add_argument("--device", default="auto", help="of generate")
+    parser.add_argument("--device", default="auto", help="where the program runs")
     parser.add_argument("--write-states", type=Path, help="folder for the prompts' text states, instead of videos")
-    parser.add_argument("--latents", type=Path, help="folder of latents to judge")
+    parser.add_argument("--states", type=Path, help="folder of text states, instead of prompts")
     parser.add_argument("--keep", type=Path, help="folder for the clips")
     parser.add_argument("--sheet", type=Path, help="contact sheet of the first clips of each language")
     arguments = parser.parse_args()
@@ -93,7 +97,7 @@ def main() -> None:
                     run(arguments, "encode-text", f"--prompt={prompt}", "--output",
                         arguments.write_states / f"{name}.safetensors")
                     continue
-                frames = make_video(arguments, name, prompt, index, folder / f"{name}.mp4")
+                frames = make_video(arguments, prompt, index, folder / f"{name}.mp4")
                 verdict = judge_frames(frames)
                 wrong = [name for name in ATTRIBUTES if getattr(scene, name) != getattr(verdict, name)]
                 for name in set(ATTRIBUTES) - set(wrong):
@@ -111,7 +115,7 @@ def main() -> None:
             print(f"| {count} {LANGUAGES[language]} | {shares} |")
     print(f"\n{sum(counts.values())} clips in {time.monotonic() - start:.0f} s")
     if arguments.sheet:
-        contact_sheet(rows).save(arguments.sheet, optimize=True)
+        draw_contact_sheet(rows, arguments.sheet)
 
 
 if __name__ == "__main__":
