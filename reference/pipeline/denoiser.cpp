@@ -41,17 +41,19 @@ void Denoiser::require_fits(index_t llm_width, index_t clip_width, const Sampler
   require(std::isfinite(static_cast<float>(settings.cfg_scale)), [&] {
     return fmt::format("--cfg-scale is {}; it must be finite in float32, below 3.4e38", settings.cfg_scale);
   });
+  const auto transformer = [&] {
+    return seed_ ? std::string("the transformer of random weights")
+                 : "the transformer " + weights_.path().string();
+  };
   require(llm_width == config_.llm_width && clip_width == config_.clip_width, [&] {
     return fmt::format(
-        "the text states have {} and {} channels and the transformer {} takes {} and {}; encoders and "
-        "transformer "
-        "must be of one checkpoint",
-        llm_width, clip_width, weights_.path().string(), config_.llm_width, config_.clip_width);
+        "the text states have {} and {} channels and {} takes {} and {}; encoders and transformer must "
+        "be of one checkpoint",
+        llm_width, clip_width, transformer(), config_.llm_width, config_.clip_width);
   });
   require(latent_channels == config_.in_channels && latent_channels == config_.out_channels, [&] {
-    return fmt::format(
-        "the latents have {} channels and the transformer {} maps {} to {}; the three must agree",
-        latent_channels, weights_.path().string(), config_.in_channels, config_.out_channels);
+    return fmt::format("the latents have {} channels and {} maps {} to {}; the three must agree",
+                       latent_channels, transformer(), config_.in_channels, config_.out_channels);
   });
 }
 
