@@ -6,6 +6,7 @@
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/core/pinned.cuh>
 #include <stepvideo/kernels/attention/attention.cuh>
+#include <stepvideo/kernels/attention/causal_softmax.cuh>
 #include <stepvideo/kernels/attention/fp8_attention.cuh>
 #include <stepvideo/kernels/attention/fp8_channel_scales.cuh>
 #include <stepvideo/kernels/attention/fp8_epilogue.cuh>
