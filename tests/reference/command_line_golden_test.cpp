@@ -1,5 +1,7 @@
 // Every golden through the command line, as a script would call it.
 #define BOOST_TEST_MODULE command_line_golden
+#include <algorithm>
+
 #include "io/checkpoint.hpp"
 #include "support/compare.hpp"
 #include "support/program.hpp"
@@ -61,6 +63,27 @@ BOOST_AUTO_TEST_CASE(decode_matches_for_one_chunk_two_chunks_and_an_image) {
     check_command({"decode", "--model", golden + "/vae_tiny", "--latents",
                    golden + "/vae_tiny/" + name + ".safetensors"},
                   "video", "vae_tiny/" + name + ".safetensors", "video");
+}
+
+BOOST_AUTO_TEST_CASE(less_memory_of_the_vae_gives_the_same_values) {
+  const ScratchFolder scratch;
+  const std::string vae = golden + "/vae_tiny", chunk = vae + "/decode_1chunk.safetensors";
+  const auto values = [&](std::vector<std::string> arguments, const std::string& tensor) {
+    const std::string output = (scratch / "out.safetensors").string();
+    arguments.insert(arguments.end(), {"--model", vae, "--device", "cpu", "--quiet", "--output", output});
+    const auto result = testing::run_program(arguments);
+    BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+    return io::Checkpoint::open(output).load<float>(tensor);
+  };
+  const std::vector<std::string> decode{"decode", "--latents", chunk}, encode{"encode", "--video", chunk};
+  const auto check = [&](std::vector<std::string> command, const std::string& tensor) {
+    const auto usual = values(command, tensor);
+    command.insert(command.end(), {"--vae-memory", "5MB"});
+    const auto less = values(command, tensor);
+    BOOST_CHECK(std::equal(less.begin(), less.end(), usual.begin(), usual.end()));
+  };
+  check(decode, "video");
+  check(encode, "mean");
 }
 
 BOOST_AUTO_TEST_CASE(encode_matches) {
