@@ -13,6 +13,15 @@
 #include "io/pending_file.hpp"
 
 namespace stepvideo {
+
+std::filesystem::path log_file_of(const std::filesystem::path& given, int rank) {
+  if (rank == 0) return given;
+  auto name = given.stem();
+  name += fmt::format(".rank{}", rank);
+  name += given.extension();
+  return given.parent_path() / name;
+}
+
 EventLog::EventLog(const std::filesystem::path& path, int rank, Clock::time_point start)
     : rank_(rank), start_(start) {
   std::error_code unused;
@@ -49,7 +58,7 @@ void EventLog::describe(RunFacts facts) {
 void EventLog::write(const Event& event) {
   if (logger_ == nullptr) return;
   nlohmann::ordered_json line;
-  line["time"] = std::chrono::duration<double>(Clock::now() - start_).count();
+  line["time"] = std::chrono::duration<double>(event.at.value_or(Clock::now()) - start_).count();
   line["rank"] = rank_;
   line["stage"] = event.stage;
   line["event"] = event_kind_names[static_cast<std::size_t>(event.kind)];

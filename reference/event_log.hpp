@@ -32,6 +32,8 @@ struct Event {
   std::optional<std::uint64_t> involuntary_switches = {};  ///< of a stage's end: cores taken from a thread
   std::optional<std::uint64_t> bytes = {}, peak_bytes = {};
   std::optional<std::string> message = {};  ///< of a warning or an error
+  /// When it happened, where that is not when it is written.
+  std::optional<std::chrono::steady_clock::time_point> at = {};
 };
 
 /// How the log spells each kind.
@@ -40,6 +42,10 @@ inline constexpr std::array<std::string_view, 6> event_kind_names{"begin",      
 
 /// What is true of a whole run: the request, threads, memory. Names are the log's.
 using RunFacts = std::map<std::string, std::variant<std::int64_t, double, std::string>>;
+
+/// Where a rank's log is: rank 0's has the name that was given, "run.ndjson", and rank 2's is
+/// "run.rank2.ndjson".
+std::filesystem::path log_file_of(const std::filesystem::path& given, int rank);
 
 /// Appends events to a file and flushes each, so that a run that dies leaves all but its last line whole. May
 /// be shared by threads. A default-constructed log writes nothing.

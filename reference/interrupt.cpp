@@ -8,6 +8,9 @@ namespace {
 
 volatile std::sig_atomic_t signal_came = 0;
 
+enum class Agreement { not_needed, none_yet, reached };
+thread_local Agreement agreement = Agreement::not_needed;
+
 extern "C" void note_signal(int) {
   signal_came = 1;
 }
@@ -24,7 +27,20 @@ void catch_interrupts() {
 }
 
 bool is_interrupted() noexcept {
-  return signal_came != 0;
+  return agreement == Agreement::not_needed ? signal_came != 0 : agreement == Agreement::reached;
+}
+
+AgreedInterrupts::AgreedInterrupts() noexcept {
+  agreement = Agreement::none_yet;
+}
+AgreedInterrupts::~AgreedInterrupts() {
+  agreement = Agreement::not_needed;
+}
+bool AgreedInterrupts::signal_came() noexcept {
+  return ::stepvideo::signal_came != 0;
+}
+void AgreedInterrupts::agree() noexcept {
+  agreement = Agreement::reached;
 }
 
 void throw_if_interrupted(std::string_view where) {

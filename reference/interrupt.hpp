@@ -24,7 +24,23 @@ class Interrupted : public Error {
 /// From now on SIGINT and SIGTERM set a flag. A second one ends the program at once.
 void catch_interrupts();
 
+/// Whether a signal came; on a rank's thread, whether the ranks agreed that one did.
 bool is_interrupted() noexcept;
+
+/// While it lives, its thread is a rank that stops when all ranks do: a signal shows there only once the
+/// ranks have agreed on it.
+class AgreedInterrupts {
+ public:
+  AgreedInterrupts() noexcept;
+  AgreedInterrupts(const AgreedInterrupts&) = delete;
+  AgreedInterrupts& operator=(const AgreedInterrupts&) = delete;
+  ~AgreedInterrupts();
+
+  /// Whether a signal came to this process, agreed on or not.
+  static bool signal_came() noexcept;
+  /// From now on this thread is interrupted.
+  static void agree() noexcept;
+};
 
 /// Throws Interrupted with "interrupted WHERE; nothing was written" when a signal came.
 void throw_if_interrupted(std::string_view where);

@@ -25,11 +25,12 @@ double seconds_since(EventLog::Clock::time_point begin) {
 }
 
 /// What explains a run's speed later: how many threads on how many cores, how they wait, the memory.
-RunFacts machine_facts() {
+RunFacts machine_facts(int ranks) {
   RunFacts facts{{"threads", std::int64_t{omp_get_max_threads()}},
                  {"cores", static_cast<std::int64_t>(std::thread::hardware_concurrency())},
                  {"memory_bytes", std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE)},
-                 {"ranks", std::int64_t{1}}};
+                 {"ranks", std::int64_t{ranks}},
+                 {"process", std::int64_t{getpid()}}};
   if (const char* const policy = std::getenv("OMP_WAIT_POLICY")) facts["wait_policy"] = std::string(policy);
   return facts;
 }
@@ -82,8 +83,9 @@ void Stage::log(Event event) {
 Progress::Progress(const Options& options) {
   if (options.log_file) {
     events_ = EventLog(*options.log_file, options.rank, start_);
-    events_.describe(machine_facts());
+    events_.describe(machine_facts(options.ranks));
   }
+  if (!options.measures_peak) peak_memory_ = std::nullopt;
   if (options.is_quiet || options.rank != 0) return;
   output_ = options.output != nullptr ? options.output : &std::cerr;
   is_terminal_ = options.output != nullptr ? options.is_terminal : isatty(STDERR_FILENO) == 1;
@@ -91,7 +93,7 @@ Progress::Progress(const Options& options) {
 
 Stage Progress::begin(const std::string& name, int steps) {
   throw_if_interrupted(fmt::format("before stage '{}'", name));
-  peak_is_per_stage_ = peak_memory_.reset() && peak_is_per_stage_;
+  peak_is_per_stage_ = (!peak_memory_ || peak_memory_->reset()) && peak_is_per_stage_;
   Stage stage(*this, name, steps);
   if (const auto expected = predicted_seconds_.find(name); expected != predicted_seconds_.end())
     stage.predicted_seconds_ = expected->second;
@@ -109,11 +111,15 @@ void Progress::stop_if_interrupted(const Stage& stage) {
 /// Of the step where the system can forget the peak, else of all so far; the stage keeps the largest. Nothing
 /// where no log tells it: to ask takes a fifth of a millisecond.
 std::optional<std::uint64_t> Progress::peak_since_last_step(Stage& stage) {
-  if (!events_.is_on()) return {};
-  const std::uint64_t peak = peak_memory_.bytes();
+  if (!events_.is_on() || !peak_memory_) return {};
+  const std::uint64_t peak = peak_memory_->bytes();
   stage.peak_bytes_ = std::max(stage.peak_bytes_, peak);
-  if (peak_is_per_stage_) peak_memory_.reset();
+  if (peak_is_per_stage_) peak_memory_->reset();
   return peak;
+}
+
+std::uint64_t Progress::peak_bytes(const Stage& stage) const {
+  return std::max(stage.peak_bytes_, peak_memory_ ? peak_memory_->bytes() : 0);
 }
 
 void Progress::show_step(Stage& stage) {
@@ -142,8 +148,7 @@ void Progress::show_bytes(Stage& stage, std::uint64_t all) {
 }
 
 void Progress::end(const Stage& stage) {
-  const StageCost row{stage.name_, seconds_since(stage.begin_),
-                      std::max(stage.peak_bytes_, peak_memory_.bytes()), stage.first_step_seconds_};
+  const StageCost row{stage.name_, seconds_since(stage.begin_), peak_bytes(stage), stage.first_step_seconds_};
   stages_.push_back(row);
   const ProcessorTime used = ProcessorTime::now();
   events_.write(
@@ -162,7 +167,7 @@ void Progress::fail(const Stage& stage, const std::string& message) {
   events_.write({.kind = Event::Kind::error,
                  .stage = stage.name_,
                  .seconds = seconds_since(stage.begin_),
-                 .peak_bytes = std::max(stage.peak_bytes_, peak_memory_.bytes()),
+                 .peak_bytes = peak_bytes(stage),
                  .message = message});
   if (is_terminal_ && output_ != nullptr) *output_ << '\n' << std::flush;
 }

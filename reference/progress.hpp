@@ -73,8 +73,10 @@ class Progress {
     bool is_quiet = false;                               ///< no text at all
     std::optional<std::filesystem::path> log_file = {};  ///< events go there
     int rank = 0;                                        ///< text comes from rank 0 only
-    std::ostream* output = nullptr;                      ///< nullptr: standard error
-    bool is_terminal = false;  ///< update one line in place; ignored without `output`
+    int ranks = 1;                                       ///< of the run
+    bool measures_peak = true;       ///< of the process; of ranks that share one, one alone may
+    std::ostream* output = nullptr;  ///< nullptr: standard error
+    bool is_terminal = false;        ///< update one line in place; ignored without `output`
   };
 
   /// Throws RequestError naming --log-file when it cannot be written.
@@ -107,6 +109,8 @@ class Progress {
   void expect(const std::string& name, double seconds) { predicted_seconds_[name] = seconds; }
   /// Adds facts of the run to the event log's next line.
   void describe(RunFacts facts) { events_.describe(std::move(facts)); }
+  /// An event outside of the stage that runs, from any thread.
+  void log(const Event& event) { events_.write(event); }
 
   /// Whether draw() has a terminal to draw on.
   bool can_draw() const { return output_ != nullptr && is_terminal_; }
@@ -132,6 +136,7 @@ class Progress {
   static void stop_if_interrupted(const Stage& stage);
   void fail(const Stage& stage, const std::string& message);
   std::optional<std::uint64_t> peak_since_last_step(Stage& stage);
+  std::uint64_t peak_bytes(const Stage& stage) const;
   void show_step(Stage& stage);
   void show_bytes(Stage& stage, std::uint64_t all);
   void print_line(const std::string& text) const;
@@ -144,7 +149,7 @@ class Progress {
   mutable std::size_t drawn_lines_ = 0;  // right above the shown line
   Clock::time_point start_ = Clock::now();
   EventLog events_;
-  PeakMemory peak_memory_;
+  std::optional<PeakMemory> peak_memory_ = PeakMemory();
   bool peak_is_per_stage_ = true;
   std::vector<StageCost> stages_;
   std::map<std::string, double> predicted_seconds_;

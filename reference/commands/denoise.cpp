@@ -9,13 +9,16 @@
 #include "commands/weight_flags.hpp"
 #include "io/pending_file.hpp"
 #include "pipeline/denoiser.hpp"
+#include "pipeline/process_ranks.hpp"
 #include "trace/expectation.hpp"
 
 namespace stepvideo::commands {
 
 namespace fs = std::filesystem;
 
-void denoise(const Arguments& arguments) {
+namespace {
+
+void denoise_on_this_process(const Arguments& arguments) {
   fs::path conditioning_path, output;
   std::optional<fs::path> latents_path;
   SamplingFlags sampling;
@@ -34,6 +37,7 @@ void denoise(const Arguments& arguments) {
   keep.declare(parser);
   previews.declare(parser);
   provenance.declare(parser);
+  parser.on_ranks();
   if (!parser.parse(arguments)) return;
   keep.check();
   const CommonOptions& common = parser.common_options();
@@ -61,17 +65,24 @@ void denoise(const Arguments& arguments) {
                                             .video = video,
                                             .steps = settings.steps,
                                             .precision = common.precision,
-                                            .is_whole = false});
+                                            .is_whole = false,
+                                            .is_guided = settings.cfg_scale != 1});
 
   io::Json manifest = start_manifest("denoise", common, common.precision,
                                      weights.components({io::Component::transformer}), provenance);
   weights.put(manifest);
+  put_topology(manifest, cost, provenance);
   put_sampling(manifest, video, settings);
   add_source(manifest, "conditioning", conditioning_path, provenance);
   if (latents_path)
     add_source(manifest, "start", *latents_path, provenance);
   else
     manifest["seed"] = sampling.seed.value_or(0);
+
+  const auto ranks = ranks_of(common, cost, denoiser.config().layers,
+                              trace::run_facts(video, settings.steps, to_string(common.precision), cost));
+  agree_on({&manifest}, cost);
+  if (is_follower()) return denoiser.follow(common.precision, ranks);
 
   int steps_done = 0;
   if (keep.finds_work(output)) {
@@ -95,7 +106,7 @@ void denoise(const Arguments& arguments) {
     place::require_free_memory(common.place, cost.peak_bytes());
     pipeline::StepObserver observer;
     if (codec) observer = preview_observer(preview, *codec, {common.place, common.precision}, progress);
-    const auto transformer = denoiser.load(common.place, common.precision, progress);
+    const auto transformer = denoiser.load(common.place, common.precision, progress, ranks);
     pipeline::StepKeeper keeper(pipeline::step_file_of(output), manifest, conditioning, keep.every,
                                 steps_done);
     pipeline::denoise_and_keep(*transformer, {conditioning, settings, *start, steps_done}, keeper, observer,
@@ -106,6 +117,12 @@ void denoise(const Arguments& arguments) {
   std::error_code unused;  // the output is there: what is left of the work is in nobody's way
   fs::remove(pipeline::step_file_of(output), unused);
   progress.print_summary();
+}
+
+}  // namespace
+
+void denoise(const Arguments& arguments) {
+  pipeline::on_processes([&] { denoise_on_this_process(arguments); });
 }
 
 }  // namespace stepvideo::commands

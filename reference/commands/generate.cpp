@@ -17,6 +17,7 @@
 #include "io/video.hpp"
 #include "pipeline/generator.hpp"
 #include "pipeline/memory.hpp"
+#include "pipeline/process_ranks.hpp"
 #include "trace/expectation.hpp"
 
 namespace stepvideo::commands {
@@ -64,9 +65,14 @@ struct Flags {
     parser.toggle("keep-latents", keeps_latents,
                   "leave the final latents beside the output, as OUTPUT.latents.safetensors");
     provenance.declare(parser);
+    parser.on_replicas();
     if (!parser.parse(arguments)) return false;
     common = parser.common_options();
     keep.check();
+    require(prompts || common.replicas == 1, [&] {
+      return fmt::format("--replicas {} deals prompts, and there is one; --prompts names a file of them",
+                         common.replicas);
+    });
     require(!prompts || previews.path.empty(), [] {
       return "--preview-path and --prompts are given, and the videos would share the files; one of them "
              "works";
@@ -160,24 +166,37 @@ std::vector<Job> read_jobs(const Flags& flags, const std::optional<pipeline::Req
   return jobs;
 }
 
-/// The rest of what can be refused before a weight is loaded; jobs of an earlier run go on where it stopped.
-void prepare(std::vector<Job>& jobs, const std::vector<std::string>& names, const Flags& flags,
-             const pipeline::Generator& generator, const Json& manifest,
-             const pipeline::RunOptions& options) {
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    Job& job = jobs[i];
-    job.manifest = manifest;
-    pipeline::put_request(job.manifest, job.request);
-    try {
-      generator.require_possible(job.request, job.output);
-      if (flags.keep.finds_work(job.output))
-        generator.resume(job, options);
-      else
-        job.is_done = flags.keep.resumes && is_finished(job.output, job.manifest);
+/// Calls `work(job)` for each; what it refuses is said with the prompt's line.
+template <class Work>
+void for_each_job(std::vector<Job>& jobs, const std::vector<std::string>& names, const Flags& flags,
+                  Work&& work) {
+  for (std::size_t i = 0; i < jobs.size(); ++i) try {
+      work(jobs[i]);
     } catch (const RequestError& error) {
       throw flags.prompts ? RequestError(names[i] + ": " + error.what()) : error;
     }
-  }
+}
+
+/// What each job's manifest says of its request. The rest of what can be refused before a weight is loaded is
+/// refused.
+void describe(std::vector<Job>& jobs, const std::vector<std::string>& names, const Flags& flags,
+              const pipeline::Generator& generator, const Json& manifest) {
+  for_each_job(jobs, names, flags, [&](Job& job) {
+    job.manifest = manifest;
+    pipeline::put_request(job.manifest, job.request);
+    generator.require_possible(job.request, job.output);
+  });
+}
+
+/// Jobs of an earlier run go on where it stopped.
+void take_up(std::vector<Job>& jobs, const std::vector<std::string>& names, const Flags& flags,
+             const pipeline::Generator& generator, const pipeline::RunOptions& options) {
+  for_each_job(jobs, names, flags, [&](Job& job) {
+    if (flags.keep.finds_work(job.output))
+      generator.resume(job, options);
+    else
+      job.is_done = flags.keep.resumes && is_finished(job.output, job.manifest);
+  });
 }
 
 /// Throws RequestError when the disk cannot hold what the jobs need at once.
@@ -189,25 +208,24 @@ void require_disk(const std::vector<Job>& jobs, const Flags& flags, const pipeli
 }
 
 /// What each job is predicted to cost. Throws RequestError naming the line when the memory cannot hold one.
-std::vector<plan::Cost> plan_jobs(const std::vector<Job>& jobs, const std::vector<std::string>& names,
+std::vector<plan::Cost> plan_jobs(std::vector<Job>& jobs, const std::vector<std::string>& names,
                                   const Flags& flags, const pipeline::Generator& generator) {
   const auto shapes = plan::ModelShapes::of(flags.common.model);
+  CommonOptions common = flags.common;
   std::vector<plan::Cost> costs;
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    const pipeline::Request& request = jobs[i].request;
+  for_each_job(jobs, names, flags, [&](const Job& job) {
+    const pipeline::Request& request = job.request;
     const auto vae_settings = flags.vae.settings(flags.common, request.precision);
-    try {
-      costs.push_back(plan_run(flags.common, {.shapes = shapes,
-                                              .video = request.video,
-                                              .steps = request.settings.steps,
-                                              .precision = request.precision,
-                                              .vae_memory = vae_settings.memory()}));
-      // The same layout as the plan's, with what the flags ask for.
-      generator.codec().decode_bytes(request.video, vae_settings);
-    } catch (const RequestError& error) {
-      throw flags.prompts ? RequestError(names[i] + ": " + error.what()) : error;
-    }
-  }
+    costs.push_back(plan_run(common, {.shapes = shapes,
+                                      .video = request.video,
+                                      .steps = request.settings.steps,
+                                      .precision = request.precision,
+                                      .vae_memory = vae_settings.memory(),
+                                      .is_guided = request.settings.cfg_scale != 1}));
+    common.topology = costs.front().topology;  // the transformer is loaded once, for all of them
+    // The same layout as the plan's, with what the flags ask for.
+    generator.codec().decode_bytes(request.video, vae_settings);
+  });
   return costs;
 }
 
@@ -234,9 +252,7 @@ void report_failures(const std::vector<Job>& jobs, const std::vector<std::string
   if (count > 0) throw Error(fmt::format("{} of {} prompts failed:{}", count, jobs.size(), list));
 }
 
-}  // namespace
-
-void generate(const Arguments& arguments) {
+void generate_on_this_process(const Arguments& arguments) {
   Flags flags;
   if (!flags.parse(arguments)) return;
   const auto file = base_file(flags);
@@ -266,8 +282,18 @@ void generate(const Arguments& arguments) {
   flags.video.put(manifest);
   flags.vae.put(manifest);
   if (flags.like) compare_models(flags, has_model, manifest, *base);
-  prepare(jobs, names, flags, generator, manifest, options);
+  describe(jobs, names, flags, generator, manifest);
   const auto costs = plan_jobs(jobs, names, flags, generator);
+  for (Job& job : jobs) put_topology(job.manifest, costs.front(), flags.provenance);
+  options.ranks = ranks_of(flags.common, costs.front(), generator.config().layers,
+                           trace::run_facts(jobs[0].request.video, jobs[0].request.settings.steps,
+                                            to_string(jobs[0].request.precision), costs[0]));
+  options.replicas = flags.common.replicas;
+  std::vector<const Json*> manifests;
+  for (const Job& job : jobs) manifests.push_back(&job.manifest);
+  agree_on(manifests, costs.front());
+  if (is_follower()) return generator.follow(jobs.front().request.precision, options.ranks);
+  take_up(jobs, names, flags, generator, options);
   require_disk(jobs, flags, generator);
   if (flags.prompts) fs::create_directory(flags.output);
 
@@ -292,6 +318,12 @@ void generate(const Arguments& arguments) {
   if (!flags.prompts && jobs[0].failure) std::rethrow_exception(jobs[0].failure);
   progress.print_summary();
   report_failures(jobs, names);
+}
+
+}  // namespace
+
+void generate(const Arguments& arguments) {
+  pipeline::on_processes([&] { generate_on_this_process(arguments); });
 }
 
 }  // namespace stepvideo::commands

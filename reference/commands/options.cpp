@@ -12,6 +12,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "launch/environment.hpp"
+
 namespace stepvideo::commands {
 namespace {
 
@@ -108,11 +110,25 @@ FlagParser& FlagParser::common_without_model() {
   flag("device", device_,
        "auto, cpu, cuda, cuda:N, or a UUID of nvidia-smi -L [auto: a GPU where a fit one is found]");
   flag("precision", precision_, "fp32 or bf16 [bf16 on a GPU, fp32 on the CPU]");
-  flag("gpus", gpus_, "ranks to run on; this version runs on 1 [1]");
+  flag("gpus", gpus_, "ranks to run on; several run on the CPU, by denoise and generate [1]");
   flag("topology", topology_,
-       "guidance=G,tensor=T,ulysses=U,ring=R[,sharding=uneven]; the product is --gpus");
+       "guidance=G,tensor=T,ulysses=U,ring=R[,sharding=uneven], whose product is --gpus, or auto [auto: the "
+       "plan's best]");
   flag("log-file", common_.log_file, "write events there, one JSON object a line");
   return toggle("quiet", common_.is_quiet, "print nothing but errors");
+}
+
+FlagParser& FlagParser::on_ranks() {
+  is_on_ranks_ = true;
+  flag("deadline-factor", common_.deadline_factor,
+       "ranks that wait for one name it after so many times the predicted time [3]");
+  return flag("deadline-floor", common_.deadline_floor_seconds, "and so many seconds [5]");
+}
+
+FlagParser& FlagParser::on_replicas() {
+  flag("replicas", common_.replicas,
+       "deal the prompts of --prompts to so many groups of ranks, which divide --gpus [1]");
+  return on_ranks();
 }
 
 FlagParser& FlagParser::add(const char* name, const char* help, Reader reader) {
@@ -201,18 +217,54 @@ void FlagParser::check_common() {
   stepvideo::require(!precision_ || precision_ == "fp32" || precision_ == "bf16", [&] {
     return fmt::format("--precision: '{}' is not a precision; fp32, bf16 and fp8 are", *precision_);
   });
-  stepvideo::require(gpus_ >= 1, [&] { return fmt::format("--gpus is {}; 1 or more works", gpus_); });
-  if (topology_) {
-    common_.topology = parse_topology(*topology_);
-    require_topology_covers_ranks(common_.topology, gpus_);
-  }
-  stepvideo::require(gpus_ == 1, [&] {
-    return fmt::format("--gpus {}: this version runs on one rank; leave --gpus and --topology out", gpus_);
-  });
+  check_ranks();
   // Last: looking for a GPU wakes its driver.
   common_.place = place::find_place(common_.device);
   const std::string precision = precision_.value_or(common_.place.is_gpu() ? "bf16" : "fp32");
   common_.precision = precision == "bf16" ? Precision::bf16 : Precision::fp32;
+}
+
+void FlagParser::check_ranks() {
+  stepvideo::require(!gpus_ || *gpus_ >= 1,
+                     [&] { return fmt::format("--gpus is {}; 1 or more works", *gpus_); });
+  const int processes = is_on_ranks_ ? launch::launched_processes() : 1, replicas = common_.replicas;
+  stepvideo::require(replicas >= 1 && (replicas == 1 || processes == 1), [&] {
+    return fmt::format("--replicas is {}; 1 or more works, and 1 where a launcher starts processes",
+                       replicas);
+  });
+  if (topology_ && topology_ != "auto") {
+    common_.topology = parse_topology(*topology_);
+    require_degrees_are_positive(*common_.topology);
+  }
+  const long long of_each = common_.topology && processes == 1 ? common_.topology->ranks() : 1;
+  const long long all = gpus_.value_or(static_cast<int>(std::min(of_each * replicas * processes, 1LL << 30)));
+  stepvideo::require(all % replicas == 0, [&] {
+    return fmt::format("--replicas {} does not divide --gpus {}; a multiple of it works", replicas, all);
+  });
+  common_.ranks = static_cast<int>(all / replicas);
+  if (common_.topology) require_topology_covers_ranks(*common_.topology, common_.ranks);
+  stepvideo::require(processes == 1 || common_.ranks == processes, [&] {
+    return fmt::format("--gpus {}: the launcher started {} processes, and each is a rank; --gpus {} works",
+                       common_.ranks, processes, processes);
+  });
+  if (all == 1) return;
+  stepvideo::require(is_on_ranks_, [&] {
+    return fmt::format("--gpus {}: {} runs on one rank; leave --gpus and --topology out", all, command_);
+  });
+  stepvideo::require(common_.device.kind == place::Choice::Kind::cpu, [&] {
+    return fmt::format(
+        "--gpus {} --device {}: several ranks run on the CPU in this version; --device cpu works",
+        common_.ranks, device_);
+  });
+  stepvideo::require(
+      common_.deadline_factor >= 0 && common_.deadline_floor_seconds > 0 && common_.deadline_factor <= 1e6 &&
+          common_.deadline_floor_seconds <= 1e6,
+      [&] {
+        return fmt::format(
+            "--deadline-factor is {} and --deadline-floor {}; 0 to 1000000 works, and more than "
+            "0 for the floor",
+            common_.deadline_factor, common_.deadline_floor_seconds);
+      });
 }
 
 void FlagParser::read_value(const char*, const std::string& text, std::string& target) {

@@ -14,6 +14,7 @@
 
 #include "pipeline/precision.hpp"
 #include "place/place.hpp"
+#include "plan/cost_model.hpp"
 
 namespace stepvideo::commands {
 
@@ -27,8 +28,11 @@ struct CommonOptions {
   place::Choice device;  ///< as it was asked for
   place::Place place;    ///< what was found for it
   Precision precision = Precision::fp32;
-  bool has_precision = false;  ///< whether the flag was given
-  Topology topology;
+  bool has_precision = false;        ///< whether the flag was given
+  int ranks = 1;                     ///< of each replica
+  int replicas = 1;                  ///< among which the prompts of a batch are dealt
+  std::optional<Topology> topology;  ///< as it was asked for; without one, the plan's best
+  double deadline_factor = plan::deadline_factor, deadline_floor_seconds = plan::deadline_floor_seconds;
   std::optional<std::filesystem::path> log_file;
   bool is_quiet = false;
 };
@@ -60,6 +64,11 @@ class FlagParser {
   /// common() without the demand for --model; the model is empty where it was not given.
   FlagParser& common_without_model();
 
+  /// Says that the command runs on several ranks, and adds the flags that watch them.
+  FlagParser& on_ranks();
+  /// The same of one that deals its work to replicas of them.
+  FlagParser& on_replicas();
+
   /// Reads the arguments into the targets. Returns false when --help was asked for and printed. Throws
   /// RequestError: an unknown flag (naming the nearest), a value that cannot be read, a flag twice, a flag
   /// missing, a value without its flag.
@@ -73,6 +82,7 @@ class FlagParser {
   FlagParser& add(const char* name, const char* help, Reader reader);
   void require_values(const std::vector<std::string>& arguments) const;
   void check_common();
+  void check_ranks();
 
   // Each throws RequestError naming the flag and the text when it is not such a value.
   static void read_value(const char* name, const std::string& text, std::string& target);
@@ -85,11 +95,11 @@ class FlagParser {
   std::string synopsis_;
   po::options_description description_;
   std::vector<std::string> required_;
-  bool has_common_ = false;
+  bool has_common_ = false, is_on_ranks_ = false;
   CommonOptions common_;
   std::string device_ = "auto";
   std::optional<std::string> precision_;
-  int gpus_ = 1;
+  std::optional<int> gpus_;
   std::optional<std::string> topology_;
 };
 

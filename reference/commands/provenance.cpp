@@ -13,6 +13,7 @@ namespace {
 void leave_out_times_and_paths(io::Json& manifest) {
   manifest.erase("stages");
   manifest.erase("resumed_after_step");
+  manifest.erase("topology");
   if (manifest.contains("model") && manifest["model"].is_object()) manifest["model"].erase("path");
   if (manifest.contains("sources") && manifest["sources"].is_object())
     for (auto& [name, source] : manifest["sources"].items())
@@ -49,6 +50,10 @@ io::Json start_manifest(const std::string& command, const CommonOptions& options
   if (!flags.is_reproducible && !options.model.empty())
     manifest["model"]["path"] = std::filesystem::absolute(options.model).lexically_normal().string();
   return manifest;
+}
+
+void put_topology(io::Json& manifest, const plan::Cost& cost, const ProvenanceFlags& flags) {
+  if (cost.topology.ranks() > 1 && !flags.is_reproducible) manifest["topology"] = to_string(cost.topology);
 }
 
 void add_source(io::Json& manifest, const std::string& name, const std::filesystem::path& file,

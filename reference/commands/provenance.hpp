@@ -10,6 +10,7 @@
 #include "io/json.hpp"
 #include "io/model_folder.hpp"
 #include "io/stored_tensors.hpp"
+#include "plan/cost_model.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::commands {
@@ -31,6 +32,9 @@ io::Json start_manifest(const std::string& command);
 /// each component that the command uses.
 io::Json start_manifest(const std::string& command, const CommonOptions& options, Precision precision,
                         const std::vector<io::Component>& components, const ProvenanceFlags& flags);
+
+/// Notes on which topology several ranks make it.
+void put_topology(io::Json& manifest, const plan::Cost& cost, const ProvenanceFlags& flags);
 
 /// Notes the file that an output is made from: the digest of its tensors under `name`, its manifest, where it
 /// has one, among the `sources`.

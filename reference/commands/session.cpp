@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "pipeline/process_ranks.hpp"
 #include "plan/hardware_here.hpp"
 
 namespace stepvideo::commands {
@@ -15,9 +18,48 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
       .hardware = plan::hardware_here(options.place),
       .encodes_text = run.is_whole,
       .decodes = run.is_whole,
-      .vae_memory = run.vae_memory};
+      .vae_memory = run.vae_memory,
+      .is_guided = run.is_guided};
   request.link = plan::load_link(request.hardware.link);
-  return plan::require_plan(request, static_cast<int>(options.topology.ranks()));
+  const plan::Cost cost = plan::require_plan(request, options.ranks, options.topology);
+  const double of_each = cost.phase("denoise")->bytes(), memory = request.hardware.memory_bytes;
+  require(options.replicas * of_each <= memory, [&] {
+    constexpr double gibibyte = 1 << 30;
+    return fmt::format(
+        "--replicas {} need {} x {:.1f} GiB of memory and this machine has {:.1f}; --replicas {} works",
+        options.replicas, options.replicas, of_each / gibibyte, memory / gibibyte,
+        static_cast<int>(memory / of_each));
+  });
+  return cost;
+}
+
+void agree_on(const std::vector<const io::Json*>& manifests, const plan::Cost& cost) {
+  pipeline::ProcessRanks* const processes = pipeline::process_ranks();
+  if (processes == nullptr) return;
+  std::vector<SharedFact> facts{{"ranks", std::to_string(processes->ranks())},
+                                {"topology", to_string(cost.topology)},
+                                {"prompts", std::to_string(manifests.size())}};
+  for (const io::Json* const manifest : manifests) {
+    const io::Json flat = manifest->flatten();
+    for (const auto& [name, value] : flat.items())
+      if (name != "/model/path") facts.push_back({name.substr(1), value.dump()});
+  }
+  processes->require_same_facts(facts);
+}
+
+bool is_follower() {
+  const pipeline::ProcessRanks* const processes = pipeline::process_ranks();
+  return processes != nullptr && processes->rank() > 0;
+}
+
+pipeline::Ranks ranks_of(const CommonOptions& options, const plan::Cost& cost, int layers, RunFacts facts) {
+  return {.topology = cost.topology,
+          .deadlines = {.factor = options.deadline_factor,
+                        .floor_seconds = options.deadline_floor_seconds,
+                        .step_seconds = options.replicas * cost.step_seconds,  // they share the machine
+                        .layers = layers},
+          .log_file = options.log_file,
+          .facts = std::move(facts)};
 }
 
 }  // namespace stepvideo::commands

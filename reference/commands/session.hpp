@@ -1,7 +1,11 @@
 // What a command that runs a model sets up.
 #pragma once
+#include <vector>
+
 #include "commands/options.hpp"
 #include "interrupt.hpp"
+#include "io/json.hpp"
+#include "pipeline/ranks.hpp"
 #include "plan/plan_topology.hpp"
 #include "progress.hpp"
 
@@ -10,7 +14,7 @@ namespace stepvideo::commands {
 /// Progress as the flags ask for it; from here on Ctrl-C stops the run between steps.
 inline Progress start_progress(const CommonOptions& options) {
   catch_interrupts();
-  return Progress({.is_quiet = options.is_quiet, .log_file = options.log_file});
+  return Progress({.is_quiet = options.is_quiet, .log_file = options.log_file, .ranks = options.ranks});
 }
 
 /// Says which GPU the models run on, where it is one: `auto` chose it.
@@ -26,10 +30,20 @@ struct RunPlan {
   Precision precision = Precision::fp32;
   std::optional<model::vae::MemoryLimit> vae_memory = {};  ///< without it the usual one
   bool is_whole = true;  ///< with the text encoders and the decoder, or the transformer alone
+  bool is_guided = true;
 };
 
-/// The best topology for the run and what it is predicted to cost. Throws RequestError, before a weight is
-/// loaded, when the device's memory cannot hold it.
+/// The topology that was asked for, or else the best, and what it is predicted to cost. Throws RequestError,
+/// before a weight is loaded, when it breaks a rule or the device's memory cannot hold it.
 plan::Cost plan_run(const CommonOptions& options, RunPlan run);
+
+/// Where ranks are processes, makes sure that all of them were asked for the same, by their manifests and the
+/// topology. Throws RequestError naming two ranks, the field and both values.
+void agree_on(const std::vector<const io::Json*>& manifests, const plan::Cost& cost);
+/// Whether this process is a rank that leaves all but its part of the transformer to rank 0.
+bool is_follower();
+
+/// The run's ranks on the topology of its plan, whose logs tell `facts`.
+pipeline::Ranks ranks_of(const CommonOptions& options, const plan::Cost& cost, int layers, RunFacts facts);
 
 }  // namespace stepvideo::commands

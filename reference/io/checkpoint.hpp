@@ -20,6 +20,14 @@ struct ExpectedTensor {
   Shape shape;
 };
 
+/// Some elements of a tensor, flattened row-major: `runs` times `count` that follow one another, from `first`
+/// on, `stride` apart.
+struct ElementRuns {
+  index_t first = 0, count = 0, stride = 0, runs = 1;
+
+  index_t size() const { return count * runs; }
+};
+
 /// All tensors of a component, memory-mapped, elements in a row. Copies share the mappings.
 class Checkpoint {
  public:
@@ -49,6 +57,10 @@ class Checkpoint {
   /// The same into memory that there is already. Throws RequestError unless `into` has the tensor's size.
   template <Element T>
   void read(const std::string& name, VectorView<T> into) const;
+  /// A part of it: other elements are not looked at. Throws RequestError unless `part` lies in the tensor and
+  /// fills `into`.
+  template <Element T>
+  void read(const std::string& name, const ElementRuns& part, VectorView<T> into) const;
 
   /// The tensor as int32, flattened row-major: token ids (I32, I64) and masks (BOOL, U8, F32 of whole
   /// numbers). Throws RequestError naming the tensor when a value is not a whole number of 32 bits.
@@ -64,6 +76,8 @@ extern template Buffer<float> Checkpoint::load<float>(const std::string&) const;
 extern template Buffer<bf16> Checkpoint::load<bf16>(const std::string&) const;
 extern template void Checkpoint::read<float>(const std::string&, VectorView<float>) const;
 extern template void Checkpoint::read<bf16>(const std::string&, VectorView<bf16>) const;
+extern template void Checkpoint::read<float>(const std::string&, const ElementRuns&, VectorView<float>) const;
+extern template void Checkpoint::read<bf16>(const std::string&, const ElementRuns&, VectorView<bf16>) const;
 
 /// The md5 (hex) that identifies a set of tensors: each tensor's "key:d0_d1_..." and its bare "key", all
 /// these strings sorted, joined with commas.

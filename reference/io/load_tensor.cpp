@@ -36,18 +36,39 @@ Buffer<T> Checkpoint::load(const std::string& name) const {
 
 template <Element T>
 void Checkpoint::read(const std::string& name, VectorView<T> into) const {
+  const index_t count = element_count(at(name).shape);
+  require(into.size == count, [&] {
+    return fmt::format("{} has shape {}; it does not fill memory for {} elements", tensor_text(name),
+                       to_string(at(name).shape), into.size);
+  });
+  read(name, {.count = count}, into);
+}
+
+template <Element T>
+void Checkpoint::read(const std::string& name, const ElementRuns& part, VectorView<T> into) const {
   const TensorRecord& record = at(name);
   require_floating_point(tensor_text(name), record.dtype);
-  require(into.size == element_count(record.shape), [&] {
-    return fmt::format("{} has shape {}; it does not fill memory for {} elements", tensor_text(name),
-                       to_string(record.shape), into.size);
-  });
-  const Partition blocks(into.size, index_t{1} << 18);
+  require(part.first >= 0 && part.count >= 0 && part.runs > 0 && part.stride >= 0 &&
+              part.first + (part.runs - 1) * part.stride + part.count <= element_count(record.shape) &&
+              into.size == part.size(),
+          [&] {
+            return fmt::format(
+                "{} has shape {}; {} runs of {} elements, {} apart, from {} on, do not lie in it or do not "
+                "fill memory for {}",
+                tensor_text(name), to_string(record.shape), part.runs, part.count, part.stride, part.first,
+                into.size);
+          });
+  const Partition blocks(part.count, index_t{1} << 18);
   index_t bad = every_element;
-#pragma omp parallel for schedule(static) reduction(min : bad)
-  for (index_t block = 0; block < blocks.count(); ++block)
-    bad = std::min(bad, convert_elements(record, blocks.first(block), blocks.extent(block), dtype_of<T>,
-                                         reinterpret_cast<std::byte*>(into.data + blocks.first(block))));
+#pragma omp parallel for collapse(2) schedule(static) reduction(min : bad)
+  for (index_t run = 0; run < part.runs; ++run)
+    for (index_t block = 0; block < blocks.count(); ++block) {
+      const index_t first = blocks.first(block);
+      bad =
+          std::min(bad, convert_elements(record, part.first + run * part.stride + first, blocks.extent(block),
+                                         dtype_of<T>,
+                                         reinterpret_cast<std::byte*>(into.data + run * part.count + first)));
+    }
   if (bad != every_element) refuse_element(tensor_text(name), record, bad, dtype_of<T>);
 }
 
@@ -55,6 +76,8 @@ template Buffer<float> Checkpoint::load<float>(const std::string&) const;
 template Buffer<bf16> Checkpoint::load<bf16>(const std::string&) const;
 template void Checkpoint::read<float>(const std::string&, VectorView<float>) const;
 template void Checkpoint::read<bf16>(const std::string&, VectorView<bf16>) const;
+template void Checkpoint::read<float>(const std::string&, const ElementRuns&, VectorView<float>) const;
+template void Checkpoint::read<bf16>(const std::string&, const ElementRuns&, VectorView<bf16>) const;
 
 Buffer<std::int32_t> Checkpoint::load_integers(const std::string& name) const {
   const TensorRecord& record = at(name);

@@ -24,8 +24,10 @@ class BlockStore {
 template <class T, Execution E>
 class ResidentBlocks final : public BlockStore<T, E> {
  public:
-  ResidentBlocks(E execution, const TransformerConfig& config, WeightSource<E>& source)
-      : slab_(config, BlockShare::whole(config), sizeof(T)) {
+  /// `source` has, of each matrix, what `share` says.
+  ResidentBlocks(E execution, const TransformerConfig& config, const BlockShare& share,
+                 WeightSource<E>& source)
+      : slab_(config, share, sizeof(T)) {
     for (int block = 0; block < config.layers; ++block) {
       std::byte* const memory = blocks_.emplace_back(execution, static_cast<index_t>(slab_.bytes())).data();
       for (const auto& [name, rows, columns, offset] : slab_.matrices())

@@ -35,6 +35,14 @@ class NoiseSource final : public WeightSource<E> {
   const io::Shape& shape(const std::string& name) const override { return tensors_.at(name).shape; }
   void read(const std::string& name, VectorView<float> into) override { fill(name, into); }
   void read(const std::string& name, VectorView<bf16> into) override { fill(name, into); }
+  template <Element T>
+  void read(const std::string& name, const io::ElementRuns& part, VectorView<T> into) const {
+    const Tensor& tensor = tensors_.at(name);
+    for (index_t run = 0; run < part.runs; ++run)
+      fill_normal(execution_, seed_,
+                  tensor.first + static_cast<std::uint64_t>(part.first + run * part.stride), tensor.scale,
+                  VectorView<T>{into.data + run * part.count, part.count});
+  }
 
  private:
   struct Tensor {
@@ -45,8 +53,7 @@ class NoiseSource final : public WeightSource<E> {
 
   template <Element T>
   void fill(const std::string& name, VectorView<T> into) const {
-    const Tensor& tensor = tensors_.at(name);
-    fill_normal(execution_, seed_, tensor.first, tensor.scale, into);
+    read(name, {.count = into.size}, into);
   }
 
   E execution_;

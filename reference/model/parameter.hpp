@@ -36,6 +36,10 @@ class CheckpointSource final : public WeightSource<Host> {
   const io::Shape& shape(const std::string& name) const override { return checkpoint_.at(name).shape; }
   void read(const std::string& name, VectorView<float> into) override { checkpoint_.read(name, into); }
   void read(const std::string& name, VectorView<bf16> into) override { checkpoint_.read(name, into); }
+  template <Element T>
+  void read(const std::string& name, const io::ElementRuns& part, VectorView<T> into) const {
+    checkpoint_.read(name, part, into);
+  }
 
  private:
   const io::Checkpoint& checkpoint_;

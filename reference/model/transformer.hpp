@@ -12,7 +12,6 @@
 
 #include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/elementwise/convert.hpp>
-#include <stepvideo/kernels/elementwise/latents.hpp>
 #include <stepvideo/kernels/elementwise/timestep.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>
 #include <stepvideo/kernels/norm/gated_layer_norm.hpp>
@@ -25,6 +24,7 @@
 #include "model/packed_views.hpp"
 #include "model/tap.hpp"
 #include "model/transformer_layout.hpp"
+#include "model/transformer_ranks.hpp"
 #include "model/transformer_text.hpp"
 #include "model/transformer_weights.hpp"
 
@@ -32,29 +32,41 @@ namespace stepvideo::model {
 
 /// Predicts the velocity of a latent video. Views lie in the memory of the execution; inputs and outputs are
 /// float32, arithmetic in between is T's with float32 sums. An element of a batch gets the bits that it gets
-/// alone.
-template <Element T, Execution E, class Tap = NoTap>
+/// alone. A rank of several computes its share of a pass, and every call is one of all ranks together, or of
+/// those that work on the same prompts: each gives the whole latents and gets the whole velocity.
+template <Element T, Execution E, class Tap = NoTap, Communicator C = OneRank<E>>
 class Transformer {
  public:
   using Text = PreparedText<T, E>;
 
-  /// `source` has the tensors that are expected of `config`.
-  Transformer(E execution, const TransformerConfig& config, WeightSource<E>&& source,
-              RopeAngles angles = RopeAngles::exact, Tap tap = {})
+  /// `source` has the tensors that are expected of `config`, and of the blocks' matrices the rank's part
+  /// (SharedSource). The communicator outlives this. Throws RequestError where the mesh is not for its ranks
+  /// or more than the heads go round.
+  Transformer(E execution, const TransformerConfig& config, WeightSource<E>&& source, C& communicator,
+              Mesh mesh, RopeAngles angles = RopeAngles::exact, Tap tap = {})
       : execution_(execution),
         config_(config),
         angles_(angles),
         tap_(std::move(tap)),
+        ranks_(communicator, mesh, config),
         weights_(TransformerWeights<T, E>::load({execution, source}, config)),
-        blocks_(std::make_unique<ResidentBlocks<T, E>>(execution, config, source)) {}
+        blocks_(std::make_unique<ResidentBlocks<T, E>>(execution, config, ranks_.block(), source)) {}
+
+  /// On one rank.
+  Transformer(E execution, const TransformerConfig& config, WeightSource<E>&& source,
+              RopeAngles angles = RopeAngles::exact, Tap tap = {}) requires std::same_as<C, OneRank<E>>
+      : Transformer(execution, config, std::move(source), alone, Mesh{}, angles, std::move(tap)) {}
 
   /// On the host. Throws RequestError listing the tensors of `checkpoint` that do not fit `config`.
   Transformer(E execution, const TransformerConfig& config, const io::Checkpoint& checkpoint,
-              RopeAngles angles = RopeAngles::exact, Tap tap = {}) requires std::same_as<E, Host>
+              RopeAngles angles = RopeAngles::exact,
+              Tap tap = {}) requires std::same_as<E, Host> && std::same_as<C, OneRank<E>>
       : Transformer(execution, config, CheckpointSource(checkpoint, expected_tensors(config)), angles,
                     std::move(tap)) {}
 
   const TransformerConfig& config() const { return config_; }
+  /// What the rank has of a pass over `tokens`.
+  TransformerShare share(index_t batch, index_t tokens) const { return ranks_.share(batch, tokens); }
 
   /// The text of a batch, once per prompt: llm (batch, tokens, llm_width), clip (batch, tokens, clip_width),
   /// and for each element the keys it has of [CLIP | LLM], on the host. What blocks make of it stays for the
@@ -62,7 +74,8 @@ class Transformer {
   /// Throws RequestError where they disagree.
   Text prepare_text(TokensView<const float> llm, TokensView<const float> clip,
                     std::span<const index_t> key_lengths, std::size_t spare_bytes = any_number_of_bytes) {
-    return model::prepare_text(execution_, config_, weights_, llm, clip, key_lengths, spare_bytes, tap_);
+    return model::prepare_text(execution_, config_, ranks_.block(), weights_, llm, clip, key_lengths,
+                               spare_bytes, tap_);
   }
 
   /// velocity = f(latents, times, text): times (batch) in [0, 1). Sizes may change from call to call; buffers
@@ -78,20 +91,20 @@ class Transformer {
       rope_ = make_rope_table<T>(execution_, latents.shape, RopeSplit::of_head(config_.heads.dim), angles_);
 
     modulate(times, at);
-    latents_to_tokens(execution_, latents, at.patches);  // (batch, tokens, in channels)
-    multiply(at.patches, weights_.patch.weight.matrix(), Bias<float>{weights_.patch.bias.vector()},
+    const auto patches = ranks_.tokens_of(execution_, latents, at.patches);  // (batch, tokens, in channels)
+    multiply(patches, weights_.patch.weight.matrix(), Bias<float>{weights_.patch.bias.vector()},
              at.stream);  // (batch, tokens, width)
     tap_("pos_embed", at.stream);
     const Norm first = norm_before(0, at);
     layer_norm(execution_, at.stream, first.terms, first.epsilon, at.normed);
     for (int block = 0; block < config_.layers; ++block) {
-      run_block(block, text, at);
+      run_block(block, text, latents.shape.tokens(), at);
       if (between_blocks) between_blocks(block);
     }
     multiply(at.normed, weights_.proj_out.weight.matrix(), Bias<float>{weights_.proj_out.bias.vector()},
              at.results);  // (batch, tokens, out channels)
     tap_("proj_out", at.results);
-    tokens_to_latents(execution_, TokensView<const float>(at.results), velocity);
+    ranks_.to_latents(execution_, at.results, velocity);
   }
 
  private:
@@ -103,7 +116,7 @@ class Transformer {
   };
 
   Activations make_room(index_t batch, index_t tokens) {
-    const TransformerLayout layout(config_, TransformerShare::whole(config_, batch, tokens), sizeof(T));
+    const TransformerLayout layout(config_, share(batch, tokens), sizeof(T));
     if (layout.bytes() > memory_.size_bytes()) {
       memory_ = {};  // before the larger one is taken
       memory_ = Buffer<std::byte, E>(execution_, static_cast<index_t>(layout.bytes()));
@@ -171,23 +184,25 @@ class Transformer {
     return {{weights.norm1_weight.vector(), weights.norm1_bias.vector(), scale, shift}, block_epsilon};
   }
 
-  /// From the block's first norm in `normed` to that of the block behind it.
-  void run_block(int block, Text& text, const Activations& at) const {
+  /// From the block's first norm in `normed` to that of the block behind it; all ranks have `all_tokens`.
+  void run_block(int block, Text& text, index_t all_tokens, const Activations& at) {
     const BlockTerms<T, E>& terms = weights_.of(block);
     const BlockViews<T> matrices = blocks_->acquire(execution_, block);
     const auto tap = [&](const char* part, const auto& view) {
       tap_("transformer_blocks.", block, part, view);
     };
-    const auto head = [&](TokensView<T> view) { return packed_heads(view, config_.heads, 1, 0); };
-    const auto part = [&](index_t p) { return packed_heads(at.qkv, config_.heads, 3, static_cast<int>(p)); };
+    const HeadShape heads = ranks_.heads();
+    const auto head = [&](TokensView<T> view) { return packed_heads(view, heads, 1, 0); };
+    const auto part = [&](index_t p) { return packed_heads(at.qkv, heads, 3, static_cast<int>(p)); };
 
     multiply(at.normed, matrices.wqkv, Store{}, at.qkv);  // [q | k | v] x heads
     tap(".attn1.wqkv", at.qkv);
-    qk_norm_rope(execution_, whole_heads(at.qkv, config_.heads, 3),
-                 QkNorm<T>{terms.query_norm.vector(), terms.key_norm.vector(), qk_epsilon}, rope_.view(),
-                 QkvOutput<T>{part(0), part(1)});
-    attention(execution_, part(0), part(1), part(2), FullMask{}, head(at.attended), {});
+    qk_norm_rope(execution_, whole_heads(at.qkv, heads, 3),
+                 QkNorm<T>{terms.query_norm.vector(), terms.key_norm.vector(), qk_epsilon},
+                 ranks_.local(rope_.view()), QkvOutput<T>{part(0), part(1)});
+    ranks_.attend(execution_, part(0), part(1), part(2), head(at.attended), all_tokens);
     multiply(at.attended, matrices.wo, Store{}, at.delta);
+    ranks_.add_up(execution_, at.delta);
     tap(".attn1", at.delta);
     gated_residual(execution_, at.delta, at.modulation(block, 2), at.stream, at.rounded);
 
@@ -198,6 +213,7 @@ class Transformer {
         text.keys_values(block, matrices.cross_wkv, terms.cross_key_norm.vector(), qk_epsilon);
     attention(execution_, queries, keys.keys, keys.values, text.mask(), head(at.attended), {});
     multiply(at.attended, matrices.cross_wo, Store{}, at.delta);
+    ranks_.add_up(execution_, at.delta);
     tap(".attn2", at.delta);
     const LayerNormTerms<T> norm2{terms.norm2_weight.vector(), terms.norm2_bias.vector(),
                                   at.modulation(block, 4), at.modulation(block, 3)};
@@ -205,6 +221,7 @@ class Transformer {
     tap(".attn2.residual", at.stream);
 
     feed_forward(matrices, at);
+    ranks_.add_up(execution_, at.delta);
     tap(".ff", at.delta);
     const Norm next = norm_before(block + 1, at);
     gated_residual_layer_norm(execution_, at.delta, at.modulation(block, 5), at.stream, next.terms,
@@ -227,11 +244,13 @@ class Transformer {
   }
 
   static constexpr float block_epsilon = 1e-5f, qk_epsilon = 1e-6f;
+  static inline OneRank<E> alone;  // has no state
 
   E execution_;
   TransformerConfig config_;
   RopeAngles angles_;
   Tap tap_;
+  TransformerRanks<T, C> ranks_;
   TransformerWeights<T, E> weights_;
   std::unique_ptr<BlockStore<T, E>> blocks_;
   index_t all_tokens_ = 0;  // of an element of the pass: what algorithms are chosen for

@@ -122,8 +122,8 @@ class TransformerLayout {
  private:
   /// The hidden layer is four times as wide as the stream. From so many tokens on it is made in two parts,
   /// each of which finds room with its result where [q | k | v] were; a part is whole tiles of a matrix
-  /// product.
-  static constexpr index_t least_tokens_in_parts = 4096, part_multiple = 128;
+  /// product, on any execution.
+  static constexpr index_t least_tokens_in_parts = 4096, part_multiple = 384;
 
   index_t hidden_tokens() const {
     if (share_.tokens < least_tokens_in_parts) return share_.tokens;

@@ -30,19 +30,20 @@ struct TextKeys {
   HeadsView<const T> keys, values;
 };
 
-/// A batch of prompts as the transformer attends to them.
+/// A batch of prompts as the transformer attends to them, with the heads of one rank.
 template <Element T, Execution E>
 class PreparedText {
  public:
-  /// For `tokens` of [CLIP | LLM], of which each element has the first `key_lengths`, on the host. See
-  /// TextLayout for `spare_bytes`.
-  PreparedText(E execution, const TransformerConfig& config, index_t tokens,
+  /// For `tokens` of [CLIP | LLM], of which each element has the first `key_lengths`, on the host, and the
+  /// heads of `share`. See TextLayout for `spare_bytes`.
+  PreparedText(E execution, const TransformerConfig& config, const BlockShare& share, index_t tokens,
                std::span<const index_t> key_lengths, std::size_t spare_bytes)
       : execution_(execution),
-        heads_(config.heads),
+        heads_{.count = static_cast<int>(share.attention_width) / config.heads.dim, .dim = config.heads.dim},
+        width_(config.width()),
         batch_(std::ssize(key_lengths)),
         tokens_(tokens),
-        layout_(config, TransformerShare::whole(config, batch_, 0), tokens, sizeof(T), spare_bytes),
+        layout_(config, TransformerShare{batch_, 0, share}, tokens, sizeof(T), spare_bytes),
         memory_(execution, static_cast<index_t>(layout_.bytes())),
         is_made_(static_cast<std::size_t>(config.layers), false) {
     Buffer<index_t> lengths(batch_);
@@ -52,7 +53,7 @@ class PreparedText {
 
   index_t batch() const { return batch_; }
   /// (batch, tokens, width), for prepare_text to fill.
-  TokensView<T> sequence() const { return tokens(layout_.sequence(), heads_.width()); }
+  TokensView<T> sequence() const { return tokens(layout_.sequence(), width_); }
   KeyPrefixMask mask() const { return {lengths_.vector()}; }
   /// Whether the keys and values of all blocks stay.
   bool keeps_blocks() const { return layout_.keeps_blocks(); }
@@ -79,7 +80,7 @@ class PreparedText {
 
   E execution_;
   HeadShape heads_;
-  index_t batch_, tokens_;
+  index_t width_, batch_, tokens_;
   TextLayout layout_;
   Buffer<std::byte, E> memory_;
   Buffer<index_t, E> lengths_;
@@ -88,7 +89,7 @@ class PreparedText {
 
 /// See Transformer::prepare_text.
 template <Element T, Execution E, class Tap>
-PreparedText<T, E> prepare_text(E execution, const TransformerConfig& config,
+PreparedText<T, E> prepare_text(E execution, const TransformerConfig& config, const BlockShare& share,
                                 const TransformerWeights<T, E>& weights, TokensView<const float> llm,
                                 TokensView<const float> clip, std::span<const index_t> key_lengths,
                                 std::size_t spare_bytes, const Tap& tap) {
@@ -107,7 +108,7 @@ PreparedText<T, E> prepare_text(E execution, const TransformerConfig& config,
       return fmt::format("a prompt has {} keys; 1 to {} work, CLIP's {} and the LLM's {}", length, tokens,
                          clip.tokens, llm.tokens);
     });
-  PreparedText<T, E> text(execution, config, tokens, key_lengths, spare_bytes);
+  PreparedText<T, E> text(execution, config, share, tokens, key_lengths, spare_bytes);
 
   const Buffer<T, E> llm_values(execution, batch * llm.tokens * llm.width);
   const Buffer<T, E> clip_values(execution, batch * clip.tokens * clip.width);

@@ -10,6 +10,8 @@
 #include "model/noise_source.hpp"
 #include "pipeline/on_gpu.hpp"
 #include "pipeline/placed_transformer.hpp"
+#include "pipeline/process_ranks.hpp"
+#include "pipeline/ranks_on_threads.hpp"
 #include "pipeline/watched_transformer.hpp"
 
 namespace stepvideo::pipeline {
@@ -65,7 +67,11 @@ void Denoiser::require_guided_pair(const Conditioning& conditioning) {
 }
 
 std::unique_ptr<Denoiser::Loaded> Denoiser::load(const place::Place& place, Precision precision,
-                                                 Progress& progress) const {
+                                                 Progress& progress, const Ranks& ranks) const {
+  if (ProcessRanks* const processes = process_ranks())
+    return processes->load_transformer(precision, config_, {weights_, seed_}, ranks, progress);
+  if (ranks.topology.ranks() > 1)
+    return load_transformer_on_threads(precision, config_, {weights_, seed_}, ranks, progress);
   return progress.stage("load transformer", 0, [&](Stage& stage) -> std::unique_ptr<Loaded> {
     stage.moved(weights_.bytes());
     if (place.is_gpu())
@@ -81,6 +87,10 @@ std::unique_ptr<Denoiser::Loaded> Denoiser::load(const place::Place& place, Prec
                                                           model::CheckpointSource(weights_, expected));
     });
   });
+}
+
+void Denoiser::follow(Precision precision, const Ranks& ranks) const {
+  process_ranks()->follow(precision, config_, {weights_, seed_}, ranks);
 }
 
 }  // namespace stepvideo::pipeline

@@ -14,6 +14,7 @@
 #include "pipeline/conditioning.hpp"
 #include "pipeline/latents.hpp"
 #include "pipeline/precision.hpp"
+#include "pipeline/ranks.hpp"
 #include "pipeline/request.hpp"
 #include "place/place.hpp"
 #include "progress.hpp"
@@ -44,6 +45,11 @@ struct Integration {
   /// What activations and text may take of memory; without it, what the machine has. With less the pair goes
   /// through the transformer one after the other, and text is made again at every step: the same bits.
   std::optional<std::size_t> spare_bytes = {};
+  /// Called, where there is one, on each rank before it begins a step, from 1 on.
+  std::function<void(int rank, int step)> before_step = {};
+  /// Called, where there is one, when ranks hang and the process ends without them: the last latents that an
+  /// observer saw are still there.
+  std::function<void()> rescue = {};
 };
 
 class Denoiser {
@@ -76,7 +82,11 @@ class Denoiser {
     /// the step after which latents were no longer finite, and as require_guided_pair().
     virtual void denoise(const Integration& run, Progress& progress, const StepObserver& observer = {}) = 0;
   };
-  std::unique_ptr<Loaded> load(const place::Place& place, Precision precision, Progress& progress) const;
+  /// On one rank, or on as many as `ranks` says, each with its part of the weights.
+  std::unique_ptr<Loaded> load(const place::Place& place, Precision precision, Progress& progress,
+                               const Ranks& ranks = {}) const;
+  /// Where ranks are processes, that of one other than 0: loads and integrates as rank 0 does, until it ends.
+  void follow(Precision precision, const Ranks& ranks) const;
 
  private:
   model::TransformerConfig config_;

@@ -9,6 +9,8 @@
 #include "io/manifest.hpp"
 #include "io/model_folder.hpp"
 #include "pipeline/memory.hpp"
+#include "pipeline/placed_transformer.hpp"
+#include "pipeline/replicas.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
@@ -191,15 +193,56 @@ void Generator::denoise(std::vector<Job>& jobs, const RunOptions& options, Progr
   for (Job& job : jobs)
     if (is_open(job) && job.steps_done < job.request.settings.steps) due.push_back(&job);
   if (due.empty()) return;
+  if (options.replicas > 1) return denoise_on_replicas(due, options, progress);
   std::unique_ptr<Denoiser::Loaded> transformer;
-  tell_cost(due, options, progress,
-            [&] { transformer = denoiser_.load(options.place, due.front()->request.precision, progress); });
+  tell_cost(due, options, progress, [&] {
+    transformer = denoiser_.load(options.place, due.front()->request.precision, progress, options.ranks);
+  });
   for (Job* const job : due) {
     if (jobs.size() > 1) progress.tell(job->output.string());
     attempt(*job, [&] {
       tell_cost({job}, options, progress, [&] { denoise_one(*transformer, *job, options, progress); });
     });
   }
+}
+
+void Generator::denoise_on_replicas(const std::vector<Job*>& due, const RunOptions& options,
+                                    Progress& progress) const {
+  struct Replica {
+    RunOptions options;
+    std::optional<Progress> progress;  ///< of one other than 0
+    std::unique_ptr<Denoiser::Loaded> transformer;
+  };
+  std::vector<Replica> replicas(static_cast<std::size_t>(options.replicas));
+  for (int number = 0; number < options.replicas; ++number) {
+    Replica& replica = replicas[static_cast<std::size_t>(number)];
+    replica.options = options;
+    replica.options.spare_bytes = available_memory_bytes(host) / replicas.size() /
+                                  static_cast<std::size_t>(options.ranks.topology.ranks());
+    if (number == 0) continue;
+    auto& log_file = replica.options.ranks.log_file;
+    if (log_file) log_file = replica_log_file_of(*log_file, number);
+    replica.progress.emplace(rank_progress(replica.options.ranks, 0, true));
+  }
+  const auto is_of_job = [](const std::exception& failure) {
+    return dynamic_cast<const SharedFailure*>(&failure) != nullptr ||
+           dynamic_cast<const RequestError*>(&failure) != nullptr;
+  };
+  const auto failures = deal(
+      due.size(), options.replicas,
+      [&](int number, std::size_t job) {
+        Replica& replica = replicas[static_cast<std::size_t>(number)];
+        Progress& own = number > 0 ? *replica.progress : progress;
+        if (!replica.transformer)
+          replica.transformer =
+              denoiser_.load(options.place, due.front()->request.precision, own, replica.options.ranks);
+        own.tell(due[job]->output.string());
+        tell_cost({due[job]}, options, own,
+                  [&] { denoise_one(*replica.transformer, *due[job], replica.options, own); });
+      },
+      is_of_job);
+  for (std::size_t i = 0; i < due.size(); ++i)
+    if (failures[i]) attempt(*due[i], [&] { std::rethrow_exception(failures[i]); });
 }
 
 void Generator::denoise_one(Denoiser::Loaded& transformer, Job& job, const RunOptions& options,
@@ -209,8 +252,16 @@ void Generator::denoise_one(Denoiser::Loaded& transformer, Job& job, const RunOp
     job.latents = noise_latents(request.seed, request.video.latent(), denoiser_.config().in_channels);
   StepKeeper keeper(step_file_of(job.output), job.manifest, *job.conditioning, options.keep_every,
                     job.steps_done);
-  denoise_and_keep(transformer, {*job.conditioning, request.settings, *job.latents, job.steps_done}, keeper,
-                   options.observer, progress);
+  Latents latents{job.latents->shape, job.latents->channels, Buffer<float>(job.latents->size())};
+  copy(host, job.latents->values, latents.values);  // another replica may have to begin again
+  denoise_and_keep(transformer,
+                   {.conditioning = *job.conditioning,
+                    .settings = request.settings,
+                    .latents = latents,
+                    .steps_done = job.steps_done,
+                    .spare_bytes = options.spare_bytes},
+                   keeper, options.observer, progress);
+  job.latents = std::move(latents);
   job.steps_done = request.settings.steps;
   job.steps_kept = keeper.step_kept();
   if (job.steps_kept == job.steps_done) job.conditioning.reset();  // else it is needed to keep the latents

@@ -30,13 +30,16 @@ struct Job {
 
 /// How a run guards its work and what it tells.
 struct RunOptions {
-  place::Place place = {};                     ///< of the models
-  std::optional<int> keep_every = {};          ///< steps between two step files; as StepKeeper
-  bool keeps_latents = false;                  ///< leave the final latents beside each output
-  bool tells_cost = true;                      ///< put what the stages took into the manifests
-  std::optional<std::size_t> vae_memory = {};  ///< as CodecSettings::memory_bytes
-  io::VideoOptions video = {};                 ///< of the outputs; run() adds the manifest
-  StepObserver observer = {};                  ///< sees every step
+  place::Place place = {};                      ///< of the models
+  Ranks ranks = {};                             ///< that share the transformer
+  int replicas = 1;                             ///< of those ranks, among which the jobs are dealt
+  std::optional<std::size_t> spare_bytes = {};  ///< see Integration
+  std::optional<int> keep_every = {};           ///< steps between two step files; as StepKeeper
+  bool keeps_latents = false;                   ///< leave the final latents beside each output
+  bool tells_cost = true;                       ///< put what the stages took into the manifests
+  std::optional<std::size_t> vae_memory = {};   ///< as CodecSettings::memory_bytes
+  io::VideoOptions video = {};                  ///< of the outputs; run() adds the manifest
+  StepObserver observer = {};                   ///< sees every step
 };
 
 class Generator {
@@ -49,6 +52,10 @@ class Generator {
   void require_possible(const Request& request, const std::filesystem::path& output) const;
 
   const VideoCodec& codec() const { return codec_; }
+  /// Of the transformer.
+  const model::TransformerConfig& config() const { return denoiser_.config(); }
+  /// See Denoiser::follow.
+  void follow(Precision precision, const Ranks& ranks) const { denoiser_.follow(precision, ranks); }
 
   /// What making it needs on the disk at least: step files, and the output where that is not compressed.
   double disk_bytes(const Request& request, const std::filesystem::path& output) const;
@@ -67,6 +74,7 @@ class Generator {
  private:
   void encode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;
   void denoise(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;
+  void denoise_on_replicas(const std::vector<Job*>& due, const RunOptions& options, Progress& progress) const;
   void denoise_one(Denoiser::Loaded& transformer, Job& job, const RunOptions& options,
                    Progress& progress) const;
   void decode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;

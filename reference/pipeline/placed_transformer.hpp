@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include <stepvideo/comm/rank_agreement.hpp>
 #include <stepvideo/kernels/sampler/count_non_finite.hpp>
 #include <stepvideo/kernels/sampler/flow_schedule.hpp>
 #include <stepvideo/kernels/sampler/guided_step.hpp>
@@ -22,14 +23,29 @@
 
 namespace stepvideo::pipeline {
 
+/// A failure that all ranks see alike.
+class SharedFailure : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Latents, velocities and the text live in the memory of the execution during a run; the host's latents
-/// follow after each step, so that what goes wrong later loses nothing.
-template <Element T, Execution E>
+/// follow after each step, so that what goes wrong later loses nothing. Ranks of several call the same
+/// together; each has the whole latents, and all of them the same.
+template <Element T, Execution E, Communicator C = OneRank<E>>
 class PlacedTransformer final : public Denoiser::Loaded {
  public:
   PlacedTransformer(const place::Place& place, E execution, const model::TransformerConfig& config,
-                    model::WeightSource<E>&& source)
-      : place_(place), execution_(execution), transformer_(execution, config, std::move(source)) {}
+                    model::WeightSource<E>&& source) requires std::same_as<C, OneRank<E>>
+      : PlacedTransformer(place, execution, config, std::move(source), one_rank, Mesh{}) {}
+  /// The communicator outlives this; see Transformer for `source`.
+  PlacedTransformer(const place::Place& place, E execution, const model::TransformerConfig& config,
+                    model::WeightSource<E>&& source, C& communicator, Mesh mesh)
+      : place_(place),
+        execution_(execution),
+        communicator_(communicator),
+        mesh_(mesh),
+        transformer_(execution, config, std::move(source), communicator, mesh) {}
 
   void forward(const Conditioning& conditioning, LatentsView<const float> latents,
                VectorView<const float> times, LatentsView<float> velocity) override {
@@ -52,13 +68,17 @@ class PlacedTransformer final : public Denoiser::Loaded {
   }
 
  private:
-  using Transformer = model::Transformer<T, E>;
+  using Transformer = model::Transformer<T, E, model::NoTap, C>;
   using Text = typename Transformer::Text;
+  static constexpr bool is_alone = std::same_as<C, OneRank<E>>;
+  static inline OneRank<E> one_rank;  // has no state
 
   /// What activations and text may take, beside latents and velocities of `elements` in all, the rope table
   /// and, on a GPU, code that is loaded late.
   std::size_t room_beside_others(index_t elements) const {
-    const std::size_t room = available_memory_bytes(execution_);
+    // Ranks of the host share its memory.
+    const std::size_t sharers = std::same_as<E, Host> ? static_cast<std::size_t>(mesh_.ranks()) : 1;
+    const std::size_t room = available_memory_bytes(execution_) / sharers;
     const std::size_t others =
         std::same_as<E, Host>
             ? 0
@@ -85,19 +105,18 @@ class PlacedTransformer final : public Denoiser::Loaded {
     const auto guidance = static_cast<float>(settings.cfg_scale);
     // Without guidance the negative prompt has no say.
     const index_t size = latents.size(), prompts = guidance == 1.0f ? 1 : 2;
+    const Shard mine = prompts == 1 ? Shard{0, 1} : mesh_.prompts(communicator_.rank());
     const model::TransformerConfig& config = transformer_.config();
     const std::size_t spare_bytes = run.spare_bytes.value_or(room_beside_others(prompts * size));
-    const auto share = model::TransformerShare::whole(config, prompts, latents.shape.tokens());
-    const index_t at_a_time = model::elements_at_a_time(config, share, sizeof(T), spare_bytes);
+    const auto share = transformer_.share(mine.count, latents.shape.tokens());
+    const index_t at_a_time = as_rank_0(model::elements_at_a_time(config, share, sizeof(T), spare_bytes));
     const std::size_t written_bytes =
-        model::TransformerLayout(config, model::TransformerShare::whole(config, at_a_time, share.tokens),
-                                 sizeof(T))
-            .bytes();
-    const index_t groups = prompts / at_a_time;
+        model::TransformerLayout(config, {at_a_time, share.tokens, share.block}, sizeof(T)).bytes();
+    const index_t groups = mine.count / at_a_time;
     std::vector<Text> texts;
     for (index_t group = 0; group < groups; ++group)
       texts.push_back(
-          prepare(run.conditioning, group * at_a_time, at_a_time,
+          prepare(run.conditioning, mine.first + group * at_a_time, at_a_time,
                   (spare_bytes - std::min(spare_bytes, written_bytes)) / static_cast<std::size_t>(groups)));
 
     const FlowSchedule schedule(settings.steps, static_cast<float>(settings.time_shift));
@@ -111,14 +130,20 @@ class PlacedTransformer final : public Denoiser::Loaded {
 
     int step = run.steps_done;
     Pace<E> pace(execution_);
-    const auto between_blocks = [&](int) {
+    const auto between_blocks = [&](int block) {
       pace.keep();
+      note_place(step + 1, block + 1);
       throw_if_interrupted(fmt::format("after step {} of {}", step, settings.steps));
     };
     const auto view = [&](float* values, index_t elements) {
       return LatentsView<float>{values, elements, latents.channels, latents.shape};
     };
+    float* const own_velocities = velocities.data() + mine.first * size;
     for (; step < settings.steps; ++step) {
+      note_place(step + 1, -1);
+      if (run.before_step) run.before_step(communicator_.rank(), step + 1);
+      agree_on_interrupts();
+      throw_if_interrupted(fmt::format("after step {} of {}", step, settings.steps));
       for (index_t element = 0; element < at_a_time; ++element)
         copy(execution_, VectorView<const float>(state.vector()),
              VectorView<float>{inputs.data() + element * size, size});
@@ -127,7 +152,8 @@ class PlacedTransformer final : public Denoiser::Loaded {
       for (index_t group = 0; group < groups; ++group)
         transformer_.forward(view(inputs.data(), at_a_time), times.vector(),
                              texts[static_cast<std::size_t>(group)],
-                             view(velocities.data() + group * at_a_time * size, at_a_time), between_blocks);
+                             view(own_velocities + group * at_a_time * size, at_a_time), between_blocks);
+      if (prompts > mine.count) gather_prompts({own_velocities, size}, velocities.vector());
       GuidedVelocities guided{.prompt = {velocities.data(), size}, .negative = {}};
       if (prompts > 1) guided.negative = {velocities.data() + size, size};
       guided_step(execution_, guided, guidance, schedule.step_size(step), state.vector());
@@ -135,11 +161,53 @@ class PlacedTransformer final : public Denoiser::Loaded {
       download(execution_, state.vector(), latents.values.data());
       if (observer) {
         download(execution_, velocities.vector(), host_velocities.data());
+        const Away away(communicator_);
         observer({step + 1, settings.steps, schedule.sigma(step + 1), guidance, latents,
                   view(host_velocities.data(), prompts)},
                  stage);
       }
       stage.step();
+    }
+  }
+
+  /// Says to a communicator that records where the model is.
+  void note_place(int step, int block) {
+    if constexpr (requires { communicator_.recorder(); }) communicator_.recorder().set_place(step, block);
+  }
+  /// While the observer is at work, nobody is late.
+  class Away {
+   public:
+    explicit Away(C& communicator) : communicator_(communicator) { set(true); }
+    ~Away() { set(false); }
+
+   private:
+    void set(bool is_away) {
+      if constexpr (requires { communicator_.recorder(); }) communicator_.recorder().set_away(is_away);
+    }
+    C& communicator_;
+  };
+
+  Group world() const { return mesh_.group(Axis::world, communicator_.rank()); }
+
+  /// Rank 0's value, on every rank.
+  index_t as_rank_0(index_t value) {
+    if constexpr (!is_alone) communicator_.broadcast(execution_, world(), VectorView<index_t>{&value, 1}, 0);
+    return value;
+  }
+
+  /// A signal that came to one rank stops all of them, behind the same step.
+  void agree_on_interrupts() {
+    if constexpr (!is_alone)
+      if (any_rank_stops(communicator_, execution_, world(), AgreedInterrupts::signal_came()))
+        AgreedInterrupts::agree();
+  }
+
+  /// Each half of the ranks has one prompt's velocity, at its place in `pair`.
+  void gather_prompts(VectorView<const float> mine, VectorView<float> pair) {
+    if constexpr (!is_alone) {
+      const index_t counts[] = {mine.size, mine.size};
+      communicator_.all_gather(execution_, mesh_.group(Axis::guidance, communicator_.rank()), mine, counts,
+                               pair);
     }
   }
 
@@ -149,7 +217,7 @@ class PlacedTransformer final : public Denoiser::Loaded {
     std::uint64_t bad = 0;
     download(execution_, non_finite.vector(), &bad);
     if (bad == 0) return;
-    throw Error(fmt::format(
+    throw SharedFailure(fmt::format(
         "latents are NaN or infinite after step {} of {}; a --cfg-scale below {} or --precision fp32 may "
         "keep them finite",
         step, settings.steps, settings.cfg_scale));
@@ -157,6 +225,8 @@ class PlacedTransformer final : public Denoiser::Loaded {
 
   place::Place place_;  // keeps the GPU open
   E execution_;
+  C& communicator_;
+  Mesh mesh_;
   Transformer transformer_;
 };
 

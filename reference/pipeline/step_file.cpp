@@ -121,8 +121,10 @@ void denoise_and_keep(Denoiser::Loaded& transformer, const Integration& run, Ste
     keeper.observe(state, stage);
     if (observer) observer(state, stage);
   };
+  Integration guarded = run;
+  guarded.rescue = [&] { keeper.keep_last(); };
   try {
-    transformer.denoise(run, progress, observe);
+    transformer.denoise(guarded, progress, observe);
   } catch (const Interrupted& interrupt) {
     if (!keeper.keep_last()) throw;
     throw Interrupted(

@@ -37,8 +37,8 @@ class DenoiseCost {
 
   /// Fills in everything about a step, and the phase.
   void add_to(Cost& cost) const {
-    const double layer_seconds = batch() * seconds_of(layer(share_.layer()), request_);
-    const double edge_seconds = batch() * seconds_of(edge(share_.layer().tokens), request_);
+    const double layer_seconds = batch() * seconds(layer(share_.layer()));
+    const double edge_seconds = batch() * seconds(edge(share_.layer().tokens));
     cost.compute_seconds = layers() * layer_seconds + edge_seconds;
     cost.imbalance = cost.compute_seconds / mean_compute_seconds() - 1;
 
@@ -46,7 +46,7 @@ class DenoiseCost {
     attention.linear_flops = attention.moved_bytes = 0;
     cost.collectives = collectives_of(request_, topology_, share_,
                                       {.layer_seconds = layer_seconds,
-                                       .attention_seconds = batch() * seconds_of(attention, request_),
+                                       .attention_seconds = batch() * seconds(attention),
                                        .step_seconds = cost.compute_seconds});
     for (const auto& collective : cost.collectives) {
       cost.exposed_seconds += static_cast<double>(collective.calls) * collective.exposed_seconds;
@@ -61,6 +61,10 @@ class DenoiseCost {
   }
 
  private:
+  /// Ranks of a host are equal parts of it: each has that part of its processor and of its memory.
+  double sharers() const { return request_.hardware.is_host ? static_cast<double>(topology_.ranks()) : 1; }
+  double seconds(const Work& work) const { return sharers() * seconds_of(work, request_); }
+
   double layers() const { return request_.shapes.transformer.layers; }
   double width() const { return request_.shapes.transformer.width(); }
   /// The prompt and the negative prompt, unless they are on different ranks.
@@ -75,7 +79,7 @@ class DenoiseCost {
   /// Were every token and head divided exactly.
   double mean_compute_seconds() const {
     const LayerShare mean = share_.mean_layer();
-    return batch() * (layers() * seconds_of(layer(mean), request_) + seconds_of(edge(mean.tokens), request_));
+    return batch() * (layers() * seconds(layer(mean)) + seconds(edge(mean.tokens)));
   }
 
   double layer_weight_bytes() const {
@@ -107,7 +111,8 @@ class DenoiseCost {
 
     const auto spare = [&](double taken) {
       constexpr double most = 1e18;  // a std::size_t has room for it
-      return static_cast<std::size_t>(std::clamp(request_.hardware.memory_bytes - taken, 0.0, most));
+      return static_cast<std::size_t>(
+          std::clamp(request_.hardware.memory_bytes / sharers() - taken, 0.0, most));
     };
     const double held = weight_bytes() + buffer_bytes() + beside;
     model::TransformerShare share{static_cast<index_t>(batch()), static_cast<index_t>(layer.tokens),
@@ -138,9 +143,9 @@ class DenoiseCost {
     const Work whole = layers() * layer(LayerShare::whole(config, tokens)) + edge(tokens);
     constexpr double prompts = 2;
     return {.name = "denoise",
-            .weight_bytes = weight_bytes(),
-            .activation_bytes = activation_bytes(),
-            .buffer_bytes = buffer_bytes(),
+            .weight_bytes = sharers() * weight_bytes(),
+            .activation_bytes = sharers() * activation_bytes(),
+            .buffer_bytes = sharers() * buffer_bytes(),
             .seconds = request_.steps * step_seconds,
             .flops = request_.steps * prompts * whole.flops()};
   }
@@ -237,7 +242,9 @@ Cost CostModel::operator()(Topology topology) const {
   Cost cost{.topology = topology};
   if (request_.encodes_text) cost.phases.push_back(text_phase());
   DenoiseCost(request_, parameters_, topology).add_to(cost);
-  if (request_.decodes) cost.phases.push_back(decode_phase(Mesh{topology}.ranks()));
+  // One rank of a host decodes, with the whole of it.
+  if (request_.decodes)
+    cost.phases.push_back(decode_phase(request_.hardware.is_host ? 1 : Mesh{topology}.ranks()));
   for (const auto& phase : cost.phases) cost.total_seconds += phase.seconds;
   return cost;
 }
@@ -245,6 +252,9 @@ Cost CostModel::operator()(Topology topology) const {
 std::string rule_against(const Request& request, Topology topology) {
   try {
     require_degrees_are_positive(topology);
+    require(request.is_guided || topology.guidance == 1, [] {
+      return "guidance=2 is for a negative prompt, and with --cfg-scale 1 there is none; take guidance=1";
+    });
     require_heads_shard_across_ranks(request.shapes.transformer.heads, topology);
     require_tokens_shard_across_ranks(request.video.tokens(), topology, token_granule(request.arithmetic));
     return {};

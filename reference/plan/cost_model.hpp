@@ -24,11 +24,13 @@ struct Request {
   bool streams_weights = false;  ///< keep weights in host memory and fetch each layer as it is needed
   bool encodes_text = true, decodes = true;                ///< or the transformer's phase alone
   std::optional<model::vae::MemoryLimit> vae_memory = {};  ///< of a decoded chunk; without it the usual one
+  bool is_guided = true;  ///< there is a negative prompt for ranks of their own
   /// Attained over predicted rate, from a measured run; 1 where nothing was measured.
   double calibration = 1;
 };
 
-/// One phase on the rank that needs the most. Phases follow one another; each frees what the one before held.
+/// One phase on the rank that needs the most; on a host, whose ranks share its memory, on all of them. Phases
+/// follow one another; each frees what the one before held.
 struct PhaseCost {
   std::string name;  ///< "text encoders", "denoise", "decode"
   double weight_bytes = 0, activation_bytes = 0, buffer_bytes = 0;

@@ -23,7 +23,7 @@ struct Rates {
 struct Hardware {
   std::string name;
   std::string description;
-  bool is_host = false;  ///< a CPU: one rank, in this machine's memory
+  bool is_host = false;  ///< a CPU: ranks are equal parts of it, in this machine's memory
   double memory_bytes = 0;
   double reserved_bytes = 0;           ///< context and libraries, per rank
   double memory_bytes_per_second = 0;  ///< attained

@@ -51,9 +51,6 @@ void require_request(const Request& request, int gpus) {
           [&] { return fmt::format("--gpus is {}; 1 to {} works", gpus, largest_gpus); });
   require(request.steps >= 1 && request.steps <= largest_steps,
           [&] { return fmt::format("--steps is {}; 1 to {} works", request.steps, largest_steps); });
-  require(!request.hardware.is_host || gpus == 1, [&] {
-    return fmt::format("--gpus {}: a run on {} is one rank; --gpus 1 works", gpus, request.hardware.name);
-  });
   require_video_on_grid(request.video);
 }
 
@@ -107,8 +104,39 @@ Plan plan_topology(const Request& request, int gpus) {
   return plan;
 }
 
-Cost require_plan(const Request& request, int gpus) {
-  const Plan plan = plan_topology(request, gpus);
+namespace {
+
+/// How far two topologies are apart: degrees that differ, then by how much.
+std::pair<int, double> distance(Topology a, Topology b) {
+  int differing = 0;
+  double steps = 0;
+  for (const auto degree : {&Topology::guidance, &Topology::tensor, &Topology::ulysses, &Topology::ring}) {
+    differing += a.*degree != b.*degree;
+    steps += std::abs(std::log2(static_cast<double>(a.*degree) / (b.*degree)));
+  }
+  return {differing + (a.sharding != b.sharding), steps};
+}
+
+}  // namespace
+
+void require_topology(const Request& request, Topology topology) {
+  const std::string rule = rule_against(request, topology);
+  if (rule.empty()) return;
+  const Plan plan = plan_topology(request, static_cast<int>(topology.ranks()));
+  const auto nearest = std::ranges::min_element(
+      plan.topologies, {}, [&](const Cost& cost) { return distance(cost.topology, topology); });
+  throw RequestError(fmt::format("--topology {}: {}; {}", to_string(topology), rule,
+                                 nearest == plan.topologies.end()
+                                     ? fmt::format("no topology of {} ranks works", topology.ranks())
+                                     : "the nearest that works is " + to_string(nearest->topology)));
+}
+
+Cost require_plan(const Request& request, int gpus, std::optional<Topology> topology) {
+  Plan plan = plan_topology(request, gpus);
+  if (topology) {
+    require_topology(request, *topology);
+    plan.topologies = {cost_of(request, *topology)};
+  }
   if (const Cost* const best = plan.best()) return *best;
   require(!plan.topologies.empty(), [&] {
     return fmt::format("--gpus {}: no topology is allowed for {}, for {}", gpus, to_string(request.video),

@@ -1,5 +1,6 @@
 // Which topologies of a number of ranks are allowed, what each costs, and which is best.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,8 +41,11 @@ inline constexpr int largest_steps = 100'000;
 /// size off the grid, a precision that the device lacks. A request that fits nowhere is a plan with remedies.
 Plan plan_topology(const Request& request, int gpus);
 
-/// The same, refusing what fits nowhere: throws RequestError with the peak, the phase that decides it, what
-/// the device has, and the cheapest remedy. Returns the best.
-Cost require_plan(const Request& request, int gpus);
+/// Throws RequestError naming --topology, the rule that it breaks, and the nearest one that works.
+void require_topology(const Request& request, Topology topology);
+
+/// The plan's best, or `topology` where one is given; refuses what fits nowhere: throws RequestError with the
+/// peak, the phase that decides it, what the device has, and the cheapest remedy; and as require_topology.
+Cost require_plan(const Request& request, int gpus, std::optional<Topology> topology = {});
 
 }  // namespace stepvideo::plan

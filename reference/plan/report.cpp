@@ -41,7 +41,8 @@ std::string heading(const Plan& plan) {
 
 std::string topology_table(const Plan& plan) {
   std::string text = fmt::format("\n  {:<36} {:<6} {:>9} {:>9} {:>13} {:>8} {:>8} {:>8}\n", "topology",
-                                 "shards", "GiB a GPU", "s a step", "in all", "GB sent", "exposed", "uneven");
+                                 "shards", plan.request.hardware.is_host ? "GiB" : "GiB a GPU", "s a step",
+                                 "in all", "GB sent", "exposed", "uneven");
   bool fitted = true;
   for (const Cost& cost : plan.topologies) {
     if (fitted && !plan.fits(cost)) {

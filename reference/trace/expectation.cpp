@@ -12,15 +12,19 @@ std::map<std::string, double> expected_stage_seconds(const plan::Cost& cost) {
   return seconds;
 }
 
+RunFacts run_facts(VideoShape video, int steps, const std::string& precision, const plan::Cost& cost) {
+  return {{"frames", std::int64_t{video.frames}},
+          {"height", std::int64_t{video.height}},
+          {"width", std::int64_t{video.width}},
+          {"steps", std::int64_t{steps}},
+          {"precision", precision},
+          {"topology", to_string(cost.topology)}};
+}
+
 void tell_run(Progress& progress, VideoShape video, int steps, const std::string& precision,
               const plan::Cost& cost) {
   for (const auto& [stage, seconds] : expected_stage_seconds(cost)) progress.expect(stage, seconds);
-  progress.describe({{"frames", std::int64_t{video.frames}},
-                     {"height", std::int64_t{video.height}},
-                     {"width", std::int64_t{video.width}},
-                     {"steps", std::int64_t{steps}},
-                     {"precision", precision},
-                     {"topology", to_string(cost.topology)}});
+  progress.describe(run_facts(video, steps, precision, cost));
 }
 
 plan::Request request_here(const place::Place& place, const std::filesystem::path& model, VideoShape video,

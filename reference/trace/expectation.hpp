@@ -13,6 +13,9 @@ namespace stepvideo::trace {
 /// encoders' on the prompt's tokens, which the cost model does not know.
 std::map<std::string, double> expected_stage_seconds(const plan::Cost& cost);
 
+/// What a run is, for its event logs.
+RunFacts run_facts(VideoShape video, int steps, const std::string& precision, const plan::Cost& cost);
+
 /// Writes into the run's event log what the run is and what its stages are expected to take.
 void tell_run(Progress& progress, VideoShape video, int steps, const std::string& precision,
               const plan::Cost& cost);

@@ -14,6 +14,9 @@
 namespace stepvideo::trace {
 namespace {
 
+/// A log that says more is damaged.
+constexpr double largest_ranks = 1 << 16;
+
 namespace fs = std::filesystem;
 using io::Json;
 using io::printable;
@@ -168,17 +171,27 @@ double RankLog::fact(const std::string& name, double fallback) const {
 
 Run read_run(const std::vector<fs::path>& paths) {
   std::map<int, RankLog> ranks;
+  const auto read = [&](const fs::path& file) {
+    for (RankLog& log : Reader(file).read()) {
+      const auto there = ranks.find(log.rank);
+      require(there == ranks.end(), [&] {
+        return fmt::format(
+            "{} and {} both hold rank {}; several files are the ranks of one run, --compare takes two runs",
+            there->second.file.string(), file.string(), log.rank);
+      });
+      ranks.emplace(log.rank, std::move(log));
+    }
+  };
   for (const auto& path : paths)
-    for (const auto& file : files_of(path))
-      for (RankLog& log : Reader(file).read()) {
-        const auto there = ranks.find(log.rank);
-        require(there == ranks.end(), [&] {
-          return fmt::format(
-              "{} and {} both hold rank {}; several files are the ranks of one run, --compare takes two runs",
-              there->second.file.string(), file.string(), log.rank);
-        });
-        ranks.emplace(log.rank, std::move(log));
-      }
+    for (const auto& file : files_of(path)) read(file);
+  // Rank 0's file alone stands for the run: the others' lie beside it.
+  if (paths.size() == 1 && ranks.size() == 1 && ranks.contains(0)) {
+    const fs::path file = ranks.at(0).file;
+    const double count = std::min(ranks.at(0).fact("ranks", 1), largest_ranks);
+    std::error_code unused;
+    for (int rank = 1; rank < count; ++rank)
+      if (const fs::path beside = log_file_of(file, rank); fs::exists(beside, unused)) read(beside);
+  }
   Run run;
   for (auto& [rank, log] : ranks)
     if (!log.events.empty()) run.push_back(std::move(log));

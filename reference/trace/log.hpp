@@ -31,9 +31,9 @@ struct RankLog {
 /// All ranks of one run, ordered by rank, each at least one event.
 using Run = std::vector<RankLog>;
 
-/// Reads the logs of one run. A folder stands for the *.ndjson files in it. Fields that are not known are
-/// ignored, a last line that is not whole is left out. Throws RequestError naming file and line: not there,
-/// no whole event, a line that is not a JSON object, a field missing or of the wrong kind, one rank in two
-/// files.
+/// Reads the logs of one run. A folder stands for the *.ndjson files in it, the file of rank 0 alone for
+/// those of all its ranks that lie beside it (log_file_of). Fields that are not known are ignored, a last
+/// line that is not whole is left out. Throws RequestError naming file and line: not there, no whole event, a
+/// line that is not a JSON object, a field missing or of the wrong kind, one rank in two files.
 Run read_run(const std::vector<std::filesystem::path>& paths);
 }  // namespace stepvideo::trace

@@ -83,8 +83,12 @@ std::vector<int> ranks_behind(const std::vector<LastEvent>& last) {
   const auto furthest = std::ranges::max(last, {}, &LastEvent::position).position;
   const auto least = std::ranges::min(last, {}, &LastEvent::position).position;
   std::vector<int> behind;
+  // A rank that left no stage open has done its part: the first of them goes on alone, to the video.
+  const auto is_at_work = [](const LastEvent& event) {
+    return !event.open_stage.empty() || event.entered || event.is_cut_line;
+  };
   for (const LastEvent& event : last)
-    if (least < furthest && event.position == least) behind.push_back(event.rank);
+    if (least < furthest && event.position == least && is_at_work(event)) behind.push_back(event.rank);
   return behind;
 }
 

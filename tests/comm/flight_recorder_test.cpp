@@ -176,3 +176,25 @@ BOOST_AUTO_TEST_CASE(a_stall_is_named_within_its_deadline_and_the_others_leave) 
   check_contains(message, "rank 1 is late: all_reduce of ranks 0, 1, 2 waits for it since");
   BOOST_CHECK(FlightClock::now() - begin < 10s);
 }
+
+BOOST_AUTO_TEST_CASE(no_deadline_counts_while_a_rank_is_away) {
+  auto recorders = recorders_for(2);
+  std::atomic<int> alarms = 0;
+  const auto watch = [&] {
+    return Watchdog(
+        {&recorders[0], &recorders[1]}, [&](const LateRank&) { ++alarms; }, 10ms);
+  };
+  recorders[1].set_away(true);
+  recorders[0].enqueue("all_reduce", Group{0, 1, 2}, 4, 50ms);
+  {
+    const Watchdog watchdog = watch();
+    std::this_thread::sleep_for(300ms);
+  }
+  BOOST_CHECK_EQUAL(alarms, 0);
+  recorders[1].set_away(false);
+  {
+    const Watchdog watchdog = watch();
+    for (int i = 0; i < 500 && alarms == 0; ++i) std::this_thread::sleep_for(10ms);
+  }
+  BOOST_CHECK_EQUAL(alarms, 1);
+}

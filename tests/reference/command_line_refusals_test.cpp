@@ -165,7 +165,8 @@ BOOST_AUTO_TEST_CASE(presets_and_random_weights_are_read_in_full) {
 BOOST_AUTO_TEST_CASE(a_topology_is_checked_by_the_shape_rules) {
   check_refusal(generate({"--gpus", "0"}), {"--gpus is 0"});
   check_refusal(generate({"--gpus", "3", "--topology", "guidance=2"}), {"makes 2 ranks and there are 3"});
-  check_refusal(generate({"--gpus", "2", "--topology", "guidance=2"}), {"one rank"});
+  check_refusal(generate({"--gpus", "2", "--topology", "guidance=2"}),
+                {"--device auto", "--device cpu works"});
   check_refusal(generate({"--gpus", "3", "--topology", "sharding=uneven,ulysses=5"}),
                 {"guidance=1,tensor=1,ulysses=5,ring=1,sharding=uneven makes 5 ranks and there are 3"});
   for (const std::string topology :

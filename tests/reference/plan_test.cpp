@@ -236,7 +236,6 @@ BOOST_AUTO_TEST_CASE(wrong_requests_are_one_sentence) {
   check_contains(refused(request, 1 << 30), "1 to 4096 works");
   check_contains(refused(request_on("h200", release_video, 0), 1), "--steps is 0");
   check_contains(refused(request_on("h200", {200, 540, 992}), 1), "204 frames of 544x992");
-  check_contains(refused(request_on("cpu"), 2), "--gpus 1 works");
   Request a100 = request_on("a100");
   a100.arithmetic = Arithmetic::fp8;
   check_contains(refused(a100, 1), "fp32 or bf16 works");
@@ -291,7 +290,7 @@ BOOST_AUTO_TEST_CASE(a_hardware_file_of_ones_own_is_read_and_its_gaps_are_named)
   check_contains(with("\"value\": 4.8e12", "\"value\": 1e300"), "1e-12 to 1e+21");
   check_contains(with("{", "["), "not valid JSON");
   check_contains(refusal([] { load_hardware("h300"); }), "h200, h100, h20, a100, l40s, rtx4090, cpu");
-  check_contains(refusal([] { load_link("wire"); }), "nvlink, nvlink3, pcie");
+  check_contains(refusal([] { load_link("wire"); }), "nvlink, nvlink3, pcie, host");
 }
 
 BOOST_AUTO_TEST_CASE(the_demo_model_is_planned_from_its_own_shapes) {
@@ -303,6 +302,36 @@ BOOST_AUTO_TEST_CASE(the_demo_model_is_planned_from_its_own_shapes) {
   request.video = {17, 16384, 16384};
   request.hardware.memory_bytes = 16 * gibibyte;
   check_contains(refusal([&] { require_plan(request, 1); }), "this machine has 16.0");
+}
+
+BOOST_AUTO_TEST_CASE(ranks_of_the_cpu_are_equal_parts_of_it) {
+  Request request = request_on("cpu", {17, 96, 96}, 16);
+  request.arithmetic = Arithmetic::fp32;
+  request.shapes = ModelShapes::of(STEPVIDEO_DEMO_MODEL);
+  const Cost one = cost_of(request, {}), pair = cost_of(request, {.guidance = 2}),
+             ring = cost_of(request, {.ring = 4});
+  BOOST_CHECK_CLOSE(pair.compute_seconds, one.compute_seconds, 0.1);
+  BOOST_CHECK_GT(ring.compute_seconds, 0.99 * one.compute_seconds);
+  BOOST_CHECK_LT(ring.compute_seconds, 1.1 * one.compute_seconds);
+  // Each holds all the weights.
+  BOOST_CHECK_CLOSE(pair.phase("denoise")->weight_bytes, 2 * one.phase("denoise")->weight_bytes, 0.1);
+  BOOST_CHECK_EQUAL(pair.phase("decode")->seconds, one.phase("decode")->seconds);
+  BOOST_CHECK_EQUAL(require_plan(request, 4).topology.ranks(), 4);
+}
+
+BOOST_AUTO_TEST_CASE(a_topology_that_is_asked_for_is_kept_or_refused_with_the_nearest_that_works) {
+  Request request = request_on("h200");
+  BOOST_CHECK(require_plan(request, 4, Topology{.tensor = 2, .ring = 2}).topology ==
+              (Topology{.tensor = 2, .ring = 2}));
+  const auto refused = [&](Topology topology) {
+    return refusal([&] { require_plan(request, static_cast<int>(topology.ranks()), topology); });
+  };
+  check_contains(refused({.ulysses = 5}),
+                 "the nearest that works is guidance=1,tensor=1,ulysses=5,ring=1,sharding=uneven");
+  check_contains(refused({.tensor = 10, .ulysses = 5}), "more than 48 heads");
+  request.is_guided = false;
+  check_contains(refused({.guidance = 2, .ulysses = 2}), "--cfg-scale 1");
+  check_contains(refused({.guidance = 2, .ulysses = 2}), "the nearest that works is guidance=1");
 }
 
 BOOST_AUTO_TEST_CASE(numbers_are_short) {

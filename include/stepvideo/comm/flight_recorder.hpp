@@ -1,6 +1,7 @@
 // What a rank's collectives did, the latest of them: what a stuck run is judged by.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <map>
@@ -45,6 +46,15 @@ class FlightRecorder {
     step_ = step, layer_ = layer;
   }
 
+  /// Between a rank's steps it may write or draw for as long as that takes: while one is away, no deadline
+  /// counts.
+  void set_away(bool is_away) { is_away_ = is_away; }
+  bool is_away() const { return is_away_; }
+  int step() const {
+    const std::lock_guard lock(mutex_);
+    return step_;
+  }
+
   /// Returns the flight's number.
   long long enqueue(std::string_view op, const Group& group, std::size_t bytes,
                     FlightClock::duration deadline) {
@@ -81,6 +91,7 @@ class FlightRecorder {
   std::size_t place_of(long long number) const { return static_cast<std::size_t>(number) % flights_.size(); }
   Flight& at(long long number) { return flights_[place_of(number)]; }
 
+  std::atomic<bool> is_away_ = false;
   mutable std::mutex mutex_;
   std::vector<Flight> flights_;
   long long count_ = 0;

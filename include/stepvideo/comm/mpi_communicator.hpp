@@ -26,6 +26,7 @@ class MpiCommunicator {
 
   int rank() const { return messages_.rank(); }
   int ranks() const { return messages_.ranks(); }
+  MpiMessages& messages() const { return messages_; }
 
   template <Summable T>
   void all_reduce(Host, const Group& group, VectorView<T> values) {
@@ -155,6 +156,7 @@ class MpiCommunicator {
     const ElementType type(sizeof(T));
     const int me = group.member(rank());
     std::vector<MPI_Request> requests;
+    std::vector<int> others;
     for (int member = 0; member < group.size; ++member) {
       const VectorView<const T> send = to(member);
       const VectorView<T> receive = from(member);
@@ -163,6 +165,7 @@ class MpiCommunicator {
           std::memcpy(receive.data, send.data, static_cast<std::size_t>(send.size) * sizeof(T));
         continue;
       }
+      others.push_back(group.rank(member));
       if (receive.size > 0)
         MPI_Irecv(receive.data, mpi_count(receive.size), type.get(), group.rank(member), tag,
                   messages_.world(), &requests.emplace_back());
@@ -170,7 +173,7 @@ class MpiCommunicator {
         MPI_Isend(send.data, mpi_count(send.size), type.get(), group.rank(member), tag, messages_.world(),
                   &requests.emplace_back());
     }
-    wait_for(requests);
+    messages_.wait_for(requests, others);
   }
 
   /// mine = the sum of this member's run of everybody's `all`; may lie at its place in it.

@@ -6,11 +6,13 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <mpi.h>
@@ -18,17 +20,6 @@
 #include <stepvideo/comm/agreement.hpp>
 
 namespace stepvideo {
-
-/// Waits until all requests are complete, asleep between looks: a rank that waits leaves its core to others.
-inline void wait_for(std::span<MPI_Request> requests) {
-  auto pause = std::chrono::microseconds(1);
-  for (int done = 0;;) {
-    MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
-    if (done) return;
-    std::this_thread::sleep_for(pause);
-    pause = std::min(2 * pause, std::chrono::microseconds(500));
-  }
-}
 
 /// One rank's messages to and from the others. A message says what the rank calls next; the last says how it
 /// ended, and no rank waits for one behind it.
@@ -43,6 +34,25 @@ class MpiMessages {
   MpiMessages(const MpiMessages&) = delete;
   MpiMessages& operator=(const MpiMessages&) = delete;
   ~MpiMessages() { MPI_Comm_free(&world_); }
+
+  /// Called again and again while this rank waits for others, with their ranks. It does not throw: others may
+  /// still read this rank's memory.
+  void set_while_waiting(std::function<void(std::span<const int> others)> call) {
+    while_waiting_ = std::move(call);
+  }
+
+  /// Waits until all requests are complete, asleep between looks: a rank that waits leaves its core to
+  /// others. `others` are the ranks that it waits for.
+  void wait_for(std::span<MPI_Request> requests, std::span<const int> others) const {
+    auto pause = std::chrono::microseconds(1);
+    for (int done = 0;;) {
+      MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
+      if (done) return;
+      if (while_waiting_) while_waiting_(others);
+      std::this_thread::sleep_for(pause);
+      pause = std::min(2 * pause, std::chrono::microseconds(500));
+    }
+  }
 
   MPI_Comm world() const { return world_; }
   int rank() const { return rank_; }
@@ -82,11 +92,12 @@ class MpiMessages {
     message.resize(header_fields + (characters + sizeof(long long) - 1) / sizeof(long long), 0);
     if (characters > 0) std::memcpy(message.data() + header_fields, reason.data(), characters);
     message[size_field] = static_cast<long long>(characters);
+    while_waiting_ = {};  // nobody is late who has other work to end
     send(Group{0, 1, ranks_}, message);
     for (int other = 0; other < ranks_; ++other)
       while (other != rank_ && !ended_[std::size_t(other)]) receive(other);
     auto sends = sends_of_all();
-    wait_for(sends);
+    wait_for(sends, {});
     pending_.clear();
     if (!reason.empty()) return reason;
     for (const auto& ending : ended_)
@@ -194,6 +205,7 @@ class MpiMessages {
     MPI_Status status;
     auto pause = std::chrono::microseconds(1);
     for (int done = 0; MPI_Test(&request, &done, &status), !done;) {
+      if (while_waiting_) while_waiting_({&other, 1});
       std::this_thread::sleep_for(pause);
       pause = std::min(2 * pause, std::chrono::microseconds(500));
     }
@@ -219,6 +231,7 @@ class MpiMessages {
   int rank_ = 0, ranks_ = 1;
   std::vector<std::unique_ptr<Pending>> pending_;  ///< messages that may not have left yet
   std::vector<std::optional<std::string>> ended_;  ///< by rank: why it ended, empty where all went well
+  std::function<void(std::span<const int>)> while_waiting_;
   std::string lost_;  ///< why this rank cannot go on, where another is the reason
 };
 

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <omp.h>
@@ -152,13 +153,13 @@ class ThreadCommunicator {
 };
 static_assert(Communicator<ThreadCommunicator>);
 
-/// Calls `work(ThreadCommunicator&)` on `ranks` threads, rank 0's on the calling one; they share its OpenMP
-/// threads. When one throws, the others throw RankLost from their next collective, or from the one that they
-/// wait in; when all have ended, throws what the first one threw.
+/// Calls `work(ThreadCommunicator&)` on a thread for each rank of `meetings`, rank 0's on the calling one;
+/// they share its OpenMP threads. When one throws, the others throw RankLost from their next collective, or
+/// from the one that they wait in; when all have ended, throws what the first one threw. The meetings are of
+/// no use afterwards.
 template <class Work>
-void run_on_threads(int ranks, Work&& work) {
-  require(ranks >= 1, [&] { return "run_on_threads: " + std::to_string(ranks) + " ranks; 1 or more work"; });
-  ThreadMeetings meetings(ranks);
+void run_on_threads(ThreadMeetings& meetings, Work&& work) {
+  const int ranks = meetings.ranks();
   std::mutex mutex;
   std::exception_ptr first_failure;
   const int threads = omp_get_max_threads();
@@ -196,6 +197,14 @@ void run_on_threads(int ranks, Work&& work) {
   others.clear();  // joins
   omp_set_num_threads(threads);
   if (first_failure) std::rethrow_exception(first_failure);
+}
+
+/// The same on `ranks` threads.
+template <class Work>
+void run_on_threads(int ranks, Work&& work) {
+  require(ranks >= 1, [&] { return "run_on_threads: " + std::to_string(ranks) + " ranks; 1 or more work"; });
+  ThreadMeetings meetings(ranks);
+  run_on_threads(meetings, std::forward<Work>(work));
 }
 
 }  // namespace stepvideo

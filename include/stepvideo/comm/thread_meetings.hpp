@@ -44,10 +44,11 @@ class ThreadMeetings {
   }
 
   /// No rank waits any longer: all that wait, or will, throw RankLost. The first reason stays.
-  void stop(int rank, const std::string& why) {
+  void stop(const std::string& why) {
     const std::lock_guard lock(mutex_);
-    stop_because("rank " + std::to_string(rank) + " failed: " + why);
+    stop_because(why);
   }
+  void stop(int rank, const std::string& why) { stop("rank " + std::to_string(rank) + " failed: " + why); }
   /// The rank calls no more collectives.
   void finish() {
     const std::lock_guard lock(mutex_);

@@ -1,5 +1,6 @@
 // Who keeps the others waiting: what the flights of all ranks say about a collective that does not end.
 #pragma once
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -96,7 +97,8 @@ class Watchdog {
   using OnLate = std::function<void(const LateRank&)>;
 
   /// `on_late` is called once, from the watching thread, when a flight is over its deadline; the recorders
-  /// outlive this. Only time in which the watcher ran counts: a suspended process raises no alarm.
+  /// outlive this. Only time in which the watcher ran and no rank was away counts: a suspended process, or a
+  /// slow disk, raises no alarm.
   Watchdog(std::vector<const FlightRecorder*> recorders, OnLate on_late,
            FlightClock::duration interval = std::chrono::milliseconds(100))
       : recorders_(std::move(recorders)),
@@ -127,6 +129,7 @@ class Watchdog {
 
   /// Whether `on_late` was called.
   bool look(FlightClock::time_point now, FlightClock::duration passed) {
+    if (std::ranges::any_of(recorders_, &FlightRecorder::is_away)) passed = {};
     std::vector<std::vector<Flight>> by_rank;
     for (const FlightRecorder* recorder : recorders_) by_rank.push_back(recorder->flights());
     for (std::size_t rank = 0; rank < by_rank.size(); ++rank) {

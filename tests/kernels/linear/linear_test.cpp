@@ -55,3 +55,24 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(any_number_of_threads_gives_the_same_bits, T, Elem
     BOOST_CHECK(testing::same_bits(one, many));
   }
 }
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_share_of_whole_row_granules_has_the_bits_of_the_whole, T, Elements) {
+  constexpr index_t rows = 1171, depth = 333, columns = 69, granule = HostLinearPolicy::row_multiple;
+  std::mt19937 engine(5);
+  const testing::RandomLayer<T, T, Host> layer(host, engine, rows, depth, columns);
+  const auto run = [&](index_t first, index_t count) {
+    auto out = testing::poisoned<T>(count * columns);
+    MatrixView<const T> in = layer.in();
+    in.data = in.row(first), in.rows = count;
+    linear(host, in, layer.weight(), Activate<GeluTanh>{}, out.matrix(count, columns));
+    return out;
+  };
+  const auto whole = run(0, rows);
+  for (const index_t first : {index_t{0}, granule, 7 * granule, 10 * granule, 33 * granule})
+    for (const index_t end : {first + granule, first + 3 * granule, first + 12 * granule, rows}) {
+      const auto share = run(first, end - first);
+      BOOST_CHECK_MESSAGE(std::equal(share.begin(), share.end(), whole.data() + first * columns,
+                                     [](T a, T b) { return float(a) == float(b); }),
+                          "rows " << first << " to " << end);
+    }
+}

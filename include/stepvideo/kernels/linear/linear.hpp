@@ -26,10 +26,12 @@ namespace stepvideo {
 ///     4096 x 1024 x 1024   278 | 305 | 239 | 358
 /// Tall tiles pack each weight once; few rows need narrow ones, so that every core gets some.
 struct HostLinearPolicy {
-  static constexpr index_t rows = 256, columns = 256, depth = 256;
+  static constexpr index_t rows = 240, columns = 256, depth = 256;
   static constexpr index_t few_rows = 1024, columns_for_few_rows = 128;
-  // sgemm's own register block is 16 columns by 4 rows.
-  static constexpr index_t row_multiple = 4, column_multiple = 16;
+  // sgemm's own register block is 16 columns wide, and it takes 12 rows at a time, with AVX-512 24. A row's
+  // last bits depend on its place among them: it keeps its bits in a call for some of the rows that begins at
+  // a multiple of `row_multiple`, and ends at one or with the last row.
+  static constexpr index_t row_multiple = 24, column_multiple = 16;
 
   static constexpr Partition row_tiles(index_t size) { return {size, rows, row_multiple}; }
   /// `products` are computed for each column.

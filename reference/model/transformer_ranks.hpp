@@ -1,0 +1,131 @@
+// The video transformer's work among ranks: what each has of it, and what travels.
+#pragma once
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+
+#include <stepvideo/comm/attention_across_ranks.hpp>
+#include <stepvideo/comm/one_rank.hpp>
+#include <stepvideo/comm/shared_layers.hpp>
+#include <stepvideo/kernels/elementwise/latents.hpp>
+#include <stepvideo/kernels/linear/linear.hpp>
+
+#include "model/transformer_layout.hpp"
+
+namespace stepvideo::model {
+
+/// What a rank of `mesh` has of a block.
+inline BlockShare block_share(const TransformerConfig& config, Mesh mesh, int rank) {
+  return {static_cast<index_t>(mesh.projected_heads(config.heads, rank).count) * config.heads.dim,
+          static_cast<index_t>(mesh.columns(BlockShare::whole(config).feed_forward, rank).count)};
+}
+
+/// How many tokens stay together: on the host as many rows as its products treat alike, so that a row has the
+/// same bits on any rank; fewer tokens than that a rank are shared one by one, and then bits differ by
+/// rounding.
+template <Execution E>
+constexpr long long token_granule(long long tokens, Topology gpus) {
+  constexpr long long alike = std::same_as<E, Host> ? HostLinearPolicy::row_multiple : 1;
+  return (tokens + alike - 1) / alike >= gpus.token_shards() ? alike : 1;
+}
+
+/// One rank's share of every forward pass, and its part in what the ranks exchange. For one rank alone
+/// nothing is exchanged and nothing is compiled that could be.
+template <Element T, Communicator C>
+class TransformerRanks {
+ public:
+  using E = typename C::ExecutionType;
+  static constexpr bool is_alone = std::same_as<C, OneRank<E>>;
+
+  /// Throws RequestError where the mesh is not for these ranks, or the heads cannot be shared in it.
+  TransformerRanks(C& communicator, Mesh mesh, const TransformerConfig& config)
+      : communicator_(communicator),
+        mesh_(mesh),
+        heads_(config.heads),
+        block_(block_share(config, mesh, communicator.rank())) {
+    require_topology_covers_ranks(mesh.gpus, communicator.ranks());
+    require_heads_shard_across_ranks(heads_, mesh.gpus);
+    // The rules are kept; from here on shares of whole granules may differ by one.
+    mesh_.gpus.sharding = Sharding::uneven;
+  }
+
+  const BlockShare& block() const { return block_; }
+  /// The heads whose weights the rank has.
+  HeadShape heads() const {
+    return {.count = static_cast<int>(mesh_.projected_heads(heads_, communicator_.rank()).count),
+            .dim = heads_.dim};
+  }
+  TransformerShare share(index_t batch, index_t tokens) const { return {batch, own(tokens).count, block_}; }
+
+  RopeTableView local(RopeTableView table) const {
+    table.first_token = own(table.shape.tokens()).first;
+    return table;
+  }
+
+  /// The rank's tokens of the latents, (batch, its tokens, channels); in `room` where it has them all.
+  TokensView<T> tokens_of(E execution, LatentsView<const float> latents, TokensView<T> room) {
+    if (mesh_.gpus.token_shards() == 1) {
+      latents_to_tokens(execution, latents, room);
+      return room;
+    }
+    const index_t tokens = latents.shape.tokens();
+    auto view = whole<T>(execution, latents.batch, tokens, latents.channels);
+    latents_to_tokens(execution, latents, view);
+    view.data = view.row(0, own(tokens).first), view.tokens = own(tokens).count;
+    return view;
+  }
+  /// The latents of all tokens, from the rank's `results`: (batch, its tokens, channels).
+  void to_latents(E execution, TokensView<float> results, LatentsView<float> latents) {
+    TokensView<const float> all(results);
+    if constexpr (!is_alone)
+      if (mesh_.gpus.token_shards() > 1) {
+        const index_t tokens = latents.shape.tokens();
+        const auto room = whole<float>(execution, results.batch, tokens, results.width);
+        layers(tokens).gather_tokens(execution, TokensView<const float>(results), room);
+        all = TokensView<const float>(room);
+      }
+    tokens_to_latents(execution, all, latents);
+  }
+
+  /// Self-attention of the rank's tokens to all `tokens`.
+  void attend(E execution, HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
+              HeadsView<T> out, index_t tokens) {
+    if constexpr (is_alone) {
+      attention(execution, queries, keys, values, FullMask{}, out, {});
+    } else {
+      const AttentionAcrossRanks<T, C> attend(communicator_, mesh_, heads_, granule(tokens));
+      reserve(execution, exchanged_, attend.workspace_bytes(queries.batch, tokens));
+      attend(execution, queries, keys, values, out, tokens, Workspace(exchanged_));
+    }
+  }
+
+  /// What each rank's heads or hidden columns contribute becomes the sum.
+  void add_up(E execution, TokensView<T> contributions) const {
+    if constexpr (!is_alone) layers(contributions.tokens).add_up(execution, contributions);
+  }
+
+ private:
+  long long granule(index_t tokens) const { return token_granule<E>(tokens, mesh_.gpus); }
+  Shard own(index_t tokens) const { return mesh_.tokens(tokens, communicator_.rank(), granule(tokens)); }
+  SharedLayers<C> layers(index_t tokens) const { return {communicator_, mesh_, granule(tokens)}; }
+
+  static void reserve(E execution, Buffer<std::byte, E>& memory, std::size_t bytes) {
+    if (bytes <= memory.size_bytes()) return;
+    memory = {};  // before the larger one is taken
+    memory = Buffer<std::byte, E>(execution, static_cast<index_t>(bytes));
+  }
+  /// Room for a tensor of all tokens, until the next call.
+  template <class Value>
+  TokensView<Value> whole(E execution, index_t batch, index_t tokens, index_t channels) {
+    reserve(execution, whole_, static_cast<std::size_t>(batch * tokens * channels) * sizeof(Value));
+    return TokensView<Value>::dense(reinterpret_cast<Value*>(whole_.data()), batch, tokens, channels);
+  }
+
+  C& communicator_;
+  Mesh mesh_;
+  HeadShape heads_;
+  BlockShare block_;
+  Buffer<std::byte, E> whole_, exchanged_;
+};
+
+}  // namespace stepvideo::model

@@ -1,0 +1,46 @@
+// A run whose ranks are processes: what this one has to do with the others. with_mpi_process_ranks.cpp has it
+// over MPI; a build without has without_mpi.cpp.
+#pragma once
+#include <functional>
+#include <memory>
+#include <span>
+
+#include <stepvideo/comm/rank_agreement.hpp>
+
+#include "model/config.hpp"
+#include "pipeline/denoiser.hpp"
+#include "pipeline/on_gpu.hpp"
+#include "pipeline/ranks.hpp"
+
+namespace stepvideo::pipeline {
+
+/// The processes of this run. Rank 0 does the run and asks the others for their part of each integration;
+/// they follow.
+class ProcessRanks {
+ public:
+  virtual ~ProcessRanks() = default;
+  virtual int rank() const = 0;
+  virtual int ranks() const = 0;
+
+  /// Called by all ranks; see stepvideo::require_same_facts.
+  virtual void require_same_facts(std::span<const SharedFact> facts) = 0;
+  /// Rank 0's: the others load their parts at the same time, and every denoise() is one of all.
+  virtual std::unique_ptr<Denoiser::Loaded> load_transformer(Precision precision,
+                                                             const model::TransformerConfig& config,
+                                                             const Weights& weights, const Ranks& ranks,
+                                                             Progress& progress) = 0;
+  /// The others': does what rank 0 asks for until it has ended.
+  virtual void follow(Precision precision, const model::TransformerConfig& config, const Weights& weights,
+                      const Ranks& ranks) = 0;
+};
+
+/// nullptr where this process is the whole run.
+ProcessRanks* process_ranks();
+
+/// Calls `command`, on all processes that a launcher started for this run, with process_ranks() between them.
+/// What stops one of them stops all, and every process throws its reason; of a rank other than 0 a
+/// commands::ExitCode where rank 0 says the same. A rank that stalls is named, and the others end it. Throws
+/// RequestError where there are several and this build has no MPI.
+void on_processes(const std::function<void()>& command);
+
+}  // namespace stepvideo::pipeline

@@ -1,0 +1,200 @@
+// Who keeps processes waiting: what they tell each other beside the collectives. Include it where MPI is
+// found.
+#pragma once
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <stepvideo/comm/mpi_messages.hpp>
+#include <stepvideo/comm/watchdog.hpp>
+
+namespace stepvideo::pipeline {
+
+/// A rank keeps the others waiting beyond a deadline.
+class RankLate : public RankLost {
+ public:
+  RankLate(int rank, const std::string& message) : RankLost(message), rank_(rank) {}
+  /// -1 where none could be told.
+  int rank() const { return rank_; }
+
+ private:
+  int rank_;
+};
+
+/// One rank's part in finding it. A rank that waits answers others' questions meanwhile: whom it waits for.
+/// One that does not answer is the late one, at work or stopped.
+class ProcessWatch {
+ public:
+  ProcessWatch(MPI_Comm world, int rank, const FlightRecorder& recorder)
+      : world_(world), rank_(rank), recorder_(recorder) {}
+  ProcessWatch(const ProcessWatch&) = delete;
+  ProcessWatch& operator=(const ProcessWatch&) = delete;
+  ~ProcessWatch() {
+    for (const auto& sent : sent_) MPI_Wait(&sent->request, MPI_STATUS_IGNORE);
+  }
+
+  /// For MpiMessages::set_while_waiting. Throws RankLate when the flight that this rank is in is over its
+  /// deadline, or another found out who is late.
+  void look(std::span<const int> others) {
+    const auto now = FlightClock::now();
+    if (now - looked_ < interval) return;
+    // Only time in which this rank looked counts, and in which nobody was away.
+    const auto passed = std::min<FlightClock::duration>(now - looked_, 2 * interval);
+    looked_ = now;
+    waits_for_.assign(others.begin(), others.end());
+    take_notes();
+    const auto flights = recorder_.flights();
+    const auto open = open_flight(flights);
+    if (!open || open->number != flight_) {
+      flight_ = open ? open->number : -1, waited_ = {};
+      return;
+    }
+    if (away_.empty()) waited_ += passed;
+    if (open->deadline == FlightClock::duration{} || waited_ < open->deadline) return;
+    name_the_late(*open, others);
+  }
+
+  /// Says to the others that this rank writes or draws, or does so no longer.
+  void tell_away(bool is_away) { tell_all({.kind = is_away ? Note::away : Note::back}); }
+
+  /// Goes on answering, for a while.
+  void answer_for(FlightClock::duration time) {
+    for (const auto begin = FlightClock::now(); FlightClock::now() - begin < time;) {
+      take_notes(false);
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
+ private:
+  static constexpr int tag = 3;
+  static constexpr auto interval = std::chrono::milliseconds(50);
+  static constexpr auto patience = std::chrono::milliseconds(1500);
+
+  struct Note {
+    enum Kind : int { ask, answer, away, back, verdict } kind = ask;
+    int rank = -1;  ///< that the sender waits for; the late one
+    char text[504] = {};
+  };
+
+  /// Does not wait: a rank that is stopped takes nothing.
+  void tell(int rank, const Note& note) {
+    std::erase_if(sent_, [](const std::unique_ptr<Sent>& sent) {
+      int done = 0;
+      MPI_Test(&sent->request, &done, MPI_STATUS_IGNORE);
+      return done != 0;
+    });
+    Sent& sent = *sent_.emplace_back(std::make_unique<Sent>());
+    sent.note = note;
+    MPI_Isend(&sent.note, static_cast<int>(sizeof note), MPI_BYTE, rank, tag, world_, &sent.request);
+  }
+  void tell_all(const Note& note) {
+    int ranks = 0;
+    MPI_Comm_size(world_, &ranks);
+    for (int rank = 0; rank < ranks; ++rank)
+      if (rank != rank_) tell(rank, note);
+  }
+
+  struct Sent {
+    Note note;
+    MPI_Request request = MPI_REQUEST_NULL;
+  };
+
+  void take_notes(bool heeds_verdicts = true) {
+    for (int there = 1; there != 0;) {
+      MPI_Status status;
+      MPI_Iprobe(MPI_ANY_SOURCE, tag, world_, &there, &status);
+      if (there == 0) return;
+      Note note;
+      const int from = status.MPI_SOURCE;
+      MPI_Recv(&note, static_cast<int>(sizeof note), MPI_BYTE, from, tag, world_, MPI_STATUS_IGNORE);
+      note.text[sizeof note.text - 1] = 0;
+      switch (note.kind) {
+        case Note::ask:
+          tell(from, {.kind = Note::answer, .rank = waits_for_.empty() ? -1 : waits_for_.front()});
+          break;
+        case Note::answer:
+          answers_[from] = note.rank;
+          break;
+        case Note::away:
+          away_.insert(from);
+          break;
+        case Note::back:
+          away_.erase(from);
+          break;
+        case Note::verdict:
+          if (heeds_verdicts) throw RankLate(note.rank, note.text);
+          break;
+      }
+    }
+  }
+
+  /// Whom the rank waits for, where it answers.
+  std::optional<int> ask(int rank) {
+    answers_.erase(rank);
+    tell(rank, {.kind = Note::ask});
+    for (const auto begin = FlightClock::now(); FlightClock::now() - begin < patience;) {
+      take_notes();
+      if (const auto answer = answers_.find(rank); answer != answers_.end()) return answer->second;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return {};
+  }
+
+  [[noreturn]] void name_the_late(const Flight& flight, std::span<const int> others) {
+    std::vector<int> suspects(others.begin(), others.end());
+    std::set<int> asked{rank_};
+    int late = -1;
+    while (!suspects.empty() && late < 0) {
+      const int rank = suspects.back();
+      suspects.pop_back();
+      if (rank < 0 || !asked.insert(rank).second) continue;
+      if (const auto next = ask(rank))
+        suspects.push_back(*next);
+      else
+        late = rank;
+    }
+    using watchdog_detail::flight_text, watchdog_detail::seconds;
+    const auto now = FlightClock::now();
+    std::string text =
+        late < 0 ? fmt::format("{} has not ended {} after it was called, and all of its ranks wait in it",
+                               flight_text(flight), seconds(now - flight.enqueued))
+                 : fmt::format("rank {} is late: rank {} waits in {} since {}", late, rank_,
+                               flight_text(flight), seconds(now - flight.enqueued));
+    if (late >= 0) {
+      const auto flights = recorder_.flights();
+      const auto last = std::find_if(flights.rbegin(), flights.rend(), [&](const Flight& other) {
+        return other.ended && other.group.contains(late);
+      });
+      if (last != flights.rend())
+        text += fmt::format("; the last collective that it ended with it, {}, ended {} ago",
+                            flight_text(*last), seconds(now - *last->ended));
+    }
+    Note note{.kind = Note::verdict, .rank = late};
+    std::strncpy(note.text, text.c_str(), sizeof note.text - 1);
+    tell_all(note);
+    throw RankLate(late, text);
+  }
+
+  MPI_Comm world_;
+  int rank_;
+  const FlightRecorder& recorder_;
+  FlightClock::time_point looked_ = FlightClock::now();
+  FlightClock::duration waited_{};
+  long long flight_ = -1;
+  std::vector<int> waits_for_;
+  std::map<int, int> answers_;  ///< by rank: whom it waits for
+  std::set<int> away_;
+  std::vector<std::unique_ptr<Sent>> sent_;  ///< notes that may not have left yet
+};
+
+}  // namespace stepvideo::pipeline

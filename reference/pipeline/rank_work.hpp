@@ -1,0 +1,79 @@
+// What one rank of several does, a thread or a process.
+#pragma once
+#include <exception>
+#include <memory>
+#include <new>
+
+#include <fmt/format.h>
+
+#include <stepvideo/comm/communicator.hpp>
+
+#include "interrupt.hpp"
+#include "model/noise_source.hpp"
+#include "model/shared_source.hpp"
+#include "pipeline/memory.hpp"
+#include "pipeline/on_gpu.hpp"
+#include "pipeline/placed_transformer.hpp"
+#include "pipeline/ranks.hpp"
+
+namespace stepvideo::pipeline {
+
+/// Calls `work`; what it throws on this rank alone says which rank that is.
+template <class Work>
+void name_failures(int rank, Work&& work) {
+  try {
+    work();
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const SharedFailure&) {
+    throw;
+  } catch (const RankLost&) {
+    throw;
+  } catch (const RequestError&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw Error(fmt::format("rank {}: {}", rank, out_of_memory));
+  } catch (const std::exception& error) {
+    throw Error(fmt::format("rank {}: {}", rank, error.what()));
+  }
+}
+
+/// Loads the rank's part of the transformer, as a stage of `progress`. The communicator outlives it.
+template <Element T, Communicator C>
+std::unique_ptr<PlacedTransformer<T, Host, C>> load_part(C& communicator, Mesh mesh,
+                                                         const model::TransformerConfig& config,
+                                                         const Weights& weights, Progress& progress) {
+  return progress.stage("load transformer", 0, [&](Stage& stage) {
+    stage.moved(weights.files.bytes() / static_cast<std::uint64_t>(mesh.ranks()));
+    const auto load = [&](auto whole) {
+      using Source = model::SharedSource<decltype(whole)>;
+      return std::make_unique<PlacedTransformer<T, Host, C>>(
+          place::Place{}, host, config, Source(std::move(whole), config, mesh, communicator.rank()),
+          communicator, mesh);
+    };
+    const auto expected = model::expected_tensors(config);
+    return weights.seed ? load(model::NoiseSource<Host>(host, expected, *weights.seed))
+                        : load(model::CheckpointSource(weights.files, expected));
+  });
+}
+
+/// The rank's part of an integration, whose latents are its own; its log gets the collectives.
+template <Element T, Communicator C>
+void denoise_part(PlacedTransformer<T, Host, C>& transformer, int rank, const Integration& run,
+                  FlightLog& flights, Progress& progress, const StepObserver& observer) {
+  Integration logged = run;
+  logged.before_step = [&](int of_rank, int step) {
+    flights.write(progress);
+    if (run.before_step) run.before_step(of_rank, step);
+  };
+  const AgreedInterrupts agreed;
+  try {
+    name_failures(rank, [&] { transformer.denoise(logged, progress, observer); });
+  } catch (...) {
+    flights.write(progress, true);
+    throw;
+  }
+  flights.write(progress);
+}
+
+}  // namespace stepvideo::pipeline

@@ -1,0 +1,257 @@
+// Ranks that are processes of MPI.
+#include <chrono>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include <omp.h>
+
+#include <stepvideo/comm/mpi_communicator.hpp>
+
+#include "commands/command.hpp"
+#include "launch/environment.hpp"
+#include "pipeline/process_ranks.hpp"
+#include "pipeline/process_watch.hpp"
+#include "pipeline/rank_work.hpp"
+
+namespace stepvideo::pipeline {
+namespace {
+
+using RankCommunicator = Recorded<MpiCommunicator, RankDeadline>;
+
+/// What rank 0 asks for.
+struct Order {
+  enum Kind : int { load, denoise, end } kind = end;
+  SamplerSettings settings = {};
+  int steps_done = 0;
+  LatentShape shape = {};
+  int channels = 0;
+  index_t prompts = 0, llm_tokens = 0, llm_width = 0, clip_tokens = 0, clip_width = 0;
+};
+
+class MpiRanks final : public ProcessRanks {
+ public:
+  explicit MpiRanks(MpiCommunicator& communicator)
+      : communicator_(communicator), watch_(communicator.messages().world(), communicator.rank(), recorder_) {
+    communicator.messages().set_while_waiting([this](std::span<const int> others) {
+      try {
+        watch_.look(others);
+      } catch (const RankLate& late) {
+        end_without(late);  // here, where others may still read this rank's memory
+      }
+    });
+  }
+
+  int rank() const override { return communicator_.rank(); }
+  int ranks() const override { return communicator_.ranks(); }
+  void require_same_facts(std::span<const SharedFact> facts) override {
+    stepvideo::require_same_facts(communicator_, host, world(), facts);
+  }
+  std::unique_ptr<Denoiser::Loaded> load_transformer(Precision precision,
+                                                     const model::TransformerConfig& config,
+                                                     const Weights& weights, const Ranks& ranks,
+                                                     Progress& progress) override;
+  void follow(Precision precision, const model::TransformerConfig& config, const Weights& weights,
+              const Ranks& ranks) override;
+
+  /// Rank 0's order, on every rank. Nobody is late who waits for the next.
+  Order say(Order order) {
+    communicator_.broadcast(host, world(), VectorView<Order>{&order, 1}, 0);
+    return order;
+  }
+  /// Rank 0's values, on every rank.
+  template <Movable T>
+  void share(const Buffer<T>& values) {
+    communicator_.broadcast(host, world(), values.vector(), 0);
+  }
+
+  /// What is to be done where the process ends in the middle of the run.
+  void set_last_words(std::function<void(const RankLate&)> last_words) {
+    last_words_ = std::move(last_words);
+  }
+
+  MpiCommunicator& communicator() { return communicator_; }
+  FlightRecorder& recorder() { return recorder_; }
+  ProcessWatch& watch() { return watch_; }
+
+ private:
+  Group world() const { return {0, 1, ranks()}; }
+
+  /// A rank that does not come, and does not answer: no message will ever end the run, so this process ends
+  /// it for all. Rank 0 writes its last step; the others leave it the time to.
+  [[noreturn]] void end_without(const RankLate& late) {
+    if (last_words_) last_words_(late);
+    if (rank() == (late.rank() == 0 ? 1 : 0)) std::cerr << "stepvideo: " << late.what() << std::endl;
+    if (rank() != 0) watch_.answer_for(std::chrono::seconds(3));
+    MPI_Abort(communicator_.messages().world(), 1);
+    std::abort();  // MPI_Abort does not return
+  }
+
+  MpiCommunicator& communicator_;
+  FlightRecorder recorder_{4096};
+  ProcessWatch watch_;
+  std::function<void(const RankLate&)> last_words_;
+};
+
+MpiRanks* the_ranks = nullptr;
+
+template <Element T>
+class TransformerOnProcesses final : public Denoiser::Loaded {
+ public:
+  TransformerOnProcesses(MpiRanks& all, const model::TransformerConfig& config, const Weights& weights,
+                         const Ranks& ranks, Progress& progress)
+      : all_(all),
+        recorded_(all.communicator(), all.recorder(), RankDeadline(ranks.deadlines, all.recorder())) {
+    name_failures(all.rank(), [&] {
+      transformer_ = load_part<T>(recorded_, Mesh{ranks.topology}, config, weights, progress);
+    });
+  }
+
+  void forward(const Conditioning& conditioning, LatentsView<const float> latents,
+               VectorView<const float> times, LatentsView<float> velocity) override {
+    transformer_->forward(conditioning, latents, times, velocity);
+  }
+
+  /// On rank 0. The others learn what it is.
+  void denoise(const Integration& run, Progress& progress, const StepObserver& observer) override {
+    const Conditioning& text = run.conditioning;
+    all_.say({Order::denoise, run.settings, run.steps_done, run.latents.shape, run.latents.channels,
+              text.batch, text.llm_tokens, text.llm_width, text.clip_tokens, text.clip_width});
+    share(text, run.latents);
+    StepObserver away;
+    if (observer)
+      away = [&](const StepState& state, Stage& stage) {
+        all_.watch().tell_away(true);
+        observer(state, stage);
+        all_.watch().tell_away(false);
+      };
+    denoise_part(run, progress, away);
+  }
+
+  /// On another rank: the part of an order.
+  void follow(const Order& order, Progress& progress) {
+    Conditioning text;
+    text.batch = order.prompts;
+    text.llm_tokens = order.llm_tokens, text.llm_width = order.llm_width;
+    text.clip_tokens = order.clip_tokens, text.clip_width = order.clip_width;
+    text.llm_states = Buffer<float>(text.batch * text.llm_tokens * text.llm_width);
+    text.clip_states = Buffer<float>(text.batch * text.clip_tokens * text.clip_width);
+    Latents latents{order.shape, order.channels, Buffer<float>(order.shape.tokens() * order.channels)};
+    const auto lengths = share(text, latents);
+    text.key_lengths.assign(lengths.begin(), lengths.end());
+    denoise_part({.conditioning = text,
+                  .settings = order.settings,
+                  .latents = latents,
+                  .steps_done = order.steps_done},
+                 progress, {});
+  }
+
+ private:
+  void denoise_part(const Integration& run, Progress& progress, const StepObserver& observer) {
+    all_.set_last_words([&](const RankLate& late) {
+      flights_.write(progress, true);
+      progress.log({.kind = Event::Kind::error, .stage = "denoise", .message = late.what()});
+      if (run.rescue) run.rescue();
+    });
+    const struct ForgetAtTheEnd {
+      MpiRanks& all;
+      ~ForgetAtTheEnd() { all.set_last_words({}); }
+    } forget_at_the_end{all_};
+    pipeline::denoise_part(*transformer_, all_.rank(), run, flights_, progress, observer);
+  }
+
+  /// Rank 0's text and latents fill the others'. Returns the lengths of its prompts.
+  Buffer<index_t> share(const Conditioning& text, const Latents& latents) {
+    Buffer<index_t> lengths(text.batch);
+    std::ranges::copy(text.key_lengths, lengths.begin());
+    all_.share(lengths);
+    all_.share(text.llm_states);
+    all_.share(text.clip_states);
+    all_.share(latents.values);
+    return lengths;
+  }
+
+  MpiRanks& all_;
+  RankCommunicator recorded_;
+  FlightLog flights_{all_.recorder()};
+  std::unique_ptr<PlacedTransformer<T, Host, RankCommunicator>> transformer_;
+};
+
+std::unique_ptr<Denoiser::Loaded> MpiRanks::load_transformer(Precision precision,
+                                                             const model::TransformerConfig& config,
+                                                             const Weights& weights, const Ranks& ranks,
+                                                             Progress& progress) {
+  say({.kind = Order::load});
+  return with_element(precision, [&]<Element T>() -> std::unique_ptr<Denoiser::Loaded> {
+    return std::make_unique<TransformerOnProcesses<T>>(*this, config, weights, ranks, progress);
+  });
+}
+
+void MpiRanks::follow(Precision precision, const model::TransformerConfig& config, const Weights& weights,
+                      const Ranks& ranks) {
+  catch_interrupts();
+  Progress progress = rank_progress(ranks, rank(), false);
+  with_element(precision, [&]<Element T>() {
+    std::optional<TransformerOnProcesses<T>> transformer;
+    for (Order order = say({}); order.kind != Order::end; order = say({})) {
+      if (order.kind == Order::load) {
+        transformer.emplace(*this, config, weights, ranks, progress);
+        continue;
+      }
+      try {
+        transformer->follow(order, progress);
+      } catch (const SharedFailure&) {
+        // Rank 0 tells it; what is next, too.
+      }
+    }
+  });
+}
+
+/// The OpenMP threads of this process, where nobody says how many: its part of the host.
+void divide_threads() {
+  if (std::getenv("OMP_NUM_THREADS") != nullptr) return;
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  if (omp_get_num_procs() < cores) return;  // the launcher has given it its own
+  omp_set_num_threads(std::max(1, cores / launch::launched_processes_here()));
+}
+
+}  // namespace
+
+ProcessRanks* process_ranks() {
+  return the_ranks;
+}
+
+void on_processes(const std::function<void()>& command) {
+  if (launch::launched_processes() == 1) return command();
+  divide_threads();
+  int rank = 0;
+  try {
+    run_on_processes([&](MpiCommunicator& communicator) {
+      rank = communicator.rank();
+      MpiRanks ranks(communicator);
+      the_ranks = &ranks;
+      try {
+        command();
+        if (rank == 0) ranks.say({});
+      } catch (...) {
+        the_ranks = nullptr;
+        communicator.messages().set_while_waiting({});
+        throw;
+      }
+      the_ranks = nullptr;
+      communicator.messages().set_while_waiting({});
+    });
+  } catch (const RequestError&) {
+    if (rank != 0) throw commands::ExitCode{2};
+    throw;
+  } catch (const RankLost&) {
+    if (rank != 0) throw commands::ExitCode{1};
+    throw;
+  } catch (const Interrupted&) {
+    if (rank != 0) throw commands::ExitCode{1};
+    throw;
+  }
+}
+
+}  // namespace stepvideo::pipeline
