@@ -4,6 +4,8 @@
 #include <set>
 #include <tuple>
 
+#include <fmt/format.h>
+
 #include "support/compare.hpp"
 #include "support/random_input.hpp"
 #include "support/scratch_folder.hpp"
