@@ -7,18 +7,13 @@
 #include "support/program.hpp"
 
 using namespace stepvideo;
-using testing::ScratchFolder, testing::check_says, testing::read_text;
+using testing::ScratchFolder, testing::with, testing::check_says, testing::read_text;
 namespace fs = std::filesystem;
 
 namespace {
 
 const std::string demo = STEPVIDEO_DEMO_MODEL;
 using Arguments = std::vector<std::string>;
-
-Arguments with(Arguments arguments, const Arguments& more) {
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
 
 /// A small video of 3 x 4 x 6 latent pixels: three times 24 tokens.
 Arguments small(const fs::path& output, const Arguments& more = {}) {

@@ -9,18 +9,14 @@
 #include "support/program.hpp"
 
 using namespace stepvideo;
-using testing::ScratchFolder, testing::kill_after, testing::check_says, testing::files_of_at_most;
+using testing::ScratchFolder, testing::with, testing::kill_after, testing::check_says,
+    testing::files_of_at_most;
 namespace fs = std::filesystem;
 
 namespace {
 
 const std::string demo = STEPVIDEO_DEMO_MODEL;
 using Arguments = std::vector<std::string>;
-
-Arguments with(Arguments arguments, const Arguments& more) {
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
 
 /// A small video, its latents written after every step.
 Arguments small(const fs::path& output, const Arguments& more = {}) {

@@ -19,6 +19,13 @@
 
 namespace stepvideo::testing {
 
+/// A program's arguments, and some more of them.
+inline std::vector<std::string> with(std::vector<std::string> arguments,
+                                     const std::vector<std::string>& more) {
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
 struct ProgramResult {
   int exit_code = -1;
   std::string output, errors;

@@ -72,19 +72,18 @@ AttentionPath attention_path(const KernelGpu& gpu, const HeadsView<const T>& que
 /// multiple of 16 bytes; rows move element by element, because ...".
 inline std::string to_string(const AttentionPath& path) {
   using Obstacle = AttentionPath::Obstacle;
-  const auto capability = [&] { return compute_capability_text(path.compute_capability); };
   const auto reason = [&]() -> std::string {
     switch (path.obstacle) {
       case Obstacle::old_gpu:
-        return "the GPU has compute capability " + capability() + "; 8.0 and newer work";
+        return old_gpu_text(path.compute_capability);
       case Obstacle::element:
         return "elements are " + std::string(path.element) + "; tensor cores take bf16 and fp16";
       case Obstacle::head_dim:
         return "heads have " + std::to_string(path.dim) + " channels; tensor cores take 64 and 128";
       case Obstacle::other_gpu:
-        return "the GPU has compute capability " + capability() + "; warpgroup products are Hopper's, 9.0";
+        return not_hopper_text(path.compute_capability);
       case Obstacle::build:
-        return "the program was not compiled for 90a (or with -DSTEPVIDEO_WITHOUT_WARPGROUP_PRODUCTS)";
+        return no_warpgroup_code_text();
       case Obstacle::no_keys:
         return "there are no keys";
       case Obstacle::scale:

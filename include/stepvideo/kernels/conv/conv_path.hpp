@@ -57,17 +57,16 @@ ConvPath conv_path(const KernelGpu& gpu, const VideoView<In>& in) {
 /// "warpgroup products", or "mma.sync, because in has 3 channels, which are no multiple of 16 bytes".
 inline std::string to_string(const ConvPath& path) {
   using Obstacle = ConvPath::Obstacle;
-  const auto capability = [&] { return compute_capability_text(path.compute_capability); };
   const auto reason = [&]() -> std::string {
     switch (path.obstacle) {
       case Obstacle::old_gpu:
-        return "the GPU has compute capability " + capability() + "; 8.0 and newer work";
+        return old_gpu_text(path.compute_capability);
       case Obstacle::element:
         return "weights are " + std::string(path.element) + "; tensor cores take bf16 and fp16";
       case Obstacle::other_gpu:
-        return "the GPU has compute capability " + capability() + "; warpgroup products are Hopper's, 9.0";
+        return not_hopper_text(path.compute_capability);
       case Obstacle::build:
-        return "the program was not compiled for 90a (or with -DSTEPVIDEO_WITHOUT_WARPGROUP_PRODUCTS)";
+        return no_warpgroup_code_text();
       case Obstacle::input:
         return "in is " + std::string(path.input) + " and the weight " + std::string(path.element);
       case Obstacle::channels:

@@ -150,17 +150,15 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Kernel::Policy::threa
     if (threadIdx.x == 0) shared.initialize_barriers();
     __syncthreads();
 
-    const auto each_tile = [&](auto&& work) {
-      for (int i = blockIdx.x; i < params.conv.tiling.count(); i += gridDim.x)
-        work(params.conv.tiling.tile(i));
-    };
+    const ConvTiling& tiling = params.conv.tiling;
     const int warpgroup = __shfl_sync(0xFFFFFFFFu, static_cast<int>(threadIdx.x) / Policy::warpgroup, 0);
     if (warpgroup == 0) {
       ConvProducer<Policy> producer(params.conv, shared);
-      if (threadIdx.x == 0) each_tile([&](const ConvTile& tile) { producer.fetch(tile); });
+      if (threadIdx.x == 0)
+        for_each_resident_tile(tiling, [&](const ConvTile& tile) { producer.fetch(tile); });
     } else {
       NarrowConvConsumer<Policy> consumer(params.conv, shared, warpgroup - 1);
-      each_tile([&](const ConvTile& tile) {
+      for_each_resident_tile(tiling, [&](const ConvTile& tile) {
         consumer.accumulate(tile);
         named_barrier_wait(1, Policy::consumer_threads);
         store_narrow<Kernel>(params, tile, shared);

@@ -31,16 +31,14 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Kernel::Policy::threa
     if (threadIdx.x == 0) shared.initialize_barriers();
     __syncthreads();
 
-    const auto each_tile = [&](auto&& work) {
-      for (int i = blockIdx.x; i < params.conv.tiling.count(); i += gridDim.x)
-        work(params.conv.tiling.tile(i));
-    };
+    const ConvTiling& tiling = params.conv.tiling;
     // The same in all lanes of a warp, which the compiler cannot know of threadIdx.
     const int warpgroup = __shfl_sync(0xFFFFFFFFu, static_cast<int>(threadIdx.x) / Policy::warpgroup, 0);
     if (warpgroup == 0) {
       release_registers<Policy::producer_registers>();
       ConvProducer<Policy> producer(params.conv, shared);
-      if (threadIdx.x == 0) each_tile([&](const ConvTile& tile) { producer.fetch(tile); });
+      if (threadIdx.x == 0)
+        for_each_resident_tile(tiling, [&](const ConvTile& tile) { producer.fetch(tile); });
     } else {
       claim_registers<Policy::consumer_registers>();
       ConvConsumer<Policy> consumer(params.conv, shared, warpgroup - 1);
@@ -48,7 +46,7 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Kernel::Policy::threa
       float* line = shared.lines[(warpgroup - 1) * 4 + warp];
       const auto& results = params.results;
       constexpr int vector = std::remove_cvref_t<decltype(results)>::vector;
-      each_tile([&](const ConvTile& tile) {
+      for_each_resident_tile(tiling, [&](const ConvTile& tile) {
         typename ConvConsumer<Policy>::Sums sums;
         LaneMoments<vector> gathered;
         const ConvGeometry& at = params.conv.places.of[tile.place];

@@ -142,4 +142,10 @@ class ConvProducer {
   RingPosition<Policy::weight_stages> weight_ring_;
 };
 
+/// The tiles of a block that stays on its multiprocessor: every so-many-th, one after another.
+template <class Work>
+__device__ void for_each_resident_tile(const ConvTiling& tiling, Work&& work) {
+  for (int i = blockIdx.x; i < tiling.count(); i += gridDim.x) work(tiling.tile(i));
+}
+
 }  // namespace stepvideo

@@ -15,4 +15,17 @@ inline std::string compute_capability_text(int compute_capability) {
   return std::to_string(compute_capability / 10) + "." + std::to_string(compute_capability % 10);
 }
 
+/// Why a kernel's fast form does not serve a GPU, as a reason in a sentence.
+inline std::string old_gpu_text(int compute_capability) {
+  return "the GPU has compute capability " + compute_capability_text(compute_capability) +
+         "; 8.0 and newer work";
+}
+inline std::string not_hopper_text(int compute_capability) {
+  return "the GPU has compute capability " + compute_capability_text(compute_capability) +
+         "; warpgroup products are Hopper's, 9.0";
+}
+inline std::string no_warpgroup_code_text() {
+  return "the program was not compiled for 90a (or with -DSTEPVIDEO_WITHOUT_WARPGROUP_PRODUCTS)";
+}
+
 }  // namespace stepvideo
