@@ -3,6 +3,7 @@
 #include "commands/session.hpp"
 #include "commands/vae_flags.hpp"
 #include "commands/video_flags.hpp"
+#include "commands/weight_flags.hpp"
 #include "io/safetensors.hpp"
 #include "pipeline/video_codec.hpp"
 
@@ -24,8 +25,9 @@ void decode(const Arguments& arguments) {
   VideoFlags video_flags;
   VaeFlags vae_flags;
   ProvenanceFlags provenance;
+  WeightFlags weights;
   FlagParser parser("decode", "latents become a video");
-  parser.common()
+  weights.declare(parser)
       .flag("latents", latents_path,
             "safetensors file with latents (or z, or encode's mean), (1, frames, channels, height, width)")
       .flag("output", output, io::video_output_help)
@@ -39,7 +41,7 @@ void decode(const Arguments& arguments) {
   io::require_video_output("--output", output);
   const auto settings = vae_flags.settings(common, common.precision);
 
-  const pipeline::VideoCodec codec(common.model);
+  const pipeline::VideoCodec codec(weights.source(common, "decode"));
   const pipeline::Latents latents = pipeline::read_latents(latents_path);
   codec.require_channels(latents);
   io::VideoOptions options = video_flags.options(video_flags.fps ? io::FrameRate{} : rate_of(latents_path));
@@ -47,7 +49,9 @@ void decode(const Arguments& arguments) {
   io::require_video_output_size("--output", output, video);
   require_codec_memory(common, video, codec.decode_bytes(video, settings));
 
-  io::Json manifest = start_manifest("decode", common, common.precision, {io::Component::vae}, provenance);
+  io::Json manifest = start_manifest("decode", common, common.precision,
+                                     weights.components({io::Component::vae}), provenance);
+  weights.put(manifest);
   video_flags.put(manifest);
   vae_flags.put(manifest);
   add_source(manifest, "latents", latents_path, provenance);

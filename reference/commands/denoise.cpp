@@ -41,20 +41,18 @@ void denoise_on_this_process(const Arguments& arguments) {
   if (!parser.parse(arguments)) return;
   keep.check();
   const CommonOptions& common = parser.common_options();
-  weights.check(common, "denoise");
+  const auto source = weights.source(common, "denoise");
   io::require_writable_output("--output", output, {".safetensors"});
 
   const pipeline::PreviewOptions preview = previews.options(common);
   std::optional<pipeline::VideoCodec> codec;
-  if (preview.is_on()) codec.emplace(common.model);
+  if (preview.is_on()) codec.emplace(source);
 
-  const auto denoiser =
-      weights.seed ? pipeline::Denoiser(common.model, *weights.seed) : pipeline::Denoiser(common.model);
+  const pipeline::Denoiser denoiser(source);
   auto conditioning = pipeline::read_conditioning(conditioning_path);
   pipeline::Denoiser::require_guided_pair(conditioning);
-  if (!common.model.empty()) io::require_known_scheduler(common.model);
-  const auto defaults =
-      common.model.empty() ? io::GenerationDefaults{} : io::read_generation_defaults(common.model);
+  io::require_known_scheduler(common.model);
+  const auto defaults = io::read_generation_defaults(common.model);
   const auto settings = sampling.settings(defaults);
   std::optional<pipeline::Latents> start;
   if (latents_path) start = pipeline::read_latents(*latents_path);

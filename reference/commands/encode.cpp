@@ -6,6 +6,7 @@
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "commands/vae_flags.hpp"
+#include "commands/weight_flags.hpp"
 #include "io/pending_file.hpp"
 #include "io/video_fit.hpp"
 #include "pipeline/video_codec.hpp"
@@ -52,9 +53,10 @@ void encode(const Arguments& arguments) {
   std::filesystem::path video_path, output;
   std::optional<std::string> fps, fit;
   ProvenanceFlags provenance;
+  WeightFlags weights;
   VaeFlags vae_flags;
   FlagParser parser("encode", "a video becomes latents");
-  parser.common()
+  weights.declare(parser)
       .flag("video", video_path,
             "video to read: what libav decodes, a folder of PNG files, or .safetensors with video in [-1, 1]")
       .flag("fps", fps, "take this many frames a second; of what has no rate, its rate [as the video is]")
@@ -73,10 +75,12 @@ void encode(const Arguments& arguments) {
   if (fit) how = io::parse_fit("--fit", *fit);
   const auto settings = vae_flags.settings(common, common.precision);
 
-  const pipeline::VideoCodec codec(common.model);
+  const pipeline::VideoCodec codec(weights.source(common, "encode"));
   const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);
   require_codec_memory(common, video.shape, codec.encode_bytes(video.shape, settings));
-  io::Json manifest = start_manifest("encode", common, common.precision, {io::Component::vae}, provenance);
+  io::Json manifest = start_manifest("encode", common, common.precision,
+                                     weights.components({io::Component::vae}), provenance);
+  weights.put(manifest);
   if (fps) manifest["fps"] = *fps;
   if (fit) manifest["fit"] = *fit;
   vae_flags.put(manifest);

@@ -1,6 +1,7 @@
 #include "commands/command.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
+#include "commands/weight_flags.hpp"
 #include "io/pending_file.hpp"
 #include "pipeline/prompt_encoder.hpp"
 
@@ -10,8 +11,9 @@ void encode_text(const Arguments& arguments) {
   std::string prompt, negative;
   std::filesystem::path output;
   ProvenanceFlags provenance;
+  WeightFlags weights;
   FlagParser parser("encode-text", "prompts become the transformer's text states");
-  parser.common()
+  weights.declare(parser)
       .flag("prompt", prompt, "what the video shows; English or Chinese")
       .flag("negative", negative, "what it should not show [empty]")
       .flag("output", output,
@@ -24,12 +26,15 @@ void encode_text(const Arguments& arguments) {
   const CommonOptions& common = parser.common_options();
   io::require_writable_output("--output", output, {".safetensors"});
 
-  const pipeline::PromptEncoder encoder(common.model);
+  const pipeline::PromptEncoder encoder(weights.source(common, "encode-text"));
   text::require_valid_utf8(prompt, "--prompt");
   text::require_valid_utf8(negative, "--negative");
-  io::Json manifest = start_manifest(
-      "encode-text", common, common.precision,
-      {io::Component::step_llm, io::Component::clip_text_encoder, io::Component::clip_tokenizer}, provenance);
+  io::Json manifest =
+      start_manifest("encode-text", common, common.precision,
+                     weights.components({io::Component::step_llm, io::Component::clip_text_encoder,
+                                         io::Component::clip_tokenizer}),
+                     provenance);
+  weights.put(manifest);
   manifest["prompt"] = prompt;
   manifest["negative"] = negative;
   Progress progress = start_progress(common);

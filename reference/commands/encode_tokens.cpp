@@ -3,7 +3,7 @@
 #include "commands/command.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
-#include "io/model_folder.hpp"
+#include "commands/weight_flags.hpp"
 #include "io/pending_file.hpp"
 #include "pipeline/conditioning.hpp"
 #include "pipeline/text_model.hpp"
@@ -46,8 +46,9 @@ void encode_tokens(const Arguments& arguments) {
   std::string encoder;
   std::filesystem::path input, output;
   ProvenanceFlags provenance;
+  WeightFlags weights;
   FlagParser parser("encode-tokens", "token ids become one text encoder's states");
-  parser.common()
+  weights.declare(parser)
       .flag("encoder", encoder, "step-llm or clip")
       .flag("input", input, "safetensors file: input_ids (batch, tokens), and for clip attention_mask")
       .flag("output", output, "safetensors file to write: output (batch, tokens, width)")
@@ -64,20 +65,24 @@ void encode_tokens(const Arguments& arguments) {
 
   const bool is_clip = encoder == "clip";
   const auto component = is_clip ? io::Component::clip_text_encoder : io::Component::step_llm;
-  const auto folder = io::find_component(common.model, component);
-  const auto checkpoint = io::Checkpoint::open(folder);
+  const auto source = weights.source(common, "encode-tokens");
   const Tokens tokens = read_tokens(input);
-  io::Json manifest = start_manifest("encode-tokens", common, common.precision, {component}, provenance);
+  io::Json manifest =
+      start_manifest("encode-tokens", common, common.precision, weights.components({component}), provenance);
+  weights.put(manifest);
   add_source(manifest, "input", input, provenance);
   Progress progress = start_progress(common);
   tell_place(progress, common);
 
   const auto model = progress.stage("load " + encoder, 0, [&](Stage& stage) {
-    if (is_clip)
-      return pipeline::load_clip(common.place, common.precision,
-                                 model::read_clip_text_config(folder / "config.json"), checkpoint, stage);
-    return pipeline::load_step_llm(common.place, common.precision,
-                                   model::read_step_llm_config(folder / "config.json"), checkpoint, stage);
+    const auto load = [&](const auto& config, bool allows_extra, auto& load_model) {
+      const auto opened =
+          pipeline::Weights::open(source, component, model::expected_tensors(config), allows_extra);
+      return load_model(common.place, common.precision, config, opened, stage);
+    };
+    if (is_clip)  // the pooler may be there; nothing reads it
+      return load(source.config(component, model::read_clip_text_config), true, pipeline::load_clip);
+    return load(source.config(component, model::read_step_llm_config), false, pipeline::load_step_llm);
   });
   const index_t width = model->width();
   const Buffer<float> states(tokens.ids.size() * width);

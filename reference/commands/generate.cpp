@@ -12,6 +12,7 @@
 #include "commands/session.hpp"
 #include "commands/vae_flags.hpp"
 #include "commands/video_flags.hpp"
+#include "commands/weight_flags.hpp"
 #include "io/manifest.hpp"
 #include "io/pending_file.hpp"
 #include "io/video.hpp"
@@ -38,6 +39,7 @@ struct Flags {
   PreviewFlags previews;
   VideoFlags video;
   VaeFlags vae;
+  WeightFlags weights;
   bool keeps_latents = false;
   fs::path output;
   std::optional<fs::path> prompts, like;
@@ -46,7 +48,7 @@ struct Flags {
   /// Returns false when help was asked for.
   bool parse(const Arguments& arguments) {
     FlagParser parser("generate", "a prompt becomes a video, or a file of prompts a folder of videos");
-    parser.common_without_model()
+    weights.declare(parser)
         .flag("prompt", wishes.prompt,
               "what the video shows; English or Chinese, empty for no guidance towards anything")
         .flag("negative", wishes.negative, "what it should not show [empty]")
@@ -95,25 +97,32 @@ std::optional<fs::path> base_file(const Flags& flags) {
   return {};
 }
 
-fs::path model_of(const Flags& flags, const std::optional<Json>& base) {
-  if (!flags.common.model.empty()) return flags.common.model;
-  const Json model = base ? base->value("model", Json::object()) : Json::object();
-  require(model.is_object() && model.value("path", Json()).is_string(), [&] {
-    return base ? "--model is missing, and the manifest does not tell where it was; give its folder"
-                : "--model is missing; generate needs it";
-  });
-  return model["path"].get<std::string>();
+/// The model that the flags name, or else that of the run to repeat.
+pipeline::ModelSource model_of(Flags& flags, const std::optional<Json>& base) {
+  if (flags.common.model.empty() && base) {
+    flags.weights.take_missing(*base);
+    const Json model = base->value("model", Json::object());
+    const bool tells_folder = model.is_object() && model.value("path", Json()).is_string();
+    require(tells_folder || flags.weights.weights, [] {
+      return "--model is missing, and the manifest does not tell where it was; give its folder";
+    });
+    if (tells_folder) flags.common.model = model["path"].get<std::string>();
+  }
+  return flags.weights.source(flags.common, "generate");
 }
 
 /// --like with another model than the one of the manifest: refused where the model was to be the same, said
 /// where another was asked for.
 void compare_models(const Flags& flags, bool has_model, const Json& mine, const Json& base) {
-  const Json asked{{"model", mine["model"]}}, found{{"model", base.value("model", Json())}};
-  const std::string component = pipeline::differing_field(asked, found);
+  const auto model_alone = [](const Json& manifest) {
+    return Json{{"model", manifest.value("model", Json())}, {"weights", manifest.value("weights", Json())}};
+  };
+  const std::string component = pipeline::differing_field(model_alone(mine), model_alone(base));
   if (component.empty()) return;
   const std::string what =
-      fmt::format("--like: the {} of {} is not the one that made {}", component,
-                  mine["model"].value("path", flags.common.model.string()), flags.like->string());
+      fmt::format("--like: the {} of {} {} not what made {}", component,
+                  flags.common.model.empty() ? "the release's shapes" : flags.common.model.string(),
+                  component == "weights" ? "are" : "is", flags.like->string());
   require(has_model, [&] {
     return what +
            "; put that one back, or name this one with --model to see what it makes of the same request";
@@ -210,7 +219,8 @@ void require_disk(const std::vector<Job>& jobs, const Flags& flags, const pipeli
 /// What each job is predicted to cost. Throws RequestError naming the line when the memory cannot hold one.
 std::vector<plan::Cost> plan_jobs(std::vector<Job>& jobs, const std::vector<std::string>& names,
                                   const Flags& flags, const pipeline::Generator& generator) {
-  const auto shapes = plan::ModelShapes::of(flags.common.model);
+  const auto shapes =
+      flags.common.model.empty() ? plan::ModelShapes{} : plan::ModelShapes::of(flags.common.model);
   CommonOptions common = flags.common;
   std::vector<plan::Cost> costs;
   for_each_job(jobs, names, flags, [&](const Job& job) {
@@ -259,13 +269,13 @@ void generate_on_this_process(const Arguments& arguments) {
   std::optional<Json> base;
   if (file) base = generate_manifest_of(*file, flags.like ? "--like" : "--resume");
   const bool has_model = !flags.common.model.empty();
-  flags.common.model = model_of(flags, base);
+  const pipeline::ModelSource model = model_of(flags, base);
   std::optional<pipeline::Request> base_request;
   if (base) base_request = pipeline::request_of(*base, file->string());
   std::vector<std::string> names;
   auto jobs = read_jobs(flags, base_request, names);
 
-  const pipeline::Generator generator(flags.common.model);
+  const pipeline::Generator generator(model);
   pipeline::RunOptions options{.place = flags.common.place,
                                .keep_every = flags.keep.every,
                                .keeps_latents = flags.keeps_latents,
@@ -277,8 +287,9 @@ void generate_on_this_process(const Arguments& arguments) {
   options.video = flags.video.options();
   options.vae_memory = flags.vae.settings(flags.common, Precision::bf16).memory_bytes;
   const pipeline::PreviewOptions preview = flags.previews.options(flags.common);
-  Json manifest =
-      start_manifest("generate", flags.common, jobs.front().request.precision, components, flags.provenance);
+  Json manifest = start_manifest("generate", flags.common, jobs.front().request.precision,
+                                 flags.weights.components(components), flags.provenance);
+  flags.weights.put(manifest);
   flags.video.put(manifest);
   flags.vae.put(manifest);
   if (flags.like) compare_models(flags, has_model, manifest, *base);

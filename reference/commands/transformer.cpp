@@ -58,11 +58,10 @@ void transformer(const Arguments& arguments) {
   provenance.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
-  weights.check(common, "transformer");
+  const auto source = weights.source(common, "transformer");
   io::require_writable_output("--output", output, {".safetensors"});
 
-  const auto denoiser =
-      weights.seed ? pipeline::Denoiser(common.model, *weights.seed) : pipeline::Denoiser(common.model);
+  const pipeline::Denoiser denoiser(source);
   const model::TransformerConfig& config = denoiser.config();
   const Inputs in = read_inputs(input, config.in_channels);
   const Buffer<float> velocity(in.latents.size() / in.shape[2] * config.out_channels);

@@ -12,6 +12,7 @@
 #include "commands/options.hpp"
 #include "io/json.hpp"
 #include "io/model_folder.hpp"
+#include "pipeline/weights.hpp"
 
 namespace stepvideo::commands {
 
@@ -29,7 +30,7 @@ inline std::uint64_t parse_random_weights(const std::string& text) {
 
 struct WeightFlags {
   std::optional<std::string> weights;
-  std::optional<std::uint64_t> seed;  ///< of random weights, after check()
+  std::optional<std::uint64_t> seed;  ///< of random weights, after source()
 
   /// Instead of common(): with random weights --model may be left out.
   FlagParser& declare(FlagParser& parser) {
@@ -38,11 +39,18 @@ struct WeightFlags {
                                               "its files; without --model the release's shapes "
                                               "[the model's own]");
   }
-  /// Throws RequestError naming the flag that is missing or wrong.
-  void check(const CommonOptions& common, const std::string& command) {
+  /// The model that the flags name. Throws RequestError naming the flag that is missing or wrong.
+  pipeline::ModelSource source(const CommonOptions& common, const std::string& command) {
     require(weights || !common.model.empty(),
             [&] { return fmt::format("--model is missing; {} needs it", command); });
     if (weights) seed = parse_random_weights(*weights);
+    return {common.model, seed};
+  }
+  /// What the flags leave open, as an earlier run had it.
+  void take_missing(const io::Json& manifest) {
+    if (const auto found = manifest.find("weights");
+        !weights && found != manifest.end() && found->is_string())
+      weights = found->get<std::string>();
   }
   /// Notes random weights in a manifest.
   void put(io::Json& manifest) const {

@@ -79,7 +79,7 @@ fs::path find_component(const fs::path& model, Component component) {
 
 void require_known_scheduler(const fs::path& model) {
   const fs::path path = model / "scheduler" / "scheduler_config.json";
-  if (!is_there(path)) return;
+  if (model.empty() || !is_there(path)) return;
   const Json config = read_json(path);
   const bool is_reversed = field_or(config, path, "reverse", false);
   const auto solver = field_or<std::string>(config, path, "solver", "euler");
@@ -93,7 +93,7 @@ void require_known_scheduler(const fs::path& model) {
 GenerationDefaults read_generation_defaults(const fs::path& model) {
   GenerationDefaults defaults;
   const fs::path path = model / "model_index.json";
-  if (!is_there(path)) return defaults;
+  if (model.empty() || !is_there(path)) return defaults;
   const auto generation = field_or<Json>(read_json(path), path, "generation", Json::object());
   const auto read = [&](const char* name, auto& value) { value = field_or(generation, path, name, value); };
   read("frames", defaults.frames);

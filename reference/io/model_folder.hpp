@@ -21,7 +21,7 @@ std::filesystem::path find_component(const std::filesystem::path& model, Compone
 /// for a sampler that is not this program's: anything but Euler steps from noise to video.
 void require_known_scheduler(const std::filesystem::path& model);
 
-/// What `generate` uses where the command line is silent.
+/// What `generate` uses where the command line is silent: the release's.
 struct GenerationDefaults {
   int frames = 204, height = 544, width = 992;
   int steps = 50;
@@ -31,7 +31,8 @@ struct GenerationDefaults {
 };
 
 /// The "generation" object of the folder's model_index.json; what it leaves out, or a folder without the
-/// file, is the release's. Throws RequestError naming the file and field when a value is of the wrong kind.
+/// file, or no folder, is the release's. Throws RequestError naming the file and field when a value is of the
+/// wrong kind.
 GenerationDefaults read_generation_defaults(const std::filesystem::path& model);
 
 }  // namespace stepvideo::io

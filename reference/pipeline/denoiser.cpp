@@ -6,8 +6,6 @@
 
 #include <stepvideo/kernels/sampler/flow_schedule.hpp>
 
-#include "io/model_folder.hpp"
-#include "model/noise_source.hpp"
 #include "pipeline/on_gpu.hpp"
 #include "pipeline/placed_transformer.hpp"
 #include "pipeline/process_ranks.hpp"
@@ -17,24 +15,14 @@
 namespace stepvideo::pipeline {
 namespace {
 
-using io::Component, io::find_component;
-
 /// A guided batch is the prompt, then the negative prompt.
 constexpr index_t guided_batch = 2;
 
 }  // namespace
 
-Denoiser::Denoiser(const std::filesystem::path& model) {
-  const auto folder = find_component(model, Component::transformer);
-  config_ = model::read_transformer_config(folder / "config.json");
-  weights_ = io::Checkpoint::open(folder);
-  weights_.validate(model::expected_tensors(config_));
-}
-
-Denoiser::Denoiser(const std::filesystem::path& model, std::uint64_t seed) : seed_(seed) {
-  if (!model.empty())
-    config_ = model::read_transformer_config(find_component(model, Component::transformer) / "config.json");
-}
+Denoiser::Denoiser(const ModelSource& model)
+    : config_(model.config(io::Component::transformer, model::read_transformer_config)),
+      weights_(Weights::open(model, io::Component::transformer, model::expected_tensors(config_))) {}
 
 void Denoiser::require_fits(index_t llm_width, index_t clip_width, const SamplerSettings& settings,
                             int latent_channels) const {
@@ -43,10 +31,7 @@ void Denoiser::require_fits(index_t llm_width, index_t clip_width, const Sampler
   require(std::isfinite(static_cast<float>(settings.cfg_scale)), [&] {
     return fmt::format("--cfg-scale is {}; it must be finite in float32, below 3.4e38", settings.cfg_scale);
   });
-  const auto transformer = [&] {
-    return seed_ ? std::string("the transformer of random weights")
-                 : "the transformer " + weights_.path().string();
-  };
+  const auto transformer = [&] { return "the transformer of " + weights_.name(); };
   require(llm_width == config_.llm_width && clip_width == config_.clip_width, [&] {
     return fmt::format(
         "the text states have {} and {} channels and {} takes {} and {}; encoders and transformer must "
@@ -69,28 +54,26 @@ void Denoiser::require_guided_pair(const Conditioning& conditioning) {
 std::unique_ptr<Denoiser::Loaded> Denoiser::load(const place::Place& place, Precision precision,
                                                  Progress& progress, const Ranks& ranks) const {
   if (ProcessRanks* const processes = process_ranks())
-    return processes->load_transformer(precision, config_, {weights_, seed_}, ranks, progress);
+    return processes->load_transformer(precision, config_, weights_, ranks, progress);
   if (ranks.topology.ranks() > 1)
-    return load_transformer_on_threads(precision, config_, {weights_, seed_}, ranks, progress);
+    return load_transformer_on_threads(precision, config_, weights_, ranks, progress);
   return progress.stage("load transformer", 0, [&](Stage& stage) -> std::unique_ptr<Loaded> {
-    stage.moved(weights_.bytes());
+    stage.moved(weights_.files.bytes());
     if (place.is_gpu())
       return std::make_unique<WatchedTransformer>(
-          load_transformer_on_gpu(place, precision, config_, {weights_, seed_}, stage), place.gpu(), progress,
+          load_transformer_on_gpu(place, precision, config_, weights_, stage), place.gpu(), progress,
           [bus_id = place.gpu().bus_id] { return nvml_source(bus_id); });
-    return with_element(precision, [&]<Element T>() -> std::unique_ptr<Loaded> {
-      const auto expected = model::expected_tensors(config_);
-      if (seed_)
-        return std::make_unique<PlacedTransformer<T, Host>>(place, host, config_,
-                                                            model::NoiseSource<Host>(host, expected, *seed_));
-      return std::make_unique<PlacedTransformer<T, Host>>(place, host, config_,
-                                                          model::CheckpointSource(weights_, expected));
+    return with_element(precision, [&]<Element T>() {
+      return weights_.on_host(
+          model::expected_tensors(config_), false, [&](auto source) -> std::unique_ptr<Loaded> {
+            return std::make_unique<PlacedTransformer<T, Host>>(place, host, config_, std::move(source));
+          });
     });
   });
 }
 
 void Denoiser::follow(Precision precision, const Ranks& ranks) const {
-  process_ranks()->follow(precision, config_, {weights_, seed_}, ranks);
+  process_ranks()->follow(precision, config_, weights_, ranks);
 }
 
 }  // namespace stepvideo::pipeline

@@ -1,21 +1,19 @@
 // Noise becomes latents.
 #pragma once
 #include <cstddef>
-#include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 
 #include <stepvideo/kernels/elementwise/latents.hpp>
 
-#include "io/checkpoint.hpp"
 #include "model/config.hpp"
 #include "pipeline/conditioning.hpp"
 #include "pipeline/latents.hpp"
 #include "pipeline/precision.hpp"
 #include "pipeline/ranks.hpp"
 #include "pipeline/request.hpp"
+#include "pipeline/weights.hpp"
 #include "place/place.hpp"
 #include "progress.hpp"
 
@@ -54,12 +52,9 @@ struct Integration {
 
 class Denoiser {
  public:
-  /// Opens the transformer of a checkpoint folder, or its own folder, and checks every tensor; loads no
-  /// weights. Throws RequestError naming what is missing or wrong.
-  explicit Denoiser(const std::filesystem::path& model);
-  /// The same with normal noise of `seed` for weights (model/noise_source.hpp): of the shapes in the folder's
-  /// configuration, or of the release's where `model` is empty.
-  Denoiser(const std::filesystem::path& model, std::uint64_t seed);
+  /// Opens the model's transformer and checks every tensor; loads no weights. Throws RequestError naming what
+  /// is missing or wrong.
+  explicit Denoiser(const ModelSource& model);
 
   const model::TransformerConfig& config() const { return config_; }
 
@@ -90,8 +85,7 @@ class Denoiser {
 
  private:
   model::TransformerConfig config_;
-  io::Checkpoint weights_;
-  std::optional<std::uint64_t> seed_;  // of random weights, in the place of the checkpoint's
+  Weights weights_;
 };
 
 }  // namespace stepvideo::pipeline

@@ -52,10 +52,12 @@ std::string quoted(const fs::path& path) {
 }
 
 /// The command that makes the job's output from its latents.
-std::string decode_command(const fs::path& model, const Job& job) {
-  std::string command = fmt::format("stepvideo decode --model {} --latents {} --output {}{}", quoted(model),
-                                    quoted(step_file_of(job.output)), quoted(job.output),
-                                    job.request.precision == Precision::bf16 ? " --precision bf16" : "");
+std::string decode_command(const ModelSource& model, const Job& job) {
+  std::string command = "stepvideo decode";
+  if (!model.folder.empty()) command += " --model " + quoted(model.folder);
+  if (model.seed) command += fmt::format(" --weights random:{}", *model.seed);
+  command += fmt::format(" --latents {} --output {}{}", quoted(step_file_of(job.output)), quoted(job.output),
+                         job.request.precision == Precision::bf16 ? " --precision bf16" : "");
   for (const auto& [field, flag] :
        {std::pair{"fps", "fps"}, {"chroma", "chroma"}, {"vae_memory", "vae-memory"}})
     if (job.manifest.contains(field))
@@ -71,7 +73,7 @@ void keep_last(Job& job) {
 }
 
 /// The failure of a decode, with the command that finishes the job, where the latents are there for it.
-std::exception_ptr with_remedy(const std::exception& failure, const fs::path& model, Job& job) {
+std::exception_ptr with_remedy(const std::exception& failure, const ModelSource& model, Job& job) {
   const bool is_memory = dynamic_cast<const std::bad_alloc*>(&failure) != nullptr;
   const std::string what = is_memory ? "out of memory while decoding" : failure.what();
   try {
@@ -110,9 +112,9 @@ void say_how_to_go_on(std::vector<Job>& jobs, const Interrupted& interrupt) {
 
 }  // namespace
 
-Generator::Generator(const fs::path& model)
+Generator::Generator(const ModelSource& model)
     : model_(model), encoder_(model), denoiser_(model), codec_(model) {
-  io::require_known_scheduler(model);
+  io::require_known_scheduler(model.folder);
 }
 
 void Generator::require_possible(const Request& request, const fs::path& output) const {

@@ -44,9 +44,9 @@ struct RunOptions {
 
 class Generator {
  public:
-  /// Opens every component of a checkpoint folder and checks every tensor; loads no weights. Throws
+  /// Opens every component of a model and checks every tensor; loads no weights. Throws
   /// RequestError naming what is missing or wrong.
-  explicit Generator(const std::filesystem::path& model);
+  explicit Generator(const ModelSource& model);
 
   /// Throws RequestError when this model cannot make that video, or --output cannot hold it.
   void require_possible(const Request& request, const std::filesystem::path& output) const;
@@ -83,7 +83,7 @@ class Generator {
   /// What is left when the output is there: the latents, where they are to be kept, and no step file.
   static void clear_away(Job& job, const RunOptions& options);
 
-  std::filesystem::path model_;
+  ModelSource model_;
   PromptEncoder encoder_;
   Denoiser denoiser_;
   VideoCodec codec_;

@@ -1,28 +1,20 @@
 // Models on a GPU, behind the interfaces of those on the CPU; with_cuda_*models.cu build them,
 // without_cuda.cpp refuses.
 #pragma once
-#include <cstdint>
 #include <memory>
-#include <optional>
 
-#include "io/checkpoint.hpp"
 #include "model/config.hpp"
 #include "pipeline/denoiser.hpp"
 #include "pipeline/precision.hpp"
 #include "pipeline/text_model.hpp"
 #include "pipeline/vae_model.hpp"
+#include "pipeline/weights.hpp"
 #include "place/place.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::pipeline {
 
 struct PlacedVaeConfig;  // pipeline/placed_vae.hpp
-
-/// Files, or normal noise of a seed where there is one.
-struct Weights {
-  const io::Checkpoint& files;
-  std::optional<std::uint64_t> seed = {};
-};
 
 /// Each throws RequestError as the model's constructor does, Error where the GPU has no memory left; the
 /// place's GPU stays open as long as the model. Files come through a ring of pinned memory, with progress in

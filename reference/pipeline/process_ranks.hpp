@@ -9,8 +9,8 @@
 
 #include "model/config.hpp"
 #include "pipeline/denoiser.hpp"
-#include "pipeline/on_gpu.hpp"
 #include "pipeline/ranks.hpp"
+#include "pipeline/weights.hpp"
 
 namespace stepvideo::pipeline {
 

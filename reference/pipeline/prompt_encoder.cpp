@@ -39,18 +39,18 @@ struct TokenBatch {
 
 }  // namespace
 
-PromptEncoder::PromptEncoder(const std::filesystem::path& model)
-    : llm_tokenizer_(
-          text::open_sentencepiece_tokenizer(find_component(model, Component::step_llm_tokenizer))),
-      clip_tokenizer_(text::open_wordpiece_tokenizer(find_component(model, Component::clip_tokenizer))) {
-  const auto llm = find_component(model, Component::step_llm);
-  llm_config_ = model::read_step_llm_config(llm / "config.json");
-  llm_ = io::Checkpoint::open(llm);
-  llm_.validate(model::expected_tensors(llm_config_));
-  const auto clip = find_component(model, Component::clip_text_encoder);
-  clip_config_ = model::read_clip_text_config(clip / "config.json");
-  clip_ = io::Checkpoint::open(clip);
-  clip_.validate(model::expected_tensors(clip_config_), true);  // the pooler may be there; nothing reads it
+PromptEncoder::PromptEncoder(const ModelSource& model)
+    : llm_tokenizer_(model.folder.empty() ? text::make_byte_tokenizer(text::llm_frame)
+                                          : text::open_sentencepiece_tokenizer(
+                                                find_component(model.folder, Component::step_llm_tokenizer))),
+      clip_tokenizer_(model.folder.empty() ? text::make_byte_tokenizer(text::clip_frame)
+                                           : text::open_wordpiece_tokenizer(
+                                                 find_component(model.folder, Component::clip_tokenizer))),
+      llm_config_(model.config(Component::step_llm, model::read_step_llm_config)),
+      clip_config_(model.config(Component::clip_text_encoder, model::read_clip_text_config)),
+      llm_(Weights::open(model, Component::step_llm, model::expected_tensors(llm_config_))),
+      // The pooler may be there; nothing reads it.
+      clip_(Weights::open(model, Component::clip_text_encoder, model::expected_tensors(clip_config_), true)) {
 }
 
 std::vector<Conditioning> PromptEncoder::encode(const std::vector<std::vector<std::string>>& batches,
@@ -85,7 +85,7 @@ std::vector<Conditioning> PromptEncoder::encode(const std::vector<std::vector<st
   };
   {
     const auto encoder = progress.stage("load Step-LLM", 0, [&](Stage& stage) {
-      stage.moved(llm_.bytes());
+      stage.moved(llm_.files.bytes());
       return load_step_llm(place, precision, llm_config_, llm_, stage);
     });
     progress.stage("encode text (Step-LLM)", steps, [&](Stage& stage) {
@@ -95,7 +95,7 @@ std::vector<Conditioning> PromptEncoder::encode(const std::vector<std::vector<st
     });
   }
   const auto encoder = progress.stage("load CLIP", 0, [&](Stage& stage) {
-    stage.moved(clip_.bytes());
+    stage.moved(clip_.files.bytes());
     return load_clip(place, Precision::fp32, clip_config_, clip_, stage);
   });
   progress.stage("encode text (CLIP)", steps, [&](Stage& stage) {

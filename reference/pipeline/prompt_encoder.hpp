@@ -1,14 +1,13 @@
 // Prompts become text states: both tokenizers, both encoders.
 #pragma once
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "io/checkpoint.hpp"
 #include "model/config.hpp"
 #include "pipeline/conditioning.hpp"
 #include "pipeline/precision.hpp"
+#include "pipeline/weights.hpp"
 #include "place/place.hpp"
 #include "progress.hpp"
 #include "text/tokenizer.hpp"
@@ -17,9 +16,10 @@ namespace stepvideo::pipeline {
 
 class PromptEncoder {
  public:
-  /// Opens the tokenizers and both encoders of a whole checkpoint folder and checks every tensor; loads no
-  /// weights. Throws RequestError naming what is missing or wrong.
-  explicit PromptEncoder(const std::filesystem::path& model);
+  /// Opens the tokenizers and both encoders of a whole checkpoint and checks every tensor; loads no weights.
+  /// Without a folder there is no vocabulary: each byte of a prompt is a token. Throws RequestError naming
+  /// what is missing or wrong.
+  explicit PromptEncoder(const ModelSource& model);
 
   /// Channels of the two states.
   index_t llm_width() const { return llm_config_.width(); }
@@ -38,7 +38,7 @@ class PromptEncoder {
   std::unique_ptr<text::Tokenizer> llm_tokenizer_, clip_tokenizer_;
   model::StepLlmConfig llm_config_;
   model::ClipTextConfig clip_config_;
-  io::Checkpoint llm_, clip_;
+  Weights llm_, clip_;
 };
 
 }  // namespace stepvideo::pipeline

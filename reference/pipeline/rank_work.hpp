@@ -51,9 +51,7 @@ std::unique_ptr<PlacedTransformer<T, Host, C>> load_part(C& communicator, Mesh m
           place::Place{}, host, config, Source(std::move(whole), config, mesh, communicator.rank()),
           communicator, mesh);
     };
-    const auto expected = model::expected_tensors(config);
-    return weights.seed ? load(model::NoiseSource<Host>(host, expected, *weights.seed))
-                        : load(model::CheckpointSource(weights.files, expected));
+    return weights.on_host(model::expected_tensors(config), false, load);
   });
 }
 

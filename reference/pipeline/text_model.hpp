@@ -6,9 +6,9 @@
 
 #include <stepvideo/core/view.hpp>
 
-#include "io/checkpoint.hpp"
 #include "model/config.hpp"
 #include "pipeline/precision.hpp"
+#include "pipeline/weights.hpp"
 #include "place/place.hpp"
 #include "progress.hpp"
 
@@ -28,10 +28,10 @@ class TextModel {
 
 /// Each loads the encoder to where the run lives. Throws RequestError as the model's constructor does.
 std::unique_ptr<TextModel> load_step_llm(const place::Place& place, Precision precision,
-                                         const model::StepLlmConfig& config, const io::Checkpoint& weights,
+                                         const model::StepLlmConfig& config, const Weights& weights,
                                          Stage& stage);
 std::unique_ptr<TextModel> load_clip(const place::Place& place, Precision precision,
-                                     const model::ClipTextConfig& config, const io::Checkpoint& weights,
+                                     const model::ClipTextConfig& config, const Weights& weights,
                                      Stage& stage);
 
 }  // namespace stepvideo::pipeline

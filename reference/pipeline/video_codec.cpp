@@ -49,15 +49,19 @@ class LoadedDecoder final : public VideoCodec::Decoder {
 
 }  // namespace
 
-VideoCodec::VideoCodec(const std::filesystem::path& model)
-    : weights_(io::Checkpoint::open(io::find_component(model, io::Component::vae))),
-      config_(model::VaeConfig::of(weights_)) {}
+VideoCodec::VideoCodec(const ModelSource& model)
+    : config_(model::VaeConfig::release()), weights_{{}, model.seed} {
+  if (model.folder.empty()) return;
+  auto files = io::Checkpoint::open(io::find_component(model.folder, io::Component::vae));
+  config_ = model::VaeConfig::of(files);  // there is no config.json: the tensors' shapes tell
+  if (!model.seed) weights_.files = std::move(files);
+}
 
 void VideoCodec::require_channels(const Latents& latents) const {
   require(latents.channels == latent_channels(), [&] {
     return fmt::format(
         "the latents have {} channels and the VAE {} decodes {}; latents and VAE must belong together",
-        latents.channels, weights_.path().string(), latent_channels());
+        latents.channels, weights_.name(), latent_channels());
   });
 }
 
@@ -89,19 +93,20 @@ double VideoCodec::parameters(const std::string& prefix) const {
 }
 
 void VideoCodec::require_encoder() const {
-  require(config_.encoder.has_value(), [&] {
-    return weights_.path().string() + " has no encoder.* tensors; a VAE with both halves encodes";
-  });
+  require(config_.encoder.has_value(),
+          [&] { return weights_.name() + " has no encoder.* tensors; a VAE with both halves encodes"; });
 }
 
 std::shared_ptr<VaeDecoderModel> VideoCodec::load(const CodecSettings& settings, Stage& stage) const {
-  stage.moved(weights_.bytes());
+  stage.moved(weights_.files.bytes());
   const PlacedVaeConfig config{config_, settings.memory()};
   if (settings.place.is_gpu())
-    return load_vae_decoder_on_gpu(settings.place, settings.precision, config, {weights_}, stage);
-  return with_element(settings.precision, [&]<Element T>() -> std::shared_ptr<VaeDecoderModel> {
-    return std::make_shared<PlacedVaeDecoder<T, Host>>(
-        settings.place, host, config, model::CheckpointSource(weights_, expected_tensors(config)));
+    return load_vae_decoder_on_gpu(settings.place, settings.precision, config, weights_, stage);
+  return with_element(settings.precision, [&]<Element T>() {
+    return weights_.on_host(
+        expected_tensors(config), false, [&](auto source) -> std::shared_ptr<VaeDecoderModel> {
+          return std::make_shared<PlacedVaeDecoder<T, Host>>(settings.place, host, config, std::move(source));
+        });
   });
 }
 
@@ -136,10 +141,13 @@ VideoCodec::Moments VideoCodec::encode(const io::Video& video, const CodecSettin
   const auto encoder =
       progress.stage("load VAE encoder", 0, [&](Stage& stage) -> std::unique_ptr<VaeEncoderModel> {
         if (settings.place.is_gpu())
-          return load_vae_encoder_on_gpu(settings.place, settings.precision, config, {weights_}, stage);
-        return with_element(settings.precision, [&]<Element T>() -> std::unique_ptr<VaeEncoderModel> {
-          return std::make_unique<PlacedVaeEncoder<T, Host>>(
-              settings.place, host, config, model::CheckpointSource(weights_, expected_tensors(config)));
+          return load_vae_encoder_on_gpu(settings.place, settings.precision, config, weights_, stage);
+        return with_element(settings.precision, [&]<Element T>() {
+          return weights_.on_host(expected_tensors(config), false,
+                                  [&](auto source) -> std::unique_ptr<VaeEncoderModel> {
+                                    return std::make_unique<PlacedVaeEncoder<T, Host>>(
+                                        settings.place, host, config, std::move(source));
+                                  });
         });
       });
   progress.stage("encode", 0, [&](Stage&) {

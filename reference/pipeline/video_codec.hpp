@@ -4,7 +4,6 @@
 #include <memory>
 #include <optional>
 
-#include "io/checkpoint.hpp"
 #include "io/video.hpp"
 #include "model/vae_config.hpp"
 #include "model/vae_memory.hpp"
@@ -13,6 +12,7 @@
 #include "pipeline/picture.hpp"
 #include "pipeline/precision.hpp"
 #include "pipeline/vae_model.hpp"
+#include "pipeline/weights.hpp"
 #include "place/place.hpp"
 #include "progress.hpp"
 
@@ -34,9 +34,9 @@ struct CodecSettings {
 
 class VideoCodec {
  public:
-  /// Opens the VAE of a checkpoint folder, its own folder or file, and checks every tensor; loads no weights.
+  /// Opens the model's VAE, of which the folder may be a file, and checks every tensor; loads no weights.
   /// Throws RequestError naming what is missing or wrong.
-  explicit VideoCodec(const std::filesystem::path& model);
+  explicit VideoCodec(const ModelSource& model);
 
   int latent_channels() const { return static_cast<int>(config_.latent_channels); }
   /// Throws RequestError when the latents' channels are not the model's.
@@ -77,8 +77,8 @@ class VideoCodec {
   /// Elements of the tensors that begin so.
   double parameters(const std::string& prefix) const;
 
-  io::Checkpoint weights_;
   model::VaeConfig config_;
+  Weights weights_;
 };
 
 }  // namespace stepvideo::pipeline

@@ -28,7 +28,27 @@ std::size_t well_formed_length(std::string_view bytes) {
   return length;
 }
 
+class ByteTokenizer final : public Tokenizer {
+ public:
+  explicit ByteTokenizer(const TokenFrame& frame) : frame_(frame) {}
+
+  std::vector<TokenId> encode(std::string_view prompt) const override {
+    std::vector<TokenId> ids;
+    for (const char c : prompt) ids.push_back(256 + static_cast<unsigned char>(c));
+    return ids;
+  }
+
+ private:
+  TokenFrame frame() const override { return frame_; }
+
+  TokenFrame frame_;
+};
+
 }  // namespace
+
+std::unique_ptr<Tokenizer> make_byte_tokenizer(const TokenFrame& frame) {
+  return std::make_unique<ByteTokenizer>(frame);
+}
 
 void require_valid_utf8(std::string_view text, const std::string& flag) {
   for (std::size_t position = 0; position < text.size();) {
@@ -45,7 +65,7 @@ void require_valid_utf8(std::string_view text, const std::string& flag) {
 TokenSequence Tokenizer::sequence(std::string_view prompt, const std::string& flag,
                                   std::size_t length) const {
   require_valid_utf8(prompt, flag);
-  const Frame framing = frame();
+  const TokenFrame framing = frame();
   if (length == 0) length = framing.length;
   require(length >= 2,
           [&] { return fmt::format("a token sequence of {} has no room for begin and end", length); });

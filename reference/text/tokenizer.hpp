@@ -18,6 +18,15 @@ struct TokenSequence {
   std::vector<std::int32_t> mask;
 };
 
+/// Ids that frame a prompt.
+struct TokenFrame {
+  TokenId begin = 0, end = 0, padding = 0;
+  std::size_t length = 0;  ///< of the release
+};
+/// The release's: Step-LLM's, and that of CLIP's BERT vocabulary.
+inline constexpr TokenFrame llm_frame{.begin = 1, .end = 2, .padding = 2, .length = 320};
+inline constexpr TokenFrame clip_frame{.begin = 101, .end = 102, .padding = 0, .length = 77};
+
 /// One vocabulary and its algorithm. Immutable: one object may serve several threads.
 class Tokenizer {
  public:
@@ -33,12 +42,7 @@ class Tokenizer {
                          std::size_t length = 0) const;
 
  protected:
-  /// Ids that frame a prompt.
-  struct Frame {
-    TokenId begin = 0, end = 0, padding = 0;
-    std::size_t length = 0;  ///< of the release
-  };
-  virtual Frame frame() const = 0;
+  virtual TokenFrame frame() const = 0;
 };
 
 /// Step-LLM's SentencePiece model, `step1_chat_tokenizer.model`: [1] + ids[:318] + [2], padded with 2 to 320.
@@ -49,6 +53,9 @@ std::unique_ptr<Tokenizer> open_sentencepiece_tokenizer(const std::filesystem::p
 /// [PAD] to 77. Lower-cases and strips accents; follows the published behaviour of Hugging Face's
 /// BertTokenizer. Throws RequestError naming the file; Error in a build without tokenizers.
 std::unique_ptr<Tokenizer> open_wordpiece_tokenizer(const std::filesystem::path& vocabulary);
+
+/// For a model of random weights, which knows no words: each byte of a prompt is a token, 256 + its value.
+std::unique_ptr<Tokenizer> make_byte_tokenizer(const TokenFrame& frame);
 
 /// Throws RequestError naming `flag` and the first byte that breaks UTF-8 (Unicode 15, table 3-7).
 void require_valid_utf8(std::string_view text, const std::string& flag);

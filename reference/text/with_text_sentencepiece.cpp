@@ -49,7 +49,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 
  private:
   /// The release's literal ids, whatever the model calls them; padding is the end token.
-  Frame frame() const override { return {.begin = 1, .end = 2, .padding = 2, .length = 320}; }
+  TokenFrame frame() const override { return llm_frame; }
 
   sentencepiece::SentencePieceProcessor processor_;
 };

@@ -114,7 +114,10 @@ class WordPieceTokenizer final : public Tokenizer {
       return found->second;
     };
     unknown_ = id_of("[UNK]");
-    frame_ = {.begin = id_of("[CLS]"), .end = id_of("[SEP]"), .padding = id_of("[PAD]"), .length = 77};
+    frame_ = {.begin = id_of("[CLS]"),
+              .end = id_of("[SEP]"),
+              .padding = id_of("[PAD]"),
+              .length = clip_frame.length};
   }
 
   std::vector<TokenId> encode(std::string_view prompt) const override {
@@ -137,7 +140,7 @@ class WordPieceTokenizer final : public Tokenizer {
   }
 
  private:
-  Frame frame() const override { return frame_; }
+  TokenFrame frame() const override { return frame_; }
 
   void append_words(std::string_view text, std::vector<TokenId>& ids) const {
     for (const auto& word : split_words(text)) append_pieces(word, ids);
@@ -165,7 +168,7 @@ class WordPieceTokenizer final : public Tokenizer {
 
   std::unordered_map<std::string, TokenId> ids_;
   TokenId unknown_ = 0;
-  Frame frame_;
+  TokenFrame frame_;
 };
 
 }  // namespace

@@ -220,7 +220,7 @@ BOOST_AUTO_TEST_CASE(a_prompt_that_the_memory_cannot_hold_says_so_and_the_others
   auto jobs = two_jobs(folder);
   int steps = 0;
   Progress progress({.is_quiet = true});
-  pipeline::Generator(demo).run(jobs,
+  pipeline::Generator({demo}).run(jobs,
                                 {.observer =
                                      [&](const auto&, auto&) {
                                        if (++steps == 1) throw std::bad_alloc();
@@ -236,7 +236,7 @@ BOOST_AUTO_TEST_CASE(a_prompt_that_cannot_be_encoded_does_not_stop_the_others) {
   auto jobs = two_jobs(folder);
   jobs[0].request.prompt = "a red \xff circle";
   Progress progress({.is_quiet = true});
-  pipeline::Generator(demo).run(jobs, {}, progress);
+  pipeline::Generator({demo}).run(jobs, {}, progress);
   BOOST_CHECK_MESSAGE(failure_of(jobs[0]).find("UTF-8") != std::string::npos, failure_of(jobs[0]));
   BOOST_CHECK_EQUAL(failure_of(jobs[1]), "");
   BOOST_CHECK(jobs[1].is_done && fs::exists(folder / "2.mp4"));
@@ -250,7 +250,7 @@ BOOST_AUTO_TEST_CASE(a_batch_interrupted_before_a_step_says_that_resume_takes_up
     jobs[0].is_done = is_first_done;
     return jobs;
   };
-  const pipeline::Generator generator(demo);
+  const pipeline::Generator generator({demo});
   Progress progress({.is_quiet = true});
   catch_interrupts();
   std::raise(SIGINT);

@@ -31,7 +31,7 @@ Latents denoise(Precision precision, double scale, Conditioning conditioning,
   Latents latents = golden_latents();
   const SamplerSettings settings{.steps = 4, .cfg_scale = scale, .time_shift = 13};
   Progress progress({.is_quiet = true});
-  Denoiser(golden / "dit_tiny")
+  Denoiser({golden / "dit_tiny"})
       .load({}, precision, progress)
       ->denoise({conditioning, settings, latents, 0, spare_bytes}, progress, see);
   return latents;

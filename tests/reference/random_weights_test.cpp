@@ -1,10 +1,12 @@
 // --weights random:SEED: real shapes without files.
 #define BOOST_TEST_MODULE random_weights
+#include <algorithm>
 #include <cmath>
 
 #include <boost/test/unit_test.hpp>
 
 #include "io/checkpoint.hpp"
+#include "io/safetensors.hpp"
 #include "model/noise_source.hpp"
 #include "support/program.hpp"
 #include "support/scratch_folder.hpp"
@@ -27,7 +29,66 @@ std::vector<float> velocity(const std::string& weights, const std::string& preci
   return {values.begin(), values.end()};
 }
 
+Buffer<float> video(const std::filesystem::path& file) {
+  return io::Checkpoint::open(file).load<float>("video");
+}
+
+testing::ProgramResult generate(const std::filesystem::path& output, const std::vector<std::string>& more) {
+  return testing::run_program(
+      testing::with({"generate", "--device", "cpu", "--reproducible", "--output", output.string()}, more));
+}
+
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(a_whole_run_needs_no_weights) {
+  const ScratchFolder folder;
+  const auto output = folder / "noise.safetensors", again = folder / "again.safetensors";
+  const std::vector<std::string> flags{"--model",       STEPVIDEO_DEMO_MODEL,
+                                       "--prompt",      "words",
+                                       "--weights",     "random:3",
+                                       "--frames",      "17",
+                                       "--height",      "64",
+                                       "--width",       "64",
+                                       "--steps",       "2",
+                                       "--keep-latents"};
+  const auto made = generate(output, flags);
+  BOOST_REQUIRE_MESSAGE(made.exit_code == 0, made.errors);
+  const auto frames = video(output);
+  double squares = 0;
+  for (const float value : frames) squares += double(value) * value;
+  BOOST_CHECK_GT(squares / double(frames.size()), 1e-4);
+  BOOST_CHECK(io::SafetensorsFile::open(output).metadata().at("manifest").find("random:3") !=
+              std::string::npos);
+
+  // Repeated by its manifest, and with another seed another video.
+  const auto like = generate(again, {"--model", STEPVIDEO_DEMO_MODEL, "--weights", "random:3", "--like",
+                                     output.string(), "--keep-latents"});
+  BOOST_REQUIRE_MESSAGE(like.exit_code == 0, like.errors);
+  BOOST_CHECK(std::ranges::equal(frames, video(again)));
+  const auto other =
+      generate(again, {"--model", STEPVIDEO_DEMO_MODEL, "--weights", "random:4", "--like", output.string()});
+  BOOST_REQUIRE_MESSAGE(other.exit_code == 0, other.errors);
+  BOOST_CHECK(other.errors.find("the weights of") != std::string::npos);
+  BOOST_CHECK(!std::ranges::equal(frames, video(again)));
+
+  // What decode makes of its latents is the same video.
+  const auto decoded = folder / "decoded.safetensors";
+  const auto result = testing::run_program(
+      {"decode", "--model", STEPVIDEO_DEMO_MODEL, "--weights", "random:3", "--device", "cpu", "--latents",
+       output.string() + ".latents.safetensors", "--output", decoded.string()});
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+  BOOST_CHECK(std::ranges::equal(frames, video(decoded)));
+}
+
+BOOST_AUTO_TEST_CASE(the_release_without_a_folder_is_refused_where_the_memory_cannot_hold_it) {
+  const ScratchFolder folder;
+  const auto result = generate(folder / "x.safetensors", {"--prompt", "words", "--weights", "random:1"});
+  BOOST_CHECK_EQUAL(result.exit_code, 2);
+  BOOST_CHECK_MESSAGE(result.errors.find("GiB") != std::string::npos, result.errors);
+  const auto neither = generate(folder / "x.safetensors", {"--prompt", "words"});
+  BOOST_CHECK_EQUAL(neither.exit_code, 2);
+  BOOST_CHECK_MESSAGE(neither.errors.find("--model is missing") != std::string::npos, neither.errors);
+}
 
 BOOST_AUTO_TEST_CASE(one_seed_is_one_model_and_another_seed_another) {
   const auto first = velocity("random:1", "fp32");

@@ -52,7 +52,7 @@ struct Model {
     conditioning.key_lengths = {12, 9};
   }
 
-  Denoiser denoiser() const { return {folder.path(), 11}; }
+  Denoiser denoiser() const { return Denoiser({folder.path(), 11}); }
 };
 
 const Model& the_model() {

@@ -2,8 +2,8 @@
 
     python compare_devices.py --program ../../build/stepvideo [--states FOLDER] [--keep FOLDER]
 
-The text states come from --states, a folder of files that `stepvideo encode-text` (or evaluate.py --write-states) wrote, so
-that a machine without the tokenizers does; without it a few prompts are encoded here. The number in a file's name is the seed of its noise.
+The text states come from --states, a folder of files that `stepvideo encode-text` wrote, so that a machine without the
+tokenizers does; without it a few prompts are encoded here. The number in a file's name is the seed of its noise.
 Every device and precision makes latents of the same states and noise; all are decoded on one device. Prints a table and
 ends with exit code 1 where the two devices are less than 40 dB apart in the same precision. --keep leaves the latents as
 KEEP/DEVICE-PRECISION/NAME.safetensors. numpy alone is needed.

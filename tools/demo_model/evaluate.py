@@ -3,18 +3,20 @@ independent judge reads the mp4 files that come back.
 
     python evaluate.py --program ../../build/demo/stepvideo [--english 200 --chinese 100] [--sheet sheet.png]
 
-Prints a table per attribute and language, and every prompt that was missed; keeps the clips with --keep FOLDER. --device says
-where the program runs. For a machine without tokenizers or a video library, --write-states FOLDER encodes the prompts here and
-ends, and with --states FOLDER there the program makes latents of those files and decodes them to tensors, which are judged.
+All prompts go to one run of the program, with its defaults for this checkpoint. Prints a table per attribute and language, and
+every prompt that was missed; keeps the clips with --keep FOLDER. --device says where the program runs. Where it has no video
+library, --suffix .safetensors judges the frames that it writes as tensors.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +24,46 @@ from numpy.typing import NDArray
 from captions import held_out_prompts
 from compare_devices import read_tensor
 from judge import judge_frames, read_video
+from scene import Scene
 
 ATTRIBUTES = ("colour", "shape", "direction")
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 
 
-def run(arguments: argparse.Namespace, command: str, *flags: str | Path) -> None:
-    """Run the program with its defaults for this checkpoint."""
-    subprocess.run([arguments.program, command, "--model", arguments.model, "--quiet", *flags], check=True)
+@dataclass
+class Clip:
+    """What is asked of the program, and what it is to show."""
+
+    language: str
+    prompt: str
+    scene: Scene
+    request: dict[str, str | int]
 
 
-def make_video(arguments: argparse.Namespace, prompt: str, seed: int, output: Path) -> NDArray[np.uint8]:
-    """From the prompt, and read the mp4 back; or from its text states, and read the tensor."""
-    if arguments.states is None:
-        run(arguments, "generate", f"--prompt={prompt}", "--seed", str(seed), "--device", arguments.device, "--output", output)
-        return read_video(output)
-    latents, video = output.with_suffix(".latents.safetensors"), output.with_suffix(".safetensors")
-    run(arguments, "denoise", "--conditioning", arguments.states / video.name, "--seed", str(seed), "--device",
-        arguments.device, "--output", latents)
-    run(arguments, "decode", "--latents", latents, "--device", arguments.device, "--output", video)
-    frames = np.clip(read_tensor(video, "video")[0], -1, 1).transpose(0, 2, 3, 1)
+def ask(arguments: argparse.Namespace) -> list[Clip]:
+    """The clips of all languages; those of one take their noise from the seeds 0, 1, ..."""
+    clips = []
+    for language, count in {"en": arguments.english, "zh": arguments.chinese}.items():
+        for seed, (prompt, scene) in enumerate(held_out_prompts(count, language, arguments.seed)):
+            output = f"{language}{seed:03}{arguments.suffix}"
+            clips.append(Clip(language, prompt, scene, {"prompt": prompt, "seed": seed, "output": output}))
+    return clips
+
+
+def generate(arguments: argparse.Namespace, clips: list[Clip], folder: Path) -> None:
+    """Run the program on all prompts."""
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as prompts:
+        prompts.write("".join(json.dumps(clip.request, ensure_ascii=False) + "\n" for clip in clips))
+        prompts.flush()
+        subprocess.run([arguments.program, "generate", "--model", arguments.model, "--quiet", "--device", arguments.device,
+                        "--prompts", prompts.name, "--output", folder], check=True)
+
+
+def read_frames(path: Path) -> NDArray[np.uint8]:
+    """Frames (frames, height, width, 3) of a clip."""
+    if path.suffix != ".safetensors":
+        return read_video(path)
+    frames = np.clip(read_tensor(path, "video")[0], -1, 1).transpose(0, 2, 3, 1)
     return np.rint((frames + 1) * 127.5).astype(np.uint8)
 
 
@@ -76,44 +98,35 @@ def main() -> None:
     parser.add_argument("--chinese", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the prompts; clip i has the noise of seed i")
     parser.add_argument("--device", default="auto", help="where the program runs")
-    parser.add_argument("--write-states", type=Path, help="folder for the prompts' text states, instead of videos")
-    parser.add_argument("--states", type=Path, help="folder of text states, instead of prompts")
+    parser.add_argument("--suffix", default=".mp4", help="of the clips: .mp4, or .safetensors where there is no libav")
     parser.add_argument("--keep", type=Path, help="folder for the clips")
     parser.add_argument("--sheet", type=Path, help="contact sheet of the first clips of each language")
     arguments = parser.parse_args()
 
-    counts = {"en": arguments.english, "zh": arguments.chinese}
+    clips = ask(arguments)
+    counts = Counter(clip.language for clip in clips)
     right: Counter[tuple[str, str]] = Counter()
     rows: list[tuple[str, NDArray[np.uint8]]] = []
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        for language, count in counts.items():
-            for index, (prompt, scene) in enumerate(held_out_prompts(count, language, arguments.seed)):
-                name = f"{language}{index:03}"
-                if arguments.write_states:
-                    arguments.write_states.mkdir(parents=True, exist_ok=True)
-                    run(arguments, "encode-text", f"--prompt={prompt}", "--output",
-                        arguments.write_states / f"{name}.safetensors")
-                    continue
-                frames = make_video(arguments, prompt, index, folder / f"{name}.mp4")
-                verdict = judge_frames(frames)
-                wrong = [name for name in ATTRIBUTES if getattr(scene, name) != getattr(verdict, name)]
-                for name in set(ATTRIBUTES) - set(wrong):
-                    right[language, name] += 1
-                for name in wrong:
-                    print(f"missed {name} ({getattr(scene, name)} read as {getattr(verdict, name)}): {prompt}", flush=True)
-                if index < 6:
-                    rows.append((prompt, frames))
-    if arguments.write_states:
-        return
+        generate(arguments, clips, folder)
+        print(f"{len(clips)} clips in {time.monotonic() - start:.0f} s", flush=True)
+        for clip in clips:
+            frames = read_frames(folder / clip.request["output"])
+            verdict = judge_frames(frames)
+            for name in ATTRIBUTES:
+                shown, read = getattr(clip.scene, name), getattr(verdict, name)
+                if shown == read:
+                    right[clip.language, name] += 1
+                else:
+                    print(f"missed {name} ({shown} read as {read}): {clip.prompt}", flush=True)
+            if clip.request["seed"] < 6:
+                rows.append((clip.prompt, frames))
     print(f"\n| prompts | {' | '.join(ATTRIBUTES)} |\n|---|{'---|' * len(ATTRIBUTES)}")
     for language, count in counts.items():
-        if count:
-            shares = " | ".join(f"{100 * right[language, name] / count:.1f} %" for name in ATTRIBUTES)
-            print(f"| {count} {LANGUAGES[language]} | {shares} |")
-    print(f"\n{sum(counts.values())} clips in {time.monotonic() - start:.0f} s")
+        shares = " | ".join(f"{100 * right[language, name] / count:.1f} %" for name in ATTRIBUTES)
+        print(f"| {count} {LANGUAGES[language]} | {shares} |")
     if arguments.sheet:
         draw_contact_sheet(rows, arguments.sheet)
 
