@@ -86,7 +86,7 @@ void bench_the_vae(const Arguments& arguments) {
   VaeBenchRequest request;
   std::string device = "cuda";
   std::optional<std::string> memory;
-  std::string weights = "random:1";
+  std::string weights = "random:1", precision = "bf16";
   FlagParser parser("bench vae",
                     "a GPU's time of one decoded and one encoded chunk, by level and kind of work");
   parser.flag("device", device, "cuda, cuda:N, or a UUID of nvidia-smi -L [cuda]")
@@ -94,8 +94,12 @@ void bench_the_vae(const Arguments& arguments) {
       .flag("height", request.chunk.height, "their height [544]")
       .flag("width", request.chunk.width, "their width [992]")
       .flag("vae-memory", memory, "what a chunk may work in beside the weights, as in 6GB [6.5GB]")
+      .flag("vae-precision", precision, "bf16, or fp8: the decoder's convolutions [bf16]")
       .flag("weights", weights, "random:SEED, of the release's shapes [random:1]");
   if (!parser.parse(arguments)) return;
+  require(precision == "bf16" || precision == "fp8",
+          [&] { return fmt::format("--vae-precision: '{}' is not measured; bf16 and fp8 are", precision); });
+  request.convolves_in_fp8 = precision == "fp8";
   require_video_on_grid(request.chunk);
   require(request.chunk.frames <= VideoShape::chunk_frames,
           [&] { return fmt::format("--frames is {}; 17 and 1 work, a chunk each", request.chunk.frames); });

@@ -74,6 +74,8 @@ void encode(const Arguments& arguments) {
   std::optional<io::Fit> how;
   if (fit) how = io::parse_fit("--fit", *fit);
   const auto settings = vae_flags.settings(common, common.precision);
+  require(!settings.convolves_in_fp8,
+          [] { return "--vae-precision fp8 is for decoding; fp32 and bf16 encode"; });
 
   const pipeline::VideoCodec codec(weights.source(common, "encode"));
   const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);

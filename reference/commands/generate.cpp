@@ -285,7 +285,7 @@ void generate_on_this_process(const Arguments& arguments) {
     flags.vae.take_missing(*base);
   }
   options.video = flags.video.options();
-  options.vae_memory = flags.vae.settings(flags.common, Precision::bf16).memory_bytes;
+  options.vae = flags.vae.settings(flags.common, jobs.front().request.precision);
   const pipeline::PreviewOptions preview = flags.previews.options(flags.common);
   Json manifest = start_manifest("generate", flags.common, jobs.front().request.precision,
                                  flags.weights.components(components), flags.provenance);

@@ -1,4 +1,4 @@
-// The flag that says what the video VAE may take of memory.
+// The flags that say in which arithmetic the video VAE works, and in how much memory.
 #pragma once
 #include <array>
 #include <charconv>
@@ -38,26 +38,47 @@ inline std::size_t parse_size(const char* flag, const std::string& text) {
 }
 
 struct VaeFlags {
-  std::optional<std::string> memory;
+  std::optional<std::string> memory, precision;
 
   void declare(FlagParser& parser) {
-    parser.flag("vae-memory", memory,
-                "what the VAE may work in beside its weights, as in 6GB; the same video, with fewer frames "
-                "together [6.5GB on a GPU, on the CPU what there is]");
+    parser
+        .flag("vae-memory", memory,
+              "what the VAE may work in beside its weights, as in 6GB; the same video, with fewer frames "
+              "together [6.5GB on a GPU, on the CPU what there is]")
+        .flag("vae-precision", precision,
+              "the VAE's arithmetic: fp32, bf16, or fp8: bf16 whose convolutions decode in fp8, on a Hopper "
+              "GPU [--precision]");
   }
   /// What a manifest tells of it, where the flag is silent; and into a manifest what was asked for.
   void take_missing(const io::Json& manifest) {
-    if (!memory && manifest.contains("vae_memory") && manifest["vae_memory"].is_string())
-      memory = manifest["vae_memory"].get<std::string>();
+    const auto take = [&](std::optional<std::string>& mine, const char* field) {
+      if (const auto found = manifest.find(field); !mine && found != manifest.end() && found->is_string())
+        mine = found->get<std::string>();
+    };
+    take(memory, "vae_memory");
+    take(precision, "vae_precision");
   }
   void put(io::Json& manifest) const {
     if (memory) manifest["vae_memory"] = *memory;
+    if (precision) manifest["vae_precision"] = *precision;
   }
 
   /// Throws RequestError naming the flag.
-  pipeline::CodecSettings settings(const CommonOptions& common, Precision precision) const {
-    pipeline::CodecSettings settings{.place = common.place, .precision = precision};
+  pipeline::CodecSettings settings(const CommonOptions& common, Precision of_the_run) const {
+    pipeline::CodecSettings settings{.place = common.place, .precision = of_the_run};
     if (memory) settings.memory_bytes = parse_size("--vae-memory", *memory);
+    if (!precision) return settings;
+    require(*precision == "fp32" || *precision == "bf16" || *precision == "fp8", [&] {
+      return fmt::format("--vae-precision: '{}' is not one of fp32, bf16 and fp8", *precision);
+    });
+    settings.precision = *precision == "fp32" ? Precision::fp32 : Precision::bf16;
+    settings.convolves_in_fp8 = *precision == "fp8";
+    require(!settings.convolves_in_fp8 || pipeline::serves_fp8_convolutions(common.place), [&] {
+      return fmt::format(
+          "--vae-precision fp8 needs a GPU of compute capability 9.0, and the run is on {}; "
+          "--vae-precision bf16 works",
+          common.place.name());
+    });
     return settings;
   }
 };

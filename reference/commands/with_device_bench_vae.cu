@@ -105,11 +105,12 @@ void measure(place::Accelerator& accelerator, const char* name, Model& model, st
   std::fflush(stdout);
 }
 
+template <Element N>
 void measure_decoder(place::Accelerator& accelerator, const VaeBenchRequest& request) {
   const Device at = accelerator.compute();
   const auto config = model::VaeConfig::release();
   const LatentShape latent = request.chunk.latent();
-  model::VaeDecoder<bf16, Device> decoder(
+  model::VaeDecoder<bf16, Device, N> decoder(
       at, config, model::NoiseSource<Device>(at, model::expected_tensors(config), request.seed));
   decoder.limit_memory(request.memory);
   synchronize(at);
@@ -155,9 +156,12 @@ void measure_encoder(place::Accelerator& accelerator, const VaeBenchRequest& req
 
 void bench_vae(const place::Place& place, const VaeBenchRequest& request) {
   place::Accelerator& accelerator = place.accelerator();
-  fmt::print("{}, the video VAE on {}, bf16, random weights and inputs\n", place.name(),
-             to_string(request.chunk));
-  measure_decoder(accelerator, request);
+  fmt::print("{}, the video VAE on {}, bf16{}, random weights and inputs\n", place.name(),
+             to_string(request.chunk), request.convolves_in_fp8 ? ", convolutions that decode in fp8" : "");
+  if (request.convolves_in_fp8)
+    measure_decoder<fp8_e4m3>(accelerator, request);
+  else
+    measure_decoder<bf16>(accelerator, request);
   measure_encoder(accelerator, request);
 }
 

@@ -6,6 +6,7 @@
 #include <stepvideo/kernels/conv/pixel_shuffle.cuh>
 #include <stepvideo/kernels/elementwise/convert.cuh>
 #include <stepvideo/kernels/elementwise/latents.cuh>
+#include <stepvideo/kernels/elementwise/quantize_rows.cuh>
 #include <stepvideo/kernels/norm/group_norm.cuh>
 
 #include "model/causal_attention.cuh"
@@ -17,6 +18,7 @@ namespace stepvideo::model {
 
 extern template class VaeDecoder<float, Device>;
 extern template class VaeDecoder<bf16, Device>;
+extern template class VaeDecoder<bf16, Device, fp8_e4m3>;
 extern template class VaeEncoder<float, Device>;
 extern template class VaeEncoder<bf16, Device>;
 

@@ -21,17 +21,17 @@ namespace stepvideo::model {
 
 /// Two causal convolutions after a nearest doubling of frames, rows and columns: with u the doubled video,
 /// which is never made, SiLU(norm(conv(SiLU(norm(conv(u))))) + u) + u.
-template <Element T, Execution E>
+template <Element T, Execution E, Element N = T>
 class VaeVolumeUpsample {
  public:
   VaeVolumeUpsample(const ParameterLoader<E>& from, const std::string& name)
       : conv1_(from, name + ".conv3d.conv1.conv"),
         norm1_(from, name + ".conv3d.norm1"),
-        conv2_(from, name + ".conv3d.conv2.conv"),
+        conv2_(from, name + ".conv3d.conv2.conv", norm1_.quantization()),
         norm2_(from, name + ".conv3d.norm2") {}
 
   /// Before `at.in` lie the run's past frames.
-  void operator()(const vae::Run<E>& run, const vae::VolumeUpsampleRooms<T>& at) const {
+  void operator()(const vae::Run<E>& run, const vae::VolumeUpsampleRooms<T, N>& at) const {
     const index_t past = std::min<index_t>(run.past_frames, 1);
     VideoView<T> in = at.in;
     in.data -= past * in.height * in.width * in.channels;
@@ -47,15 +47,16 @@ class VaeVolumeUpsample {
 
  private:
   vae::Convolution<T, E, ConvForm::after_doubling> conv1_;
-  vae::Norm<T, E> norm1_;
-  vae::Convolution<T, E> conv2_;
+  vae::Norm<T, E, N> norm1_;
+  vae::Convolution<T, E, ConvForm::plain, N> conv2_;
   vae::Norm<T, E> norm2_;
 };
 
-/// The decoder with its weights in the memory of `E`. Works chunk by chunk: three latent frames become 17
-/// frames. A chunk's memory is vae::DecoderRooms' and is kept between calls; beside it one frame waits for
-/// the next chunk, in the host's memory, and on a GPU pinned memory holds two chunks of frames.
-template <Element T, Execution E>
+/// The decoder with its weights in the memory of `E`; convolutions behind norms, but for the last, are N: T,
+/// or fp8 where the GPU has warpgroup products. Works chunk by chunk: three latent frames become 17 frames. A
+/// chunk's memory is vae::DecoderRooms' and is kept between calls; beside it one frame waits for the next
+/// chunk, in the host's memory, and on a GPU pinned memory holds two chunks of frames.
+template <Element T, Execution E, Element N = T>
 class VaeDecoder {
  public:
   /// `source` has the tensors of expected_tensors(config).
@@ -107,7 +108,7 @@ class VaeDecoder {
   }
 
  private:
-  using Rooms = vae::DecoderRooms<T>;
+  using Rooms = vae::DecoderRooms<T, N>;
   using Run = vae::Run<E>;
 
   VaeDecoder(const ParameterLoader<E>& from, const VaeConfig& config);
@@ -145,7 +146,7 @@ class VaeDecoder {
     }
   }
 
-  void fine_run(const Run& run, const vae::DecoderFineRooms<T>& at, VideoView<float> pixels) const {
+  void fine_run(const Run& run, const vae::DecoderFineRooms<T, N>& at, VideoView<float> pixels) const {
     at.widened.visit([&](auto widened) {
       upsample_1_.of_frames(run.in("upsample 1"), at.narrow, {}, widened);
       run.show("decoder.up.1.upsample", widened);
@@ -161,12 +162,12 @@ class VaeDecoder {
   E execution_;
   VaeConfig config_;
   vae::Convolution<T, E> conv_in_, conv_unpatchify_;
-  vae::Middle<T, E> middle_;
+  vae::Middle<T, E, N> middle_;
   vae::Norm<T, E> norm_out_;
   vae::Convolution<T, E> conv_out_;
   vae::Convolution<T, E, ConvForm::after_doubling> upsample_1_;
-  std::vector<vae::Level<T, E>> levels_;                   // by level
-  std::vector<VaeVolumeUpsample<T, E>> volume_upsamples_;  // of levels 2 and 3
+  std::vector<vae::Level<T, E, N>> levels_;                   // by level
+  std::vector<VaeVolumeUpsample<T, E, N>> volume_upsamples_;  // of levels 2 and 3
   Buffer<std::byte, E> memory_;
   vae::MemoryLimit limit_ = vae::MemoryLimit::usual(!std::same_as<E, Host>);
   vae::Observer* observer_ = nullptr;
@@ -175,8 +176,8 @@ class VaeDecoder {
 // What launches kernels is not inline: elsewhere the instantiations of with_cuda_vae_*.cu and vae.cpp are
 // called.
 
-template <Element T, Execution E>
-VaeDecoder<T, E>::VaeDecoder(const ParameterLoader<E>& from, const VaeConfig& config)
+template <Element T, Execution E, Element N>
+VaeDecoder<T, E, N>::VaeDecoder(const ParameterLoader<E>& from, const VaeConfig& config)
     : execution_(from.execution),
       config_(config),
       conv_in_(from, "decoder.conv_in.conv"),
@@ -194,10 +195,10 @@ VaeDecoder<T, E>::VaeDecoder(const ParameterLoader<E>& from, const VaeConfig& co
   }
 }
 
-template <Element T, Execution E>
-VideoView<float> VaeDecoder<T, E>::decode_chunk(LatentsView<const float> latents) {
+template <Element T, Execution E, Element N>
+VideoView<float> VaeDecoder<T, E, N>::decode_chunk(LatentsView<const float> latents) {
   const index_t together =
-      vae::decoder_frames_together<T>(config_, latents.shape, !std::same_as<E, Host>, limit_);
+      vae::decoder_frames_together<T, N>(config_, latents.shape, !std::same_as<E, Host>, limit_);
   const auto placed = vae::place(execution_, memory_, [&](vae::StreamSlab slab) {
     return Rooms::lay_out(config_, latents.shape, together, slab);
   });

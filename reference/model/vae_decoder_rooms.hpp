@@ -33,11 +33,11 @@ struct DecoderRuns {
 };
 
 /// Level 0 and what comes behind it, for some of the finest frames.
-template <Element T>
+template <Element T, Element N = T>
 struct DecoderFineRooms {
   VideoView<T> narrow;     ///< level 1's result
   StreamVideo<T> widened;  ///< its rows and columns, doubled
-  std::vector<ResidualRooms<T>> blocks;
+  std::vector<ResidualRooms<T, N>> blocks;
   VideoView<T> last, normed, past;
   std::size_t bytes = 0, past_bytes = 0;
   NormScratch scratch;
@@ -49,7 +49,7 @@ struct DecoderFineRooms {
     const index_t height = 2 * narrow.height, width = 2 * narrow.width;
     at.widened = StreamVideo<T>::take(slab, enters_narrow(decoder.up, 0, narrow.channels), narrow.frames,
                                       height, width, narrow.channels);
-    at.blocks = lay_out_level<T>(slab, pasts, decoder.up, 0, true);
+    at.blocks = lay_out_level<T, N>(slab, pasts, decoder.up, 0, true);
     at.last = slab.stream<T>();
     at.normed = slab.beside_behind<T>(pasts.frames(), at.last.channels);
     at.past = pasts.take<T>(height, width, at.last.channels);
@@ -62,20 +62,21 @@ struct DecoderFineRooms {
 };
 
 /// From level 2's result to level 1's, for some frames before the last doubling of time.
-template <Element T>
+template <Element T, Element N = T>
 struct DecoderCoarseRooms {
-  VolumeUpsampleRooms<T> upsample;
-  std::vector<ResidualRooms<T>> blocks;  ///< level 1's
-  VideoView<T> narrow;                   ///< its result
-  StreamSlab fine;                       ///< where DecoderFineRooms lie
+  VolumeUpsampleRooms<T, N> upsample;
+  std::vector<ResidualRooms<T, N>> blocks;  ///< level 1's
+  VideoView<T> narrow;                      ///< its result
+  StreamSlab fine;                          ///< where DecoderFineRooms lie
   std::size_t bytes = 0, past_bytes = 0;
   NormScratch scratch;
 
   static DecoderCoarseRooms lay_out(const VaeConfig::Decoder& decoder, VideoView<T> in, Pasts pasts,
                                     std::size_t fine_bytes, StreamSlab slab = {}) {
     DecoderCoarseRooms at;
-    at.upsample = VolumeUpsampleRooms<T>::lay_out(slab, pasts, in, enters_narrow(decoder.up, 1, in.channels));
-    at.blocks = lay_out_level<T>(slab, pasts, decoder.up, 1, true);
+    at.upsample =
+        VolumeUpsampleRooms<T, N>::lay_out(slab, pasts, in, enters_narrow(decoder.up, 1, in.channels));
+    at.blocks = lay_out_level<T, N>(slab, pasts, decoder.up, 1, true);
     at.narrow = slab.stream<T>();
     at.fine = StreamSlab(slab.opposite_bytes(fine_bytes), fine_bytes);
     at.scratch = slab.scratch();
@@ -87,7 +88,7 @@ struct DecoderCoarseRooms {
 
 /// What lies behind the last doubling of time: the pasts of its convolutions, then the slab that all runs
 /// work in. Without memory its rooms have extents alone.
-template <Element T>
+template <Element T, Element N = T>
 class DecoderTail {
  public:
   DecoderTail() = default;
@@ -96,8 +97,8 @@ class DecoderTail {
     VideoView<T> in = coarse,
                  narrow{nullptr, runs.fine, 2 * coarse.height, 2 * coarse.width, decoder.up.widths[1]};
     in.data = nullptr, in.frames = runs.coarse;
-    const auto fine = DecoderFineRooms<T>::lay_out(decoder, narrow, Pasts(runs.keeps_fine()));
-    const auto whole = DecoderCoarseRooms<T>::lay_out(decoder, in, Pasts(runs.keeps_coarse()), fine.bytes);
+    const auto fine = DecoderFineRooms<T, N>::lay_out(decoder, narrow, Pasts(runs.keeps_fine()));
+    const auto whole = DecoderCoarseRooms<T, N>::lay_out(decoder, in, Pasts(runs.keeps_coarse()), fine.bytes);
     fine_bytes_ = fine.bytes, fine_past_bytes_ = fine.past_bytes;
     scratch_ = fine.scratch.or_more(whole.scratch);
     slab_bytes_ = whole.bytes, coarse_past_bytes_ = whole.past_bytes;
@@ -109,16 +110,16 @@ class DecoderTail {
   void place_in(std::byte* memory) { memory_ = memory; }
 
   /// The run of `count` frames from `first` on of those before the doubling.
-  DecoderCoarseRooms<T> coarse(index_t first, index_t count) const {
-    return DecoderCoarseRooms<T>::lay_out(
+  DecoderCoarseRooms<T, N> coarse(index_t first, index_t count) const {
+    return DecoderCoarseRooms<T, N>::lay_out(
         decoder_, frames_of(coarse_, first, count), Pasts(runs_.keeps_coarse(), memory_), fine_bytes_,
         memory_ == nullptr ? StreamSlab() : StreamSlab(at(fine_past_bytes_), slab_bytes_));
   }
   /// The run of `count` frames from `first` on of the result of `of`.
-  DecoderFineRooms<T> fine(const DecoderCoarseRooms<T>& of, index_t first, index_t count) const {
-    return DecoderFineRooms<T>::lay_out(decoder_, frames_of(of.narrow, first, count),
-                                        Pasts(runs_.keeps_fine(), memory_ == nullptr ? nullptr : at(0)),
-                                        of.fine);
+  DecoderFineRooms<T, N> fine(const DecoderCoarseRooms<T, N>& of, index_t first, index_t count) const {
+    return DecoderFineRooms<T, N>::lay_out(decoder_, frames_of(of.narrow, first, count),
+                                           Pasts(runs_.keeps_fine(), memory_ == nullptr ? nullptr : at(0)),
+                                           of.fine);
   }
 
  private:
@@ -134,18 +135,18 @@ class DecoderTail {
 };
 
 /// Everything that one decoded chunk is made in.
-template <Element T>
+template <Element T, Element N = T>
 struct DecoderRooms {
   /// Time was doubled twice without its past: so many first frames are no part of the video.
   static constexpr int skipped_frames = 3;
 
   VideoView<T> latents, stem;
   VideoView<float> repeated, patches, shuffled;
-  MiddleRooms<T> middle;
-  std::vector<ResidualRooms<T>> level_3, level_2;
-  VolumeUpsampleRooms<T> upsample_3;
+  MiddleRooms<T, N> middle;
+  std::vector<ResidualRooms<T, N>> level_3, level_2;
+  VolumeUpsampleRooms<T, N> upsample_3;
   VideoView<T> coarse;  ///< level 2's result
-  DecoderTail<T> tail;
+  DecoderTail<T, N> tail;
   VideoView<float> pixels;
   std::size_t bytes = 0;
   NormScratch scratch;
@@ -166,16 +167,16 @@ struct DecoderRooms {
     at.shuffled = slab.opposite<float>(2 * frames - 1, 2 * height, 2 * width, decoder.mid_width);
     at.patches = slab.beside<float>(8 * decoder.mid_width);
     slab.advance(at.shuffled);
-    at.middle = MiddleRooms<T>::lay_out(slab, enters_narrow(decoder.up, 3, decoder.mid_width));
-    at.level_3 = lay_out_level<T>(slab, none, decoder.up, 3, true);
-    at.upsample_3 = VolumeUpsampleRooms<T>::lay_out(slab, none, slab.stream<T>(),
-                                                    enters_narrow(decoder.up, 2, decoder.up.widths[3]));
-    at.level_2 = lay_out_level<T>(slab, none, decoder.up, 2, true);
+    at.middle = MiddleRooms<T, N>::lay_out(slab, enters_narrow(decoder.up, 3, decoder.mid_width));
+    at.level_3 = lay_out_level<T, N>(slab, none, decoder.up, 3, true);
+    at.upsample_3 = VolumeUpsampleRooms<T, N>::lay_out(slab, none, slab.stream<T>(),
+                                                       enters_narrow(decoder.up, 2, decoder.up.widths[3]));
+    at.level_2 = lay_out_level<T, N>(slab, none, decoder.up, 2, true);
     const VideoView<T>& coarse = at.coarse = slab.stream<T>();
     const auto runs = DecoderRuns::of(coarse.frames, together);
     at.pixels =
         slab.opposite<float>(runs.fine_frames() - skipped_frames, 4 * coarse.height, 4 * coarse.width, 3);
-    at.tail = DecoderTail<T>(decoder, runs, coarse);
+    at.tail = DecoderTail<T, N>(decoder, runs, coarse);
     at.tail.place_in(slab.opposite_bytes(at.tail.bytes()));
     slab.ask_scratch(at.tail.scratch());
     at.bytes = slab.peak_bytes();

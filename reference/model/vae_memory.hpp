@@ -89,12 +89,12 @@ index_t frames_together(const char* half, index_t frames, index_t step, const Me
 }
 
 /// How many of a chunk's finest frames go together in the decoder; DecoderRooms::lay_out() takes it.
-template <Element T>
+template <Element T, Element N = T>
 index_t decoder_frames_together(const VaeConfig& config, LatentShape chunk, bool on_gpu,
                                 const MemoryLimit& limit) {
   const index_t coarse = 2 * (2 * chunk.frames - 1);
   return frames_together("decoder", 2 * coarse, 2, limit, [&](index_t together) {
-    return chunk_bytes(DecoderRooms<T>::lay_out(config, chunk, together), on_gpu);
+    return chunk_bytes(DecoderRooms<T, N>::lay_out(config, chunk, together), on_gpu);
   });
 }
 

@@ -53,13 +53,15 @@ struct StreamVideo {
 
 /// A residual block. Where it changes the width, its input is T, which its shortcut reads, and the sum has
 /// memory of its own; else the input is float32 and the sum takes its place. The result is the sum, or T
-/// where no residual block comes next. What lies between norms and convolutions is T.
-template <Element T>
+/// where no residual block comes next. What lies between norms and convolutions is T, and N, T or fp8,
+/// between a norm and the convolution behind it.
+template <Element T, Element N = T>
 struct ResidualRooms {
   StreamVideo<T> in, out;
   VideoView<float> sum;  ///< what the second convolution's result is added to
-  VideoView<T> normed_in, hidden, normed;
-  VideoView<T> past_in, past;  ///< of the two convolutions
+  VideoView<T> hidden;
+  VideoView<N> normed_in, normed;
+  VideoView<N> past_in, past;  ///< of the two convolutions
 
   bool has_shortcut() const { return in.is_narrow(); }
 
@@ -83,11 +85,11 @@ struct ResidualRooms {
         at.out.wide = at.sum;
     }
     // The two normed videos take turns.
-    const auto wider = slab.beside_behind<T>(pasts.frames(), std::max(in_channels, out_channels));
+    const auto wider = slab.beside_behind<N>(pasts.frames(), std::max(in_channels, out_channels));
     at.normed_in = taking_turns(wider, pasts.frames(), in_channels);
     at.normed = taking_turns(wider, pasts.frames(), out_channels);
-    at.past_in = pasts.take<T>(wider.height, wider.width, in_channels);
-    at.past = pasts.take<T>(wider.height, wider.width, out_channels);
+    at.past_in = pasts.take<N>(wider.height, wider.width, in_channels);
+    at.past = pasts.take<N>(wider.height, wider.width, out_channels);
     slab.ask_scratch(NormScratch::of(at.normed_in).or_more(NormScratch::of(at.normed)));
     if (leaves_narrow)
       slab.advance(at.out.narrow);
@@ -100,8 +102,8 @@ struct ResidualRooms {
 
  private:
   /// `channels` of a room that has enough for more, as `front` frames before it have.
-  static VideoView<T> taking_turns(VideoView<T> wider, index_t front, index_t channels) {
-    VideoView<T> video = wider;
+  static VideoView<N> taking_turns(VideoView<N> wider, index_t front, index_t channels) {
+    VideoView<N> video = wider;
     video.channels = channels;
     if (video.data != nullptr) video.data -= front * video.height * video.width * (wider.channels - channels);
     return video;
@@ -131,19 +133,19 @@ struct AttentionRooms {
 };
 
 /// The middle of both networks. Its input is float32.
-template <Element T>
+template <Element T, Element N = T>
 struct MiddleRooms {
-  ResidualRooms<T> block_1;
+  ResidualRooms<T, N> block_1;
   AttentionRooms<T> attention;
-  ResidualRooms<T> block_2;
+  ResidualRooms<T, N> block_2;
 
   static MiddleRooms lay_out(StreamSlab& slab, bool leaves_narrow) {
     const index_t width = slab.channels();
     Pasts pasts;
     MiddleRooms at;
-    at.block_1 = ResidualRooms<T>::lay_out(slab, pasts, width, false);
+    at.block_1 = ResidualRooms<T, N>::lay_out(slab, pasts, width, false);
     at.attention = AttentionRooms<T>::lay_out(slab);
-    at.block_2 = ResidualRooms<T>::lay_out(slab, pasts, width, leaves_narrow);
+    at.block_2 = ResidualRooms<T, N>::lay_out(slab, pasts, width, leaves_narrow);
     return at;
   }
 };
@@ -156,23 +158,26 @@ inline bool enters_narrow(const VaeConfig::Levels& levels, int level, index_t ch
 }
 
 /// The residual blocks of one level, behind which `leaves_narrow` says what the last one leaves.
-template <Element T>
-std::vector<ResidualRooms<T>> lay_out_level(StreamSlab& slab, Pasts& pasts, const VaeConfig::Levels& levels,
-                                            int level, bool leaves_narrow) {
-  std::vector<ResidualRooms<T>> blocks;
+template <Element T, Element N = T>
+std::vector<ResidualRooms<T, N>> lay_out_level(StreamSlab& slab, Pasts& pasts,
+                                               const VaeConfig::Levels& levels, int level,
+                                               bool leaves_narrow) {
+  std::vector<ResidualRooms<T, N>> blocks;
   for (int block = 0; block < levels.blocks[level]; ++block) {
     const bool is_last = block + 1 == levels.blocks[level];
-    blocks.push_back(ResidualRooms<T>::lay_out(slab, pasts, levels.widths[level], is_last && leaves_narrow));
+    blocks.push_back(
+        ResidualRooms<T, N>::lay_out(slab, pasts, levels.widths[level], is_last && leaves_narrow));
   }
   return blocks;
 }
 
 /// A doubling of frames, rows and columns of `in`.
-template <Element T>
+template <Element T, Element N = T>
 struct VolumeUpsampleRooms {
-  VideoView<T> in, hidden, normed;
+  VideoView<T> in, hidden;
+  VideoView<N> normed;
   StreamVideo<T> out;
-  VideoView<T> past;  ///< of the second convolution; the first one's lies before in
+  VideoView<N> past;  ///< of the second convolution; the first one's lies before in
 
   static VolumeUpsampleRooms lay_out(StreamSlab& slab, Pasts& pasts, VideoView<T> in, bool leaves_narrow) {
     const index_t frames = 2 * in.frames, height = 2 * in.height, width = 2 * in.width;
@@ -186,9 +191,9 @@ struct VolumeUpsampleRooms {
       at.out.narrow = at.hidden;
     else if (!widens)
       at.out.wide = recast<float>(at.hidden, in.channels);
-    at.normed = frames_of(slab.beside<T>(pasts.frames() + frames, height, width, in.channels), pasts.frames(),
+    at.normed = frames_of(slab.beside<N>(pasts.frames() + frames, height, width, in.channels), pasts.frames(),
                           frames);
-    at.past = pasts.take<T>(height, width, in.channels);
+    at.past = pasts.take<N>(height, width, in.channels);
     slab.ask_scratch(NormScratch::of(at.normed));
     at.out.visit([&](auto out) { slab.advance(out); });
     return at;

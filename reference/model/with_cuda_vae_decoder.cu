@@ -3,6 +3,5 @@
 namespace stepvideo::model {
 
 template class VaeDecoder<float, Device>;
-template class VaeDecoder<bf16, Device>;
 
 }  // namespace stepvideo::model

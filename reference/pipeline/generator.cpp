@@ -58,8 +58,10 @@ std::string decode_command(const ModelSource& model, const Job& job) {
   if (model.seed) command += fmt::format(" --weights random:{}", *model.seed);
   command += fmt::format(" --latents {} --output {}{}", quoted(step_file_of(job.output)), quoted(job.output),
                          job.request.precision == Precision::bf16 ? " --precision bf16" : "");
-  for (const auto& [field, flag] :
-       {std::pair{"fps", "fps"}, {"chroma", "chroma"}, {"vae_memory", "vae-memory"}})
+  for (const auto& [field, flag] : {std::pair{"fps", "fps"},
+                                    {"chroma", "chroma"},
+                                    {"vae_memory", "vae-memory"},
+                                    {"vae_precision", "vae-precision"}})
     if (job.manifest.contains(field))
       command += fmt::format(" --{} {}", flag, job.manifest[field].get<std::string>());
   return command;
@@ -276,10 +278,7 @@ void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progre
   if (due.empty()) return;
   std::unique_ptr<VideoCodec::Decoder> decoder;
   try {
-    tell_cost(due, options, progress, [&] {
-      decoder =
-          codec_.load_decoder({options.place, due.front()->request.precision, options.vae_memory}, progress);
-    });
+    tell_cost(due, options, progress, [&] { decoder = codec_.load_decoder(options.vae, progress); });
   } catch (const Interrupted&) {
     throw;
   } catch (const std::exception& failure) {

@@ -37,7 +37,7 @@ struct RunOptions {
   std::optional<int> keep_every = {};           ///< steps between two step files; as StepKeeper
   bool keeps_latents = false;                   ///< leave the final latents beside each output
   bool tells_cost = true;                       ///< put what the stages took into the manifests
-  std::optional<std::size_t> vae_memory = {};   ///< as CodecSettings::memory_bytes
+  CodecSettings vae = {};                       ///< of the decodes
   io::VideoOptions video = {};                  ///< of the outputs; run() adds the manifest
   StepObserver observer = {};                   ///< sees every step
 };

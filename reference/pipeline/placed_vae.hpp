@@ -14,16 +14,17 @@
 
 namespace stepvideo::pipeline {
 
-/// A VAE's shapes, and what a chunk of it may take of memory.
+/// A VAE's shapes, what a chunk of it may take of memory, and whether its decoder's convolutions are fp8.
 struct PlacedVaeConfig {
   model::VaeConfig shapes;
   model::vae::MemoryLimit memory;
+  bool convolves_in_fp8 = false;
 };
 inline std::vector<io::ExpectedTensor> expected_tensors(const PlacedVaeConfig& config) {
   return model::expected_tensors(config.shapes);
 }
 
-template <Element T, Execution E>
+template <Element T, Execution E, Element N = T>
 class PlacedVaeDecoder final : public VaeDecoderModel {
  public:
   PlacedVaeDecoder(const place::Place& place, E execution, const PlacedVaeConfig& config,
@@ -42,7 +43,7 @@ class PlacedVaeDecoder final : public VaeDecoderModel {
  private:
   place::Place place_;  // keeps the GPU open
   E execution_;
-  model::VaeDecoder<T, E> decoder_;
+  model::VaeDecoder<T, E, N> decoder_;
 };
 
 /// Takes a chunk at a time to where it is encoded.

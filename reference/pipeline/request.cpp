@@ -11,9 +11,9 @@ namespace {
 
 using io::Json;
 
-constexpr std::array deciding_fields{"prompt",       "negative", "seed",      "frames",     "height",
-                                     "width",        "steps",    "cfg_scale", "time_shift", "precision",
-                                     "conditioning", "start",    "weights"};
+constexpr std::array deciding_fields{"prompt",        "negative",     "seed",      "frames",     "height",
+                                     "width",         "steps",        "cfg_scale", "time_shift", "precision",
+                                     "vae_precision", "conditioning", "start",     "weights"};
 
 Json member(const Json& object, const std::string& name) {
   return object.is_object() && object.contains(name) ? object.at(name) : Json();
@@ -45,7 +45,7 @@ Request request_of(const Json& manifest, const std::string& source) {
                   .seed = field("seed", std::uint64_t{}),
                   .video = {field("frames", 0), field("height", 0), field("width", 0)},
                   .settings = {field("steps", 0), field("cfg_scale", 0.0), field("time_shift", 0.0)}};
-  const auto precision = field("precision", std::string());
+  const auto precision = field("precision", "vae_precision", std::string());
   require(precision == "fp32" || precision == "bf16", [&] {
     return fmt::format("{}: precision is {}; this version runs fp32 and bf16", source,
                        io::in_quotes(precision));

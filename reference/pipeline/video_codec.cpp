@@ -69,9 +69,14 @@ double VideoCodec::decode_bytes(VideoShape video, const CodecSettings& settings)
   LatentShape chunk = video.latent();
   chunk.frames = std::min(chunk.frames, VideoShape::chunk_latent_frames);
   const bool on_gpu = settings.place.is_gpu();
+  const auto of_rooms = [&]<Element T, Element N>() {
+    const auto together =
+        model::vae::decoder_frames_together<T, N>(config_, chunk, on_gpu, settings.memory());
+    return chunk_bytes(model::vae::DecoderRooms<T, N>::lay_out(config_, chunk, together), on_gpu);
+  };
   return bytes_beside_weights(settings, parameters("decoder."), [&]<Element T>() {
-    const auto together = model::vae::decoder_frames_together<T>(config_, chunk, on_gpu, settings.memory());
-    return chunk_bytes(model::vae::DecoderRooms<T>::lay_out(config_, chunk, together), on_gpu);
+    return settings.convolves_in_fp8 ? of_rooms.template operator()<T, fp8_e4m3>()
+                                     : of_rooms.template operator()<T, T>();
   });
 }
 
@@ -99,7 +104,7 @@ void VideoCodec::require_encoder() const {
 
 std::shared_ptr<VaeDecoderModel> VideoCodec::load(const CodecSettings& settings, Stage& stage) const {
   stage.moved(weights_.files.bytes());
-  const PlacedVaeConfig config{config_, settings.memory()};
+  const PlacedVaeConfig config{config_, settings.memory(), settings.convolves_in_fp8};
   if (settings.place.is_gpu())
     return load_vae_decoder_on_gpu(settings.place, settings.precision, config, weights_, stage);
   return with_element(settings.precision, [&]<Element T>() {

@@ -19,10 +19,12 @@
 namespace stepvideo::pipeline {
 
 /// Where the VAE works, in which arithmetic, and what a chunk may take of memory; without a limit the usual
-/// one of a GPU, or what the machine has.
+/// one of a GPU, or what the machine has. The decoder's convolutions may be fp8 in bf16 on a GPU that
+/// serves_fp8_convolutions().
 struct CodecSettings {
   place::Place place = {};
   Precision precision = Precision::fp32;
+  bool convolves_in_fp8 = false;
   std::optional<std::size_t> memory_bytes = {};
 
   model::vae::MemoryLimit memory() const {
@@ -31,6 +33,10 @@ struct CodecSettings {
     return {available_memory_bytes(host)};
   }
 };
+
+inline bool serves_fp8_convolutions(const place::Place& place) {
+  return place.is_gpu() && place.gpu().major == 9;
+}
 
 class VideoCodec {
  public:

@@ -16,6 +16,9 @@ using AnyEncoder = PlacedVaeEncoder<T, E>;
 std::unique_ptr<VaeDecoderModel> load_vae_decoder_on_gpu(const place::Place& place, Precision precision,
                                                          const PlacedVaeConfig& config,
                                                          const Weights& weights, Stage& stage) {
+  if (config.convolves_in_fp8)
+    return load_placed<VaeDecoderModel, PlacedVaeDecoder<bf16, Device, fp8_e4m3>>(place, config, weights,
+                                                                                  false, stage);
   return load_on_gpu<VaeDecoderModel, AnyDecoder>(place, precision, config, weights, false, stage);
 }
 

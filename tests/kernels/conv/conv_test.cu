@@ -2,6 +2,7 @@
 #include <stepvideo/kernels/conv/causal_conv3d.cuh>
 
 #include "kernels/conv/conv_cases.hpp"
+#include "kernels/conv/conv_formula.cuh"
 #include "support/scratch_folder.hpp"
 
 using namespace stepvideo;
@@ -35,41 +36,7 @@ BOOST_AUTO_TEST_CASE(they_run_on_a_stream_of_ones_own_and_in_graphs) {
 
 namespace {
 
-/// The release's widths on frames that no tile divides: every element against the formula, which a thread of
-/// the GPU computes in double.
-template <class T>
-struct FormulaParams {
-  VideoView<const T> in;
-  const T *weight, *bias;
-  int kernel, doubled;
-  VideoView<double> values, summed;
-};
-
-template <class T>
-__global__ void formula_kernel(FormulaParams<T> params) {
-  const VideoView<double>& out = params.values;
-  for (index_t i = index_t{blockIdx.x} * blockDim.x + threadIdx.x; i < out.size();
-       i += index_t{gridDim.x} * blockDim.x) {
-    const index_t channel = i % out.channels, pixel = i / out.channels, x = pixel % out.width,
-                  y = pixel / out.width % out.height, frame = pixel / out.width / out.height;
-    const int kernel = params.kernel, doubled = params.doubled;
-    double sum = double(params.bias[channel]), summed = std::abs(sum);
-    for (int tap = 0; tap < kernel * kernel * kernel; ++tap) {
-      const index_t t = frame + tap / (kernel * kernel) - (kernel - 1),
-                    v = y + tap / kernel % kernel - kernel / 2, u = x + tap % kernel - kernel / 2;
-      if (t < 0 || v < 0 || v >= out.height || u < 0 || u >= out.width) continue;
-      const T* values = params.in.pixel(t / doubled, v / doubled, u / doubled);
-      for (index_t c = 0; c < params.in.channels; ++c) {
-        const double term =
-            double(values[c]) *
-            double(params.weight[(channel * params.in.channels + c) * (kernel * kernel * kernel) + tap]);
-        sum += term, summed += std::abs(term);
-      }
-    }
-    out.data[i] = sum, params.summed.data[i] = summed;
-  }
-}
-
+/// The release's widths on frames that no tile divides: every element against the formula.
 template <class T, ConvForm form>
 void check_release_width(index_t out_channels, index_t in_channels, int kernel,
                          const std::array<index_t, 3>& extents) {

@@ -8,6 +8,7 @@
 #include <stepvideo/kernels/conv/gathered_conv.cuh>
 #include <stepvideo/kernels/conv/narrow_conv.cuh>
 #include <stepvideo/kernels/conv/warpgroup_conv.cuh>
+#include <stepvideo/kernels/tile/scale_and_bias.cuh>
 
 namespace stepvideo {
 
@@ -29,10 +30,12 @@ void require_and_convolve(Device device, const char* kernel, const ConvGeometry&
   require_conv_call(kernel, places, in, weight, device_conv_order, bias, options, epilogue, out);
   const ConvPath path = conv_path<T, Out, Finish>(device, in);
   require(path.kernel != ConvKernel::none, [&] { return std::string(kernel) + ": " + to_string(path); });
-  if constexpr (std::same_as<In, T> && sizeof(T) == 2) {
+  if constexpr (std::same_as<In, T> && warpgroup_products_take<T>) {
     if (path.kernel == ConvKernel::warpgroup) {
-      if (NarrowConvPolicy<T>::serves(places, out.channels) && moments.data == nullptr)
-        return launch_narrow_conv(device, places, in, weight.data(), bias, epilogue, out);
+      if constexpr (sizeof(T) == 2) {
+        if (NarrowConvPolicy<T>::serves(places, out.channels) && moments.data == nullptr)
+          return launch_narrow_conv(device, places, in, weight.data(), bias, epilogue, out);
+      }
       const PartMomentsView left = moments.data == nullptr
                                        ? PartMomentsView{}
                                        : warpgroup_conv_moments<T>(places, out, epilogue, moments.units);
@@ -45,7 +48,8 @@ void require_and_convolve(Device device, const char* kernel, const ConvGeometry&
   }
   require(moments.data == nullptr,
           [&] { return std::string(kernel) + ": no moments are left by " + to_string(path); });
-  launch_gathered_conv(device, places, in, weight.data(), bias, epilogue, out);
+  if constexpr (!std::same_as<T, fp8_e4m3>)
+    launch_gathered_conv(device, places, in, weight.data(), bias, epilogue, out);
 }
 
 }  // namespace conv_detail
@@ -53,7 +57,9 @@ void require_and_convolve(Device device, const char* kernel, const ConvGeometry&
 /// See the host's: same shapes, same errors. Runs on device.stream. conv_path() says which kernel serves a
 /// call; the fastest takes an `in` of the weight's element, whose channels are whole 16 bytes. An `in` of
 /// another element is rounded to the weight's. With data in `moments`, of conv_moments()' extents, the
-/// moments of `out`, not yet rounded, are left there for the GroupNorm that follows.
+/// moments of `out`, not yet rounded, are left there for the GroupNorm that follows. A weight of fp8 takes an
+/// `in` of fp8 and no bias: ScaleAndBias (tile/scale_and_bias.hpp), first in the epilogue, makes values of
+/// the sums.
 template <Element T, ConvForm form, class In, Element Out, Epilogue Finish>
 void causal_conv3d(Device device, VideoView<In> in, const PackedConvWeight<T, Device, form>& weight,
                    std::type_identity_t<VectorView<const T>> bias, const ConvOptions& options,

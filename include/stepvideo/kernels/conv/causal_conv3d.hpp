@@ -1,5 +1,6 @@
 // The video VAE's convolutions: causal in time, or of each frame alone.
 #pragma once
+#include <concepts>
 #include <string>
 #include <type_traits>
 
@@ -33,9 +34,17 @@ void require_conv_call(const char* kernel, const PlaceGeometries& places, VideoV
                        const PackedConvWeight<T, E, form>& weight, const ConvWeightOrder& order,
                        VectorView<const T> bias, const ConvOptions& options, const Finish& epilogue,
                        VideoView<Out> out) {
-  require_conv_shapes(kernel, weight.shape(), form, options, places.of[0], in, bias.size, out);
-  require(bias.data != nullptr,
-          [&] { return std::string(kernel) + ": bias has no memory; its data must not be null"; });
+  if constexpr (std::same_as<T, fp8_e4m3>) {
+    require(bias.size == 0, [&] {
+      return std::string(kernel) + ": bias has " + std::to_string(bias.size) +
+             " elements; with a weight of fp8 it must be empty, and ScaleAndBias in the epilogue adds one";
+    });
+    require_conv_shapes(kernel, weight.shape(), form, options, places.of[0], in, out.channels, out);
+  } else {
+    require_conv_shapes(kernel, weight.shape(), form, options, places.of[0], in, bias.size, out);
+    require(bias.data != nullptr,
+            [&] { return std::string(kernel) + ": bias has no memory; its data must not be null"; });
+  }
   require_packed(kernel, weight, order);
   epilogue.require_fits(out.pixels(), out.channels);
 }

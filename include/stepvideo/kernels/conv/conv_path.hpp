@@ -18,7 +18,7 @@ enum class ConvKernel {
   warpgroup,  ///< Hopper's warpgroup products and bulk copies: the fastest
   warp,       ///< mma.sync: any alignment, any input element
   plain,      ///< float32 arithmetic without tensor cores
-  none        ///< the GPU is too old
+  none        ///< the GPU is too old, or the weight fp8 and warpgroup products cannot serve it
 };
 
 /// The kernel of a call, and what stands in the way of a faster one.
@@ -37,6 +37,8 @@ template <Element T, class In>
 ConvPath conv_path(const KernelGpu& gpu, const VideoView<In>& in) {
   using Obstacle = ConvPath::Obstacle;
   using Input = std::remove_const_t<In>;
+  constexpr bool is_fp8 = std::same_as<T, fp8_e4m3>;
+  constexpr ConvKernel next = is_fp8 ? ConvKernel::none : ConvKernel::warp;
   ConvPath path{.compute_capability = gpu.compute_capability,
                 .in_channels = in.channels,
                 .element = element_name<T>,
@@ -45,12 +47,12 @@ ConvPath conv_path(const KernelGpu& gpu, const VideoView<In>& in) {
     if (in_the_way && path.obstacle == Obstacle::none) path.kernel = kernel, path.obstacle = obstacle;
   };
   stands(gpu.compute_capability < 80, ConvKernel::none, Obstacle::old_gpu);
-  stands(sizeof(T) != 2, ConvKernel::plain, Obstacle::element);
-  stands(gpu.compute_capability / 10 != 9, ConvKernel::warp, Obstacle::other_gpu);
-  stands(!gpu.has_code_for_warpgroups, ConvKernel::warp, Obstacle::build);
-  stands(!std::same_as<Input, T>, ConvKernel::warp, Obstacle::input);
-  stands(in.channels * index_t{sizeof(T)} % 16 != 0, ConvKernel::warp, Obstacle::channels);
-  stands(reinterpret_cast<std::uintptr_t>(in.data) % 16 != 0, ConvKernel::warp, Obstacle::address);
+  stands(sizeof(T) != 2 && !is_fp8, ConvKernel::plain, Obstacle::element);
+  stands(gpu.compute_capability / 10 != 9, next, Obstacle::other_gpu);
+  stands(!gpu.has_code_for_warpgroups, next, Obstacle::build);
+  stands(!std::same_as<Input, T>, next, Obstacle::input);
+  stands(in.channels * index_t{sizeof(T)} % 16 != 0, next, Obstacle::channels);
+  stands(reinterpret_cast<std::uintptr_t>(in.data) % 16 != 0, next, Obstacle::address);
   return path;
 }
 
@@ -62,7 +64,7 @@ inline std::string to_string(const ConvPath& path) {
       case Obstacle::old_gpu:
         return old_gpu_text(path.compute_capability);
       case Obstacle::element:
-        return "weights are " + std::string(path.element) + "; tensor cores take bf16 and fp16";
+        return "weights are " + std::string(path.element) + "; tensor cores take bf16, fp16 and fp8";
       case Obstacle::other_gpu:
         return not_hopper_text(path.compute_capability);
       case Obstacle::build:

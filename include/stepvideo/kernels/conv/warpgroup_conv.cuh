@@ -1,6 +1,7 @@
 // Convolution on GPUs with warpgroup matrix products and bulk copies: one thread fetches, warpgroups compute.
 #pragma once
 #include <algorithm>
+#include <concepts>
 
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/launch.cuh>
@@ -101,14 +102,18 @@ inline unsigned resident_blocks(const ConvTiling& tiling) {
 /// Calls use(Policy{}) with the tuning for so many input channels.
 template <Element T, class Use>
 decltype(auto) with_warpgroup_conv_policy(index_t in_channels, Use&& use) {
-  if (in_channels <= 16) return use(WarpgroupConvPolicy<T, 128, 1>{});
+  if (in_channels * index_t{sizeof(T)} <= 32) return use(WarpgroupConvPolicy<T, 128, 1>{});
   return use(WarpgroupConvPolicy<T, 128, 4>{});
 }
+
+/// Elements of which warpgroup_conv multiplies.
+template <Element T>
+inline constexpr bool warpgroup_products_take = sizeof(T) == 2 || std::same_as<T, fp8_e4m3>;
 
 /// The current device and, for elements that it takes, this program's code of warpgroup_conv for it.
 template <Element T, Element Out, class Finish>
 KernelGpu warpgroup_conv_gpu() {
-  if constexpr (sizeof(T) == 2) {
+  if constexpr (warpgroup_products_take<T>) {
     using Policy = WarpgroupConvPolicy<T, 128, 4>;
     return kernel_gpu(warpgroup_conv_kernel<WarpgroupConvKernel<Policy, Finish, Out>>, Policy::threads);
   } else {
@@ -130,7 +135,7 @@ PartMomentsView warpgroup_conv_moments(const PlaceGeometries& places, VideoView<
 
 /// The convolution where conv_path() says ConvKernel::warpgroup, with arguments that have passed its checks;
 /// `weight` (places, taps of a place, out channels, in channels). Sums are float32, from the bias on, over
-/// input frames, blocks of 64 channels, then taps.
+/// input frames, blocks of 128 bytes of channels, then taps.
 template <Element T, Element Out, class Finish>
 void launch_warpgroup_conv(Device device, const PlaceGeometries& places, VideoView<const T> in,
                            const T* weight, VectorView<const T> bias, const Finish& epilogue,

@@ -11,8 +11,8 @@ namespace stepvideo {
 
 /// Tuning. A tile is four pieces of 8 x 8 pixels by `columns` output channels; each of two computing
 /// warpgroups has two of the pieces. The pixels under all taps of one input frame come to shared memory once,
-/// with the border that the taps reach, in 64 channels at a time; a tap is where in them a product begins to
-/// read.
+/// with the border that the taps reach, in 128 bytes of channels at a time; a tap is where in them a product
+/// begins to read.
 template <Element T, int output_columns, int stage_products>
 struct WarpgroupConvPolicy {
   using Element = T;
