@@ -10,6 +10,7 @@
 
 #include "commands/command.hpp"
 #include "commands/options.hpp"
+#include "exit_code.hpp"
 #include "pipeline/memory.hpp"
 
 namespace {
@@ -51,7 +52,7 @@ int main(int count, char** values) {
   try {
     run({values + 1, values + count});
     return exit_done;
-  } catch (const commands::ExitCode& code) {
+  } catch (const ExitCode& code) {
     return code.value;
   } catch (const RequestError& error) {
     std::cerr << "stepvideo: " << error.what() << '\n';

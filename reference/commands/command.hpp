@@ -14,11 +14,6 @@ struct Command {
   void (*run)(const Arguments& arguments);
 };
 
-/// What a command throws that has said everything itself and ends the program with a code other than 0.
-struct ExitCode {
-  int value;
-};
-
 /// All commands, in the order in which help lists them.
 const std::vector<Command>& all_commands();
 

@@ -8,6 +8,7 @@
 #include "commands/options.hpp"
 #include "doctor/diagnosis.hpp"
 #include "doctor/probe.hpp"
+#include "exit_code.hpp"
 #include "io/pending_file.hpp"
 
 namespace stepvideo::commands {

@@ -227,7 +227,7 @@ void FlagParser::check_common() {
 void FlagParser::check_ranks() {
   stepvideo::require(!gpus_ || *gpus_ >= 1,
                      [&] { return fmt::format("--gpus is {}; 1 or more works", *gpus_); });
-  const int processes = is_on_ranks_ ? launch::launched_processes() : 1, replicas = common_.replicas;
+  const int processes = is_on_ranks_ ? launch::launched().ranks : 1, replicas = common_.replicas;
   stepvideo::require(replicas >= 1 && (replicas == 1 || processes == 1), [&] {
     return fmt::format("--replicas is {}; 1 or more works, and 1 where a launcher starts processes",
                        replicas);

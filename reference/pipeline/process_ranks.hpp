@@ -1,5 +1,4 @@
-// A run whose ranks are processes: what this one has to do with the others. with_mpi_process_ranks.cpp has it
-// over MPI; a build without has without_mpi.cpp.
+// A run whose ranks are processes: what this one has to do with the others.
 #pragma once
 #include <functional>
 #include <memory>
@@ -39,7 +38,7 @@ ProcessRanks* process_ranks();
 
 /// Calls `command`, on all processes that a launcher started for this run, with process_ranks() between them.
 /// What stops one of them stops all, and every process throws its reason; of a rank other than 0 a
-/// commands::ExitCode where rank 0 says the same. A rank that stalls is named, and the others end it. Throws
+/// ExitCode where rank 0 says the same. A rank that stalls is named, and the others end it. Throws
 /// RequestError where there are several and this build has no MPI.
 void on_processes(const std::function<void()>& command);
 

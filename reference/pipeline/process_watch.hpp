@@ -1,21 +1,18 @@
-// Who keeps processes waiting: what they tell each other beside the collectives. Include it where MPI is
-// found.
+// Who keeps processes waiting: what they tell each other beside the collectives.
 #pragma once
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include <stepvideo/comm/mpi_messages.hpp>
+#include <stepvideo/comm/rank_wire.hpp>
 #include <stepvideo/comm/watchdog.hpp>
 
 namespace stepvideo::pipeline {
@@ -35,24 +32,19 @@ class RankLate : public RankLost {
 /// One that does not answer is the late one, at work or stopped.
 class ProcessWatch {
  public:
-  ProcessWatch(MPI_Comm world, int rank, const FlightRecorder& recorder)
-      : world_(world), rank_(rank), recorder_(recorder) {}
-  ProcessWatch(const ProcessWatch&) = delete;
-  ProcessWatch& operator=(const ProcessWatch&) = delete;
-  ~ProcessWatch() {
-    for (const auto& sent : sent_) MPI_Wait(&sent->request, MPI_STATUS_IGNORE);
-  }
+  /// Both outlive this.
+  ProcessWatch(RankWire& wire, const FlightRecorder& recorder) : wire_(wire), recorder_(recorder) {}
 
-  /// For MpiMessages::set_while_waiting. Throws RankLate when the flight that this rank is in is over its
+  /// For ProcessMessages::set_while_waiting. Throws RankLate when the flight that this rank is in is over its
   /// deadline, or another found out who is late.
   void look(std::span<const int> others) {
+    waits_for_.assign(others.begin(), others.end());
+    take_notes();
     const auto now = FlightClock::now();
     if (now - looked_ < interval) return;
     // Only time in which this rank looked counts, and in which nobody was away.
     const auto passed = std::min<FlightClock::duration>(now - looked_, 2 * interval);
     looked_ = now;
-    waits_for_.assign(others.begin(), others.end());
-    take_notes();
     const auto flights = recorder_.flights();
     const auto open = open_flight(flights);
     if (!open || open->number != flight_) {
@@ -67,16 +59,15 @@ class ProcessWatch {
   /// Says to the others that this rank writes or draws, or does so no longer.
   void tell_away(bool is_away) { tell_all({.kind = is_away ? Note::away : Note::back}); }
 
-  /// Goes on answering, for a while.
-  void answer_for(FlightClock::duration time) {
-    for (const auto begin = FlightClock::now(); FlightClock::now() - begin < time;) {
+  /// Goes on answering while another rank is there, for a time at most.
+  void answer_while_there_is(int rank, FlightClock::duration time) {
+    for (const auto begin = FlightClock::now(); FlightClock::now() - begin < time && !wire_.is_gone(rank);) {
       take_notes(false);
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      wire_.pause();
     }
   }
 
  private:
-  static constexpr int tag = 3;
   static constexpr auto interval = std::chrono::milliseconds(50);
   static constexpr auto patience = std::chrono::milliseconds(1500);
 
@@ -86,55 +77,42 @@ class ProcessWatch {
     char text[504] = {};
   };
 
-  /// Does not wait: a rank that is stopped takes nothing.
   void tell(int rank, const Note& note) {
-    std::erase_if(sent_, [](const std::unique_ptr<Sent>& sent) {
-      int done = 0;
-      MPI_Test(&sent->request, &done, MPI_STATUS_IGNORE);
-      return done != 0;
-    });
-    Sent& sent = *sent_.emplace_back(std::make_unique<Sent>());
-    sent.note = note;
-    MPI_Isend(&sent.note, static_cast<int>(sizeof note), MPI_BYTE, rank, tag, world_, &sent.request);
+    wire_.post(rank, RankWire::Channel::notes, std::as_bytes(std::span(&note, 1)));
   }
   void tell_all(const Note& note) {
-    int ranks = 0;
-    MPI_Comm_size(world_, &ranks);
-    for (int rank = 0; rank < ranks; ++rank)
-      if (rank != rank_) tell(rank, note);
+    for (int rank = 0; rank < wire_.ranks(); ++rank)
+      if (rank != wire_.rank()) tell(rank, note);
   }
 
-  struct Sent {
-    Note note;
-    MPI_Request request = MPI_REQUEST_NULL;
-  };
-
   void take_notes(bool heeds_verdicts = true) {
-    for (int there = 1; there != 0;) {
-      MPI_Status status;
-      MPI_Iprobe(MPI_ANY_SOURCE, tag, world_, &there, &status);
-      if (there == 0) return;
-      Note note;
-      const int from = status.MPI_SOURCE;
-      MPI_Recv(&note, static_cast<int>(sizeof note), MPI_BYTE, from, tag, world_, MPI_STATUS_IGNORE);
-      note.text[sizeof note.text - 1] = 0;
-      switch (note.kind) {
-        case Note::ask:
-          tell(from, {.kind = Note::answer, .rank = waits_for_.empty() ? -1 : waits_for_.front()});
-          break;
-        case Note::answer:
-          answers_[from] = note.rank;
-          break;
-        case Note::away:
-          away_.insert(from);
-          break;
-        case Note::back:
-          away_.erase(from);
-          break;
-        case Note::verdict:
-          if (heeds_verdicts) throw RankLate(note.rank, note.text);
-          break;
+    for (int from = 0; from < wire_.ranks(); ++from)
+      while (from != wire_.rank()) {
+        const auto message = wire_.take(from, RankWire::Channel::notes);
+        if (!message || message->size() != sizeof(Note)) break;
+        Note note;
+        std::memcpy(&note, message->data(), sizeof note);
+        note.text[sizeof note.text - 1] = 0;
+        take_note(from, note, heeds_verdicts);
       }
+  }
+  void take_note(int from, const Note& note, bool heeds_verdicts) {
+    switch (note.kind) {
+      case Note::ask:
+        tell(from, {.kind = Note::answer, .rank = waits_for_.empty() ? -1 : waits_for_.front()});
+        break;
+      case Note::answer:
+        answers_[from] = note.rank;
+        break;
+      case Note::away:
+        away_.insert(from);
+        break;
+      case Note::back:
+        away_.erase(from);
+        break;
+      case Note::verdict:
+        if (heeds_verdicts) throw RankLate(note.rank, note.text);
+        break;
     }
   }
 
@@ -142,17 +120,18 @@ class ProcessWatch {
   std::optional<int> ask(int rank) {
     answers_.erase(rank);
     tell(rank, {.kind = Note::ask});
-    for (const auto begin = FlightClock::now(); FlightClock::now() - begin < patience;) {
+    for (const auto begin = FlightClock::now();
+         FlightClock::now() - begin < patience && !wire_.is_gone(rank);) {
       take_notes();
       if (const auto answer = answers_.find(rank); answer != answers_.end()) return answer->second;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      wire_.pause();
     }
     return {};
   }
 
   [[noreturn]] void name_the_late(const Flight& flight, std::span<const int> others) {
     std::vector<int> suspects(others.begin(), others.end());
-    std::set<int> asked{rank_};
+    std::set<int> asked{wire_.rank()};
     int late = -1;
     while (!suspects.empty() && late < 0) {
       const int rank = suspects.back();
@@ -168,7 +147,7 @@ class ProcessWatch {
     std::string text =
         late < 0 ? fmt::format("{} has not ended {} after it was called, and all of its ranks wait in it",
                                flight_text(flight), seconds(now - flight.enqueued))
-                 : fmt::format("rank {} is late: rank {} waits in {} since {}", late, rank_,
+                 : fmt::format("rank {} is late: rank {} waits in {} since {}", late, wire_.rank(),
                                flight_text(flight), seconds(now - flight.enqueued));
     if (late >= 0) {
       const auto flights = recorder_.flights();
@@ -185,8 +164,7 @@ class ProcessWatch {
     throw RankLate(late, text);
   }
 
-  MPI_Comm world_;
-  int rank_;
+  RankWire& wire_;
   const FlightRecorder& recorder_;
   FlightClock::time_point looked_ = FlightClock::now();
   FlightClock::duration waited_{};
@@ -194,7 +172,6 @@ class ProcessWatch {
   std::vector<int> waits_for_;
   std::map<int, int> answers_;  ///< by rank: whom it waits for
   std::set<int> away_;
-  std::vector<std::unique_ptr<Sent>> sent_;  ///< notes that may not have left yet
 };
 
 }  // namespace stepvideo::pipeline

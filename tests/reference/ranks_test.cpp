@@ -7,13 +7,12 @@
 #include <thread>
 
 #include <boost/test/unit_test.hpp>
-#include <nlohmann/json.hpp>
 
 #include "interrupt.hpp"
 #include "pipeline/denoiser.hpp"
 #include "pipeline/step_file.hpp"
+#include "reference/small_model.hpp"
 #include "support/compare.hpp"
-#include "support/random_input.hpp"
 #include "support/scratch_folder.hpp"
 #include "trace/report.hpp"
 
@@ -27,31 +26,7 @@ namespace {
 constexpr LatentShape shape{3, 8, 8};  // eight times 24 tokens
 constexpr int steps = 3;
 
-/// A folder with the configuration of a model of 8 heads, and a text of two prompts for it.
-struct Model {
-  ScratchFolder folder;
-  Conditioning conditioning;
-
-  Model() {
-    folder.write("config.json", nlohmann::json{{"num_attention_heads", 8},
-                                               {"attention_head_dim", 16},
-                                               {"in_channels", 4},
-                                               {"out_channels", 4},
-                                               {"num_layers", 2},
-                                               {"caption_channels", {24, 20}},
-                                               {"attention_type", "parallel"},
-                                               {"norm_type", "ada_norm_single"},
-                                               {"patch_size", 1}}
-                                    .dump());
-    std::mt19937 engine(4);
-    conditioning.batch = 2;
-    conditioning.llm_tokens = 7, conditioning.llm_width = 24;
-    conditioning.clip_tokens = 5, conditioning.clip_width = 20;
-    conditioning.llm_states = testing::random_normal<float>(2 * 7 * 24, engine);
-    conditioning.clip_states = testing::random_normal<float>(2 * 5 * 20, engine);
-    conditioning.key_lengths = {12, 9};
-  }
-
+struct Model : testing::SmallModel {
   Denoiser denoiser() const { return Denoiser({folder.path(), 11}); }
 };
 

@@ -10,11 +10,8 @@
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "support/processes.hpp"
 #include "support/scratch_folder.hpp"
 
 namespace stepvideo::testing {
@@ -43,8 +40,7 @@ inline ProgramResult run_program(const std::vector<std::string>& arguments,
   }
   line += " >'" + (scratch / "out").string() + "' 2>'" + (scratch / "err").string() + "' </dev/null";
   const int status = std::system(line.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(scratch / "out"),
-          read_text(scratch / "err")};
+  return {exit_code_of(status), read_text(scratch / "out"), read_text(scratch / "err")};
 }
 
 /// Checks the exit code, and that standard error holds every phrase.
@@ -61,20 +57,9 @@ inline std::string files_of_at_most(int kibibytes) {
 }
 
 /// Starts the program; standard error goes to the file `errors` where one is named.
-inline pid_t start_program(const std::vector<std::string>& arguments, const std::string& errors = "") {
-  std::vector<char*> words{const_cast<char*>(STEPVIDEO_PROGRAM)};
-  for (const auto& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
-  words.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  if (!errors.empty())
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
-                                     0600);
-  pid_t process = 0;
-  const int refused = posix_spawn(&process, STEPVIDEO_PROGRAM, &actions, nullptr, words.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (refused != 0) throw std::runtime_error(STEPVIDEO_PROGRAM " cannot be started");
-  return process;
+inline pid_t start_program(const std::vector<std::string>& arguments, const std::string& errors = "",
+                           const std::vector<std::string>& environment = {}) {
+  return start_process(with({STEPVIDEO_PROGRAM}, arguments), errors, environment);
 }
 
 /// Starts the program and kills it after `delay`. Returns whether it was still running; one that ended by
@@ -105,7 +90,7 @@ inline ProgramResult interrupt_at(const std::vector<std::string>& arguments, con
     kill(process, SIGINT);
     interrupted = true;
   }
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), "", read_text(errors)};
+  return {exit_code_of(status), "", read_text(errors)};
 }
 
 }  // namespace stepvideo::testing

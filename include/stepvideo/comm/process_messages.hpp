@@ -1,39 +1,33 @@
 // How processes tell each other which collective they call, that they failed, or that they are done: small
-// messages between pairs of ranks, in order. Include it where MPI is found; nothing else includes it.
+// messages between pairs of ranks, in order.
 #pragma once
-#define OMPI_SKIP_MPICXX 1
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <cstring>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
-#include <mpi.h>
-
 #include <stepvideo/comm/agreement.hpp>
+#include <stepvideo/comm/rank_wire.hpp>
 
 namespace stepvideo {
 
 /// One rank's messages to and from the others. A message says what the rank calls next; the last says how it
 /// ended, and no rank waits for one behind it.
-class MpiMessages {
+class ProcessMessages {
  public:
-  explicit MpiMessages(MPI_Comm world) {
-    MPI_Comm_dup(world, &world_);
-    MPI_Comm_rank(world_, &rank_);
-    MPI_Comm_size(world_, &ranks_);
-    ended_.resize(std::size_t(ranks_));
-  }
-  MpiMessages(const MpiMessages&) = delete;
-  MpiMessages& operator=(const MpiMessages&) = delete;
-  ~MpiMessages() { MPI_Comm_free(&world_); }
+  /// The wire outlives this.
+  explicit ProcessMessages(RankWire& wire)
+      : wire_(wire), ended_(std::size_t(wire.ranks())), vanished_(ended_.size()) {}
+  ProcessMessages(const ProcessMessages&) = delete;
+  ProcessMessages& operator=(const ProcessMessages&) = delete;
+
+  RankWire& wire() const { return wire_; }
+  int rank() const { return wire_.rank(); }
+  int ranks() const { return wire_.ranks(); }
 
   /// Called again and again while this rank waits for others, with their ranks. It does not throw: others may
   /// still read this rank's memory.
@@ -41,43 +35,40 @@ class MpiMessages {
     while_waiting_ = std::move(call);
   }
 
-  /// Waits until all requests are complete, asleep between looks: a rank that waits leaves its core to
-  /// others. `others` are the ranks that it waits for.
-  void wait_for(std::span<MPI_Request> requests, std::span<const int> others) const {
-    auto pause = std::chrono::microseconds(1);
-    for (int done = 0;;) {
-      MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
-      if (done) return;
-      if (while_waiting_) while_waiting_(others);
-      std::this_thread::sleep_for(pause);
-      pause = std::min(2 * pause, std::chrono::microseconds(500));
-    }
-  }
-
-  MPI_Comm world() const { return world_; }
-  int rank() const { return rank_; }
-  int ranks() const { return ranks_; }
-
   /// Exchanges arrivals with all members of the group and requires that they agree. Throws RankLost where a
-  /// member failed or ended, and as require_agreement.
+  /// member failed or ended, or any rank is gone, and as require_agreement.
   void meet(const Group& group, const Arrival& arrival) {
+    where_ = std::string(arrival.op) + " of " + to_string(group);
     send(group, encode(group, arrival));
-    std::vector<std::vector<long long>> messages(std::size_t(group.size));
+    std::vector<Words> messages(std::size_t(group.size));
     std::vector<Arrival> arrivals(std::size_t(group.size));
     std::vector<std::vector<index_t>> counts(2 * std::size_t(group.size));
     for (int member = 0; member < group.size; ++member) {
       const auto at = std::size_t(member);
       const int other = group.rank(member);
-      if (other == rank_) {
+      if (other == rank()) {
         arrivals[at] = arrival;
         continue;
       }
-      messages[at] = receive(other);
-      if (ended_[std::size_t(other)]) throw_lost(other, arrival.op, group);
+      wait_for({&other, 1}, [&] { return ended_[std::size_t(other)] || take(other, messages[at]); });
+      if (const auto& ending = ended_[std::size_t(other)])
+        throw_lost(!ending->empty() ? *ending
+                                    : "rank " + std::to_string(other) + " ended without entering " + where_);
       require_same_group(group, arrival, other, messages[at]);
       arrivals[at] = decode(messages[at], counts[2 * at], counts[2 * at + 1]);
     }
     require_agreement(group, arrivals);
+  }
+
+  /// Waits until all that the wire was to move is there. `others` are the ranks that it comes from and goes
+  /// to. Throws RankLost where any rank is gone.
+  void move(std::span<const int> others) {
+    try {
+      wait_for(others, [&] { return wire_.is_moved(); });
+    } catch (...) {
+      wire_.drop_moves();
+      throw;
+    }
   }
 
   /// The last message: `failure` is why the rank ends, or empty. Returns when all ranks have sent theirs,
@@ -85,28 +76,28 @@ class MpiMessages {
   std::string end(const std::string& failure) {
     // Who ended because another failed passes that other's reason on.
     const std::string reason =
-        failure.empty() || !lost_.empty() ? lost_ : "rank " + std::to_string(rank_) + " failed: " + failure;
-    std::vector<long long> message(header_fields, 0);
+        failure.empty() || !lost_.empty() ? lost_ : "rank " + std::to_string(rank()) + " failed: " + failure;
+    Words message(header_fields, 0);
     message[kind_field] = reason.empty() ? done_kind : failed_kind;
     const std::size_t characters = std::min<std::size_t>(reason.size(), largest_text);
     message.resize(header_fields + (characters + sizeof(long long) - 1) / sizeof(long long), 0);
     if (characters > 0) std::memcpy(message.data() + header_fields, reason.data(), characters);
     message[size_field] = static_cast<long long>(characters);
-    while_waiting_ = {};  // nobody is late who has other work to end
-    send(Group{0, 1, ranks_}, message);
-    for (int other = 0; other < ranks_; ++other)
-      while (other != rank_ && !ended_[std::size_t(other)]) receive(other);
-    auto sends = sends_of_all();
-    wait_for(sends, {});
-    pending_.clear();
+    send(Group{0, 1, ranks()}, message);
+    for (int other = 0; other < ranks(); ++other)
+      while (other != rank() && !has_ended(other)) wire_.pause();
+    while (!wire_.is_posted()) wire_.pause();
     if (!reason.empty()) return reason;
     for (const auto& ending : ended_)
       if (ending && !ending->empty()) return *ending;
     return {};
   }
 
+  /// The lowest rank of those that have not ended without a last message.
+  int first_left() const { return static_cast<int>(std::ranges::find(vanished_, false) - vanished_.begin()); }
+
  private:
-  static constexpr int tag = 1;
+  using Words = std::vector<long long>;
   static constexpr std::size_t largest_text = 2000;
   enum Kind : long long { call_kind, done_kind, failed_kind };
   enum Field : std::size_t {
@@ -124,13 +115,9 @@ class MpiMessages {
     receive_counts_field,
     header_fields
   };
-  struct Pending {
-    std::vector<long long> message;
-    std::vector<MPI_Request> requests;
-  };
 
-  static std::vector<long long> encode(const Group& group, const Arrival& arrival) {
-    std::vector<long long> message(header_fields, 0);
+  static Words encode(const Group& group, const Arrival& arrival) {
+    Words message(header_fields, 0);
     std::memcpy(&message[op_field], arrival.op.data(), std::min<std::size_t>(arrival.op.size(), 16));
     message[first_field] = group.first, message[stride_field] = group.stride,
     message[size_field] = group.size;
@@ -144,7 +131,7 @@ class MpiMessages {
     return message;
   }
   /// The arrival looks into the message and the counts.
-  static Arrival decode(const std::vector<long long>& message, std::vector<index_t>& send_counts,
+  static Arrival decode(const Words& message, std::vector<index_t>& send_counts,
                         std::vector<index_t>& receive_counts) {
     const auto counts = message.begin() + header_fields;
     send_counts.assign(counts, counts + message[send_counts_field]);
@@ -157,82 +144,91 @@ class MpiMessages {
             .receive_counts = receive_counts,
             .root = static_cast<int>(message[root_field])};
   }
-  static std::string_view op_of(const std::vector<long long>& message) {
+  static std::string_view op_of(const Words& message) {
     const char* const text = reinterpret_cast<const char*>(&message[op_field]);
     return {text, strnlen(text, 16)};
   }
-  static Group group_of(const std::vector<long long>& message) {
+  static Group group_of(const Words& message) {
     return {static_cast<int>(message[first_field]), static_cast<int>(message[stride_field]),
             static_cast<int>(message[size_field])};
   }
 
-  void require_same_group(const Group& group, const Arrival& arrival, int other,
-                          const std::vector<long long>& message) const {
+  void require_same_group(const Group& group, const Arrival& arrival, int other, const Words& message) const {
     if (group_of(message) == group) return;
-    throw Error("rank " + std::to_string(rank_) + " calls " + std::string(arrival.op) + " of " +
+    throw Error("rank " + std::to_string(rank()) + " calls " + std::string(arrival.op) + " of " +
                 to_string(group) + " and rank " + std::to_string(other) + " " + std::string(op_of(message)) +
                 " of " + to_string(group_of(message)) +
                 "; members call the same collectives in the same order");
   }
 
   /// To all other members; does not wait.
-  void send(const Group& group, std::vector<long long> message) {
-    std::erase_if(pending_, [](const std::unique_ptr<Pending>& sent) {
-      int done = 0;
-      MPI_Testall(static_cast<int>(sent->requests.size()), sent->requests.data(), &done, MPI_STATUSES_IGNORE);
-      return done != 0;
-    });
-    auto& sent = *pending_.emplace_back(std::make_unique<Pending>());
-    sent.message = std::move(message);
+  void send(const Group& group, const Words& message) {
     for (int member = 0; member < group.size; ++member)
-      if (group.rank(member) != rank_)
-        MPI_Isend(sent.message.data(), static_cast<int>(sent.message.size()), MPI_LONG_LONG,
-                  group.rank(member), tag, world_, &sent.requests.emplace_back());
-  }
-  std::vector<MPI_Request> sends_of_all() const {
-    std::vector<MPI_Request> all;
-    for (const auto& sent : pending_) all.insert(all.end(), sent->requests.begin(), sent->requests.end());
-    return all;
+      if (group.rank(member) != rank())
+        wire_.post(group.rank(member), RankWire::Channel::calls, std::as_bytes(std::span(message)));
   }
 
-  /// The next message of a rank; notes it where it is the rank's last.
-  std::vector<long long> receive(int other) {
-    if (ended_[std::size_t(other)]) return {};
-    std::vector<long long> message(header_fields +
-                                   std::max(2 * std::size_t(ranks_), largest_text / sizeof(long long) + 1));
-    MPI_Request request;
-    MPI_Irecv(message.data(), static_cast<int>(message.size()), MPI_LONG_LONG, other, tag, world_, &request);
-    MPI_Status status;
-    auto pause = std::chrono::microseconds(1);
-    for (int done = 0; MPI_Test(&request, &done, &status), !done;) {
-      if (while_waiting_) while_waiting_({&other, 1});
-      std::this_thread::sleep_for(pause);
-      pause = std::min(2 * pause, std::chrono::microseconds(500));
-    }
-    int count = 0;
-    MPI_Get_count(&status, MPI_LONG_LONG, &count);
-    message.resize(static_cast<std::size_t>(count));
+  /// The next message of a rank, where one has come; notes it where it is the rank's last.
+  bool take(int other, Words& message) {
+    const auto bytes = wire_.take(other, RankWire::Channel::calls);
+    if (!bytes) return false;
+    message.assign(bytes->size() / sizeof(long long), 0);
+    std::memcpy(message.data(), bytes->data(), message.size() * sizeof(long long));
+    if (!is_whole(message))
+      throw Error("rank " + std::to_string(other) + " sent a message of " + std::to_string(bytes->size()) +
+                  " bytes that says nothing; all ranks must run the same program");
     if (message[kind_field] != call_kind)
       ended_[std::size_t(other)] = std::string(reinterpret_cast<const char*>(message.data() + header_fields),
                                                static_cast<std::size_t>(message[size_field]));
-    return message;
+    return true;
+  }
+  static bool is_whole(const Words& message) {
+    if (message.size() < header_fields) return false;
+    const auto rest = static_cast<long long>(message.size() - header_fields);
+    const auto is_within = [&](Field field, long long most) {
+      return message[field] >= 0 && message[field] <= most;
+    };
+    if (message[kind_field] != call_kind) return is_within(size_field, rest * (long long){sizeof(long long)});
+    return is_within(send_counts_field, rest) && is_within(receive_counts_field, rest) &&
+           message[send_counts_field] + message[receive_counts_field] == rest;
   }
 
-  [[noreturn]] void throw_lost(int other, std::string_view op, const Group& group) {
-    const std::string& ending = *ended_[std::size_t(other)];
-    lost_ = !ending.empty() ? ending
-                            : "rank " + std::to_string(other) + " ended without entering " + std::string(op) +
-                                  " of " + to_string(group);
-    throw RankLost(lost_ + "; rank " + std::to_string(rank_) + " left " + std::string(op) + " of " +
-                   to_string(group));
+  /// Whether a rank's last message has come, or none can: then its ending is noted. What comes before is
+  /// dropped.
+  bool has_ended(int other) {
+    auto& ending = ended_[std::size_t(other)];
+    const bool is_gone = wire_.is_gone(other);
+    for (Words message; !ending && take(other, message);) continue;
+    if (!ending && is_gone) {
+      ending = "rank " + std::to_string(other) + " is gone: its process ended without a word";
+      vanished_[std::size_t(other)] = true;
+    }
+    return ending.has_value();
   }
 
-  MPI_Comm world_ = MPI_COMM_NULL;
-  int rank_ = 0, ranks_ = 1;
-  std::vector<std::unique_ptr<Pending>> pending_;  ///< messages that may not have left yet
+  /// Waits for the others to do something. Throws RankLost where a rank is gone: none can go on without it.
+  template <class IsDone>
+  void wait_for(std::span<const int> others, IsDone&& is_done) {
+    while (!is_done()) {
+      if (while_waiting_) while_waiting_(others);
+      for (int other = 0; other < ranks(); ++other)
+        if (wire_.is_gone(other) && has_ended(other) && !ended_[std::size_t(other)]->empty())
+          throw_lost(*ended_[std::size_t(other)]);
+      wire_.pause();
+    }
+  }
+
+  [[noreturn]] void throw_lost(const std::string& reason) {
+    lost_ = reason;
+    throw RankLost(lost_ + "; rank " + std::to_string(rank()) + " left " + where_);
+  }
+
+  RankWire& wire_;
   std::vector<std::optional<std::string>> ended_;  ///< by rank: why it ended, empty where all went well
+  std::vector<bool> vanished_;                     ///< by rank: it ended without a last message
   std::function<void(std::span<const int>)> while_waiting_;
-  std::string lost_;  ///< why this rank cannot go on, where another is the reason
+  std::string where_;  ///< the collective that this rank is in
+  std::string lost_;   ///< why this rank cannot go on, where another is the reason
 };
 
 }  // namespace stepvideo

@@ -1,16 +1,14 @@
-// Ranks that are processes, on one host or several, under mpirun or srun. Include it where MPI is found;
-// nothing else includes it.
+// Ranks that are processes, on one host or several.
 #pragma once
 #include <cstring>
 #include <exception>
-#include <limits>
 #include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include <stepvideo/comm/communicator.hpp>
-#include <stepvideo/comm/mpi_messages.hpp>
+#include <stepvideo/comm/process_messages.hpp>
 #include <stepvideo/core/execution.hpp>
 
 namespace stepvideo {
@@ -18,28 +16,29 @@ namespace stepvideo {
 /// Every collective begins with small messages in which the members agree on it, so that disagreement and
 /// death are seen before data moves; then the data goes from rank to rank. Sums have the ranks' order, as
 /// ThreadCommunicator's: the same values give the same bits.
-class MpiCommunicator {
+class ProcessCommunicator {
  public:
   using ExecutionType = Host;
 
-  explicit MpiCommunicator(MpiMessages& messages) : messages_(messages) {}
+  explicit ProcessCommunicator(ProcessMessages& messages) : messages_(messages) {}
 
   int rank() const { return messages_.rank(); }
   int ranks() const { return messages_.ranks(); }
-  MpiMessages& messages() const { return messages_; }
+  ProcessMessages& messages() const { return messages_; }
 
   template <Summable T>
   void all_reduce(Host, const Group& group, VectorView<T> values) {
     require_member("all_reduce", group, rank());
     if (group.size == 1) return;
-    messages_.meet(group, Arrival::of<T>("all_reduce", {}, values));
     // Each member adds up a part and sends it to all.
     std::vector<index_t> counts;
     for (int member = 0; member < group.size; ++member)
       counts.push_back(shard_of(values.size, group.size, member).count);
     const Shard part = shard_of(values.size, group.size, group.member(rank()));
     const VectorView<T> mine{values.data + part.first, part.count};
-    sum_parts<T>(group, values, counts, mine);
+    std::vector<T> parts = room_for_parts(group, mine);
+    messages_.meet(group, Arrival::of<T>("all_reduce", {}, values));
+    sum_parts<T>(group, values, counts, parts, mine);
     exchange<T>(
         group, [&](int) { return VectorView<const T>(mine); },
         [&](int member) {
@@ -65,8 +64,9 @@ class MpiCommunicator {
     require_member("reduce_scatter", group, rank());
     require_counts("reduce_scatter", "all", group, counts, all.size);
     require_part("reduce_scatter", mine.size, counts[std::size_t(group.member(rank()))]);
+    std::vector<T> parts = room_for_parts(group, mine);
     if (group.size > 1) messages_.meet(group, Arrival::of<T>("reduce_scatter", all, mine, counts));
-    sum_parts<T>(group, all, counts, mine);
+    sum_parts<T>(group, all, counts, parts, mine);
   }
 
   template <Movable T>
@@ -117,45 +117,17 @@ class MpiCommunicator {
   }
 
  private:
-  static constexpr int tag = 2;
-
   template <class T>
   static VectorView<T> run_of(VectorView<T> runs, Counts counts, int member) {
     const auto at = static_cast<std::size_t>(member);
     return {runs.data + sum_of(counts.first(at)), counts[at]};
   }
 
-  /// Elements as MPI counts them.
-  class ElementType {
-   public:
-    explicit ElementType(std::size_t bytes) {
-      MPI_Type_contiguous(static_cast<int>(bytes), MPI_BYTE, &type_);
-      MPI_Type_commit(&type_);
-    }
-    ElementType(const ElementType&) = delete;
-    ElementType& operator=(const ElementType&) = delete;
-    ~ElementType() { MPI_Type_free(&type_); }
-    MPI_Datatype get() const { return type_; }
-
-   private:
-    MPI_Datatype type_;
-  };
-
-  static int mpi_count(index_t size) {
-    require(size <= std::numeric_limits<int>::max(), [&] {
-      return "MPI moves up to 2147483647 elements to a rank at a time, and " + std::to_string(size) +
-             " are to be moved; more ranks make smaller shares";
-    });
-    return static_cast<int>(size);
-  }
-
   /// Sends `to(member)` to each other member while `from(member)` is received from it; what goes to itself is
   /// copied. Empty runs are not sent.
   template <class T, class To, class From>
   void exchange(const Group& group, To&& to, From&& from) const {
-    const ElementType type(sizeof(T));
     const int me = group.member(rank());
-    std::vector<MPI_Request> requests;
     std::vector<int> others;
     for (int member = 0; member < group.size; ++member) {
       const VectorView<const T> send = to(member);
@@ -166,21 +138,27 @@ class MpiCommunicator {
         continue;
       }
       others.push_back(group.rank(member));
+      RankWire& wire = messages_.wire();
       if (receive.size > 0)
-        MPI_Irecv(receive.data, mpi_count(receive.size), type.get(), group.rank(member), tag,
-                  messages_.world(), &requests.emplace_back());
+        wire.begin_receive(others.back(),
+                           std::as_writable_bytes(std::span(receive.data, std::size_t(receive.size))));
       if (send.size > 0)
-        MPI_Isend(send.data, mpi_count(send.size), type.get(), group.rank(member), tag, messages_.world(),
-                  &requests.emplace_back());
+        wire.begin_send(others.back(), std::as_bytes(std::span(send.data, std::size_t(send.size))));
     }
-    messages_.wait_for(requests, others);
+    messages_.move(others);
+  }
+
+  /// Asked for before the members meet: once they have, they wait for this one's data.
+  template <class T>
+  static std::vector<T> room_for_parts(const Group& group, VectorView<T> mine) {
+    return std::vector<T>(static_cast<std::size_t>(group.size) * static_cast<std::size_t>(mine.size));
   }
 
   /// mine = the sum of this member's run of everybody's `all`; may lie at its place in it.
   template <class T>
-  void sum_parts(const Group& group, VectorView<const T> all, Counts counts, VectorView<T> mine) const {
+  void sum_parts(const Group& group, VectorView<const T> all, Counts counts, std::vector<T>& parts,
+                 VectorView<T> mine) const {
     const auto members = static_cast<std::size_t>(group.size);
-    std::vector<T> parts(members * static_cast<std::size_t>(mine.size));
     exchange<T>(
         group, [&](int member) { return run_of(all, counts, member); },
         [&](int member) {
@@ -192,23 +170,16 @@ class MpiCommunicator {
       });
   }
 
-  MpiMessages& messages_;
+  ProcessMessages& messages_;
 };
-static_assert(Communicator<MpiCommunicator>);
+static_assert(Communicator<ProcessCommunicator>);
 
-/// Calls `work(MpiCommunicator&)` on this process' rank, between MPI's initialisation and its end, which all
-/// ranks reach together: what `work` wrote down before it threw is there on all ranks before any process is
-/// gone, and mpirun ends the others. Throws what `work` throws, and RankLost where it went well and another
-/// rank failed.
+/// Calls `work(ProcessCommunicator&)` on this process' rank. All ranks reach the end together: what `work`
+/// wrote down before it threw is there on all ranks before any process is gone. Throws what `work` throws,
+/// and RankLost where it went well and another rank failed.
 template <class Work>
-void run_on_processes(Work&& work) {
-  int provided = 0;
-  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
-  struct Finalize {
-    ~Finalize() { MPI_Finalize(); }
-  } const finalize_at_the_end;
-  MpiMessages messages(MPI_COMM_WORLD);
-  MpiCommunicator communicator(messages);
+void run_on_processes(ProcessMessages& messages, Work&& work) {
+  ProcessCommunicator communicator(messages);
   try {
     work(communicator);
   } catch (const std::exception& error) {

@@ -1,4 +1,5 @@
-// Ranks that are processes of MPI.
+#include "pipeline/process_ranks.hpp"
+
 #include <chrono>
 #include <iostream>
 #include <optional>
@@ -7,18 +8,18 @@
 
 #include <omp.h>
 
-#include <stepvideo/comm/mpi_communicator.hpp>
+#include <stepvideo/comm/process_communicator.hpp>
 
-#include "commands/command.hpp"
+#include "exit_code.hpp"
 #include "launch/environment.hpp"
-#include "pipeline/process_ranks.hpp"
+#include "launch/mpi.hpp"
 #include "pipeline/process_watch.hpp"
 #include "pipeline/rank_work.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
 
-using RankCommunicator = Recorded<MpiCommunicator, RankDeadline>;
+using RankCommunicator = Recorded<ProcessCommunicator, RankDeadline>;
 
 /// What rank 0 asks for.
 struct Order {
@@ -30,10 +31,10 @@ struct Order {
   index_t prompts = 0, llm_tokens = 0, llm_width = 0, clip_tokens = 0, clip_width = 0;
 };
 
-class MpiRanks final : public ProcessRanks {
+class WiredRanks final : public ProcessRanks {
  public:
-  explicit MpiRanks(MpiCommunicator& communicator)
-      : communicator_(communicator), watch_(communicator.messages().world(), communicator.rank(), recorder_) {
+  explicit WiredRanks(ProcessCommunicator& communicator)
+      : communicator_(communicator), watch_(communicator.messages().wire(), recorder_) {
     communicator.messages().set_while_waiting([this](std::span<const int> others) {
       try {
         watch_.look(others);
@@ -71,7 +72,7 @@ class MpiRanks final : public ProcessRanks {
     last_words_ = std::move(last_words);
   }
 
-  MpiCommunicator& communicator() { return communicator_; }
+  ProcessCommunicator& communicator() { return communicator_; }
   FlightRecorder& recorder() { return recorder_; }
   ProcessWatch& watch() { return watch_; }
 
@@ -79,27 +80,27 @@ class MpiRanks final : public ProcessRanks {
   Group world() const { return {0, 1, ranks()}; }
 
   /// A rank that does not come, and does not answer: no message will ever end the run, so this process ends
-  /// it for all. Rank 0 writes its last step; the others leave it the time to.
+  /// it. Rank 0 writes its last step; the others leave it the time to.
   [[noreturn]] void end_without(const RankLate& late) {
+    using namespace std::chrono_literals;
     if (last_words_) last_words_(late);
     if (rank() == (late.rank() == 0 ? 1 : 0)) std::cerr << "stepvideo: " << late.what() << std::endl;
-    if (rank() != 0) watch_.answer_for(std::chrono::seconds(3));
-    MPI_Abort(communicator_.messages().world(), 1);
-    std::abort();  // MPI_Abort does not return
+    if (rank() != 0) watch_.answer_while_there_is(0, late.rank() == 0 ? 500ms : 3s);
+    communicator_.messages().wire().abort();
   }
 
-  MpiCommunicator& communicator_;
+  ProcessCommunicator& communicator_;
   FlightRecorder recorder_{4096};
   ProcessWatch watch_;
   std::function<void(const RankLate&)> last_words_;
 };
 
-MpiRanks* the_ranks = nullptr;
+WiredRanks* the_ranks = nullptr;
 
 template <Element T>
 class TransformerOnProcesses final : public Denoiser::Loaded {
  public:
-  TransformerOnProcesses(MpiRanks& all, const model::TransformerConfig& config, const Weights& weights,
+  TransformerOnProcesses(WiredRanks& all, const model::TransformerConfig& config, const Weights& weights,
                          const Ranks& ranks, Progress& progress)
       : all_(all),
         recorded_(all.communicator(), all.recorder(), RankDeadline(ranks.deadlines, all.recorder())) {
@@ -155,7 +156,7 @@ class TransformerOnProcesses final : public Denoiser::Loaded {
       if (run.rescue) run.rescue();
     });
     const struct ForgetAtTheEnd {
-      MpiRanks& all;
+      WiredRanks& all;
       ~ForgetAtTheEnd() { all.set_last_words({}); }
     } forget_at_the_end{all_};
     pipeline::denoise_part(*transformer_, all_.rank(), run, flights_, progress, observer);
@@ -172,24 +173,24 @@ class TransformerOnProcesses final : public Denoiser::Loaded {
     return lengths;
   }
 
-  MpiRanks& all_;
+  WiredRanks& all_;
   RankCommunicator recorded_;
   FlightLog flights_{all_.recorder()};
   std::unique_ptr<PlacedTransformer<T, Host, RankCommunicator>> transformer_;
 };
 
-std::unique_ptr<Denoiser::Loaded> MpiRanks::load_transformer(Precision precision,
-                                                             const model::TransformerConfig& config,
-                                                             const Weights& weights, const Ranks& ranks,
-                                                             Progress& progress) {
+std::unique_ptr<Denoiser::Loaded> WiredRanks::load_transformer(Precision precision,
+                                                               const model::TransformerConfig& config,
+                                                               const Weights& weights, const Ranks& ranks,
+                                                               Progress& progress) {
   say({.kind = Order::load});
   return with_element(precision, [&]<Element T>() -> std::unique_ptr<Denoiser::Loaded> {
     return std::make_unique<TransformerOnProcesses<T>>(*this, config, weights, ranks, progress);
   });
 }
 
-void MpiRanks::follow(Precision precision, const model::TransformerConfig& config, const Weights& weights,
-                      const Ranks& ranks) {
+void WiredRanks::follow(Precision precision, const model::TransformerConfig& config, const Weights& weights,
+                        const Ranks& ranks) {
   catch_interrupts();
   Progress progress = rank_progress(ranks, rank(), false);
   with_element(precision, [&]<Element T>() {
@@ -209,11 +210,16 @@ void MpiRanks::follow(Precision precision, const model::TransformerConfig& confi
 }
 
 /// The OpenMP threads of this process, where nobody says how many: its part of the host.
-void divide_threads() {
+void divide_threads(int processes_here) {
   if (std::getenv("OMP_NUM_THREADS") != nullptr) return;
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   if (omp_get_num_procs() < cores) return;  // the launcher has given it its own
-  omp_set_num_threads(std::max(1, cores / launch::launched_processes_here()));
+  omp_set_num_threads(std::max(1, cores / processes_here));
+}
+
+std::unique_ptr<RankWire> wire_of(const launch::Launched& launched) {
+  if (!launched.meeting) return launch::mpi_wire(launched.ranks);
+  return std::make_unique<SocketWire>(launched.meeting->rank, meet_ranks(*launched.meeting));
 }
 
 }  // namespace
@@ -223,33 +229,35 @@ ProcessRanks* process_ranks() {
 }
 
 void on_processes(const std::function<void()>& command) {
-  if (launch::launched_processes() == 1) return command();
-  divide_threads();
-  int rank = 0;
+  const launch::Launched launched = launch::launched();
+  if (launched.ranks == 1) return command();
+  divide_threads(launched.here);
+  const std::unique_ptr<RankWire> wire = wire_of(launched);
+  const int rank = wire->rank();
+  ProcessMessages messages(*wire);
   try {
-    run_on_processes([&](MpiCommunicator& communicator) {
-      rank = communicator.rank();
-      MpiRanks ranks(communicator);
+    run_on_processes(messages, [&](ProcessCommunicator& communicator) {
+      WiredRanks ranks(communicator);
       the_ranks = &ranks;
       try {
         command();
         if (rank == 0) ranks.say({});
       } catch (...) {
         the_ranks = nullptr;
-        communicator.messages().set_while_waiting({});
+        messages.set_while_waiting({});
         throw;
       }
       the_ranks = nullptr;
-      communicator.messages().set_while_waiting({});
+      messages.set_while_waiting({});
     });
   } catch (const RequestError&) {
-    if (rank != 0) throw commands::ExitCode{2};
+    if (rank != 0) throw ExitCode{2};
     throw;
   } catch (const RankLost&) {
-    if (rank != 0) throw commands::ExitCode{1};
+    if (rank != messages.first_left()) throw ExitCode{1};
     throw;
   } catch (const Interrupted&) {
-    if (rank != 0) throw commands::ExitCode{1};
+    if (rank != 0) throw ExitCode{1};
     throw;
   }
 }

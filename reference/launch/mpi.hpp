@@ -1,0 +1,13 @@
+// Processes that MPI's launcher started.
+#pragma once
+#include <memory>
+
+#include <stepvideo/comm/rank_wire.hpp>
+
+namespace stepvideo::launch {
+
+/// This process' end of so many. Throws RequestError in a build without MPI, and where MPI finds another
+/// number.
+std::unique_ptr<RankWire> mpi_wire(int ranks);
+
+}  // namespace stepvideo::launch

@@ -1,0 +1,91 @@
+// denoise on ranks that are processes, as torchrun and srun start them: without MPI.
+#define BOOST_TEST_MODULE launch
+#include "reference/process_runs.hpp"
+
+using namespace stepvideo;
+using namespace stepvideo::testing;
+
+namespace {
+
+/// Starts ranks with one more variable each and waits for them.
+ProgramResult run_by_torchrun(const std::vector<int>& started, int ranks, const StringList& arguments,
+                              const std::function<StringList(int rank)>& more = {}) {
+  const ScratchFolder scratch;
+  const int port = unused_port();
+  std::vector<pid_t> processes;
+  for (const int rank : started)
+    processes.push_back(
+        start_program(arguments, (scratch / "err").string(),
+                      with(torchrun_variables(rank, ranks, port), more ? more(rank) : StringList{})));
+  const auto codes = wait_for_processes(processes);
+  return {*std::ranges::max_element(codes), "", read_text(scratch / "err")};
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(latents_of_processes_are_those_of_one) {
+  for (const StartRanks& start : {by_torchrun, by_srun}) {
+    const ScratchFolder folder;
+    const fs::path output = folder / "l.safetensors";
+    const auto codes = wait_for_processes(
+        start(3, denoise_small(output, 4, {"--topology", "ulysses=3,sharding=uneven"}), folder / "err"));
+    BOOST_CHECK_MESSAGE(codes == std::vector<int>(3, 0), read_text(folder / "err"));
+    BOOST_CHECK(read_text(output) == on_one_rank(4));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(processes_that_were_asked_for_something_else_are_refused_by_name) {
+  const ScratchFolder folder;
+  const auto arguments = denoise_small(folder / "l.safetensors", 4, {"--topology", "guidance=2"});
+  const auto result = run_by_torchrun({0, 1}, 2, with(arguments, {"--seed", "1"}));
+  BOOST_CHECK_EQUAL(result.exit_code, 0);
+  const int port = unused_port();
+  const std::vector<pid_t> processes{
+      start_program(with(arguments, {"--seed", "1"}), (folder / "err").string(),
+                    torchrun_variables(0, 2, port)),
+      start_program(with(arguments, {"--seed", "2"}), (folder / "err").string(),
+                    torchrun_variables(1, 2, port))};
+  BOOST_CHECK(wait_for_processes(processes) == std::vector<int>(2, 2));
+  BOOST_CHECK_EQUAL(
+      read_text(folder / "err"),
+      "stepvideo: rank 0 has seed 1 and rank 1 has seed 2; start all ranks with the same request, model "
+      "and version\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_launch_in_which_a_rank_does_not_come_names_it) {
+  const ScratchFolder folder;
+  const auto result = run_by_torchrun({0, 2}, 3, denoise_small(folder / "l.safetensors", 4),
+                                      [](int) { return StringList{"STEPVIDEO_LAUNCH_SECONDS=1"}; });
+  BOOST_CHECK_EQUAL(result.exit_code, 1);
+  check_contains(result.errors, "stepvideo: rank 1 of 3 did not come to rank 0 within 1 s");
+}
+
+BOOST_AUTO_TEST_CASE(a_rank_with_another_token_is_a_stranger) {
+  const ScratchFolder folder;
+  const auto result = run_by_torchrun({0, 1}, 2, denoise_small(folder / "l.safetensors", 4), [](int rank) {
+    return StringList{"STEPVIDEO_LAUNCH_SECONDS=1", "STEPVIDEO_TOKEN=" + std::to_string(rank)};
+  });
+  BOOST_CHECK_EQUAL(result.exit_code, 1);
+  check_contains(result.errors, "stepvideo: rank 1 of 2 did not come to rank 0 within 1 s (");
+  check_contains(result.errors, "connections without this job's token were refused)");
+}
+
+BOOST_AUTO_TEST_CASE(a_wrong_variable_is_named) {
+  const ScratchFolder folder;
+  const auto refused = run_program(denoise_small(folder / "l.safetensors", 4), "WORLD_SIZE=2");
+  check_says(refused, 2, {"RANK is not set for this process"});
+}
+
+BOOST_AUTO_TEST_CASE(a_killed_rank_is_named_at_once_and_a_stopped_one_behind_its_deadline) {
+  for (const auto& [fault, phrase] :
+       {std::pair{Fault{SIGKILL, 1, 3}, "stepvideo: rank 1 is gone: its process ended without a word"},
+        {Fault{SIGKILL, 0, 3}, "stepvideo: rank 0 is gone: its process ended without a word"},
+        {Fault{SIGSTOP, 1, 3}, "stepvideo: rank 1 is late: rank "},
+        {Fault{SIGSTOP, 0, 3}, "stepvideo: rank 0 is late: rank "}}) {
+    FaultyRun run(by_torchrun, fault);
+    while (!run.try_fault()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    while (!run.has_ended()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    BOOST_TEST_MESSAGE(phrase << ": " << run.seconds() << " s");
+    check_contains(run.check_end(), phrase);
+  }
+}
