@@ -2,8 +2,11 @@
 #pragma once
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <functional>
 #include <map>
+#include <memory>
+#include <random>
 
 #include "io/json.hpp"
 #include "pipeline/step_file.hpp"
@@ -26,15 +29,19 @@ inline int unused_port() {
 
 /// The variables of one rank, as torchrun sets them.
 inline StringList torchrun_variables(int rank, int ranks, int port) {
-  const auto number = [](const char* name, int value) { return std::string(name) + "=" + std::to_string(value); };
+  const auto number = [](const char* name, int value) {
+    return std::string(name) + "=" + std::to_string(value);
+  };
   return {number("RANK", rank),       number("WORLD_SIZE", ranks),
           number("LOCAL_RANK", rank), number("LOCAL_WORLD_SIZE", ranks),
           "MASTER_ADDR=localhost",    number("MASTER_PORT", port),
-          "OMP_NUM_THREADS=1"};
+          "OMP_NUM_THREADS=1",        "LD_PRELOAD=" STEPVIDEO_EXIT_ON_SIGNAL};
 }
 /// As srun does.
 inline StringList srun_variables(int rank, int ranks, int port) {
-  const auto number = [](const char* name, int value) { return std::string(name) + "=" + std::to_string(value); };
+  const auto number = [](const char* name, int value) {
+    return std::string(name) + "=" + std::to_string(value);
+  };
   return {number("SLURM_PROCID", rank),
           number("SLURM_STEP_NUM_TASKS", ranks),
           number("SLURM_STEP_TASKS_PER_NODE", ranks),
@@ -42,7 +49,8 @@ inline StringList srun_variables(int rank, int ranks, int port) {
           "SLURM_STEP_ID=0",
           "SLURM_NODEID=0",
           "SLURM_STEP_NODELIST=localhost",
-          "OMP_NUM_THREADS=1"};
+          "OMP_NUM_THREADS=1",
+          "LD_PRELOAD=" STEPVIDEO_EXIT_ON_SIGNAL};
 }
 
 template <class VariablesOf>
@@ -108,15 +116,20 @@ inline void check_contains(const std::string& text, const std::string& phrase) {
   BOOST_CHECK_MESSAGE(text.find(phrase) != text.npos, "'" << text << "' lacks: " << phrase);
 }
 
-/// What happens to a rank behind a step.
+/// What happens to a rank behind a step: it is killed, stopped, or exits.
 struct Fault {
-  int signal = SIGKILL, rank = 1, step = 3;
+  enum Kind : int {
+    killed = SIGKILL,
+    stopped = SIGSTOP,
+    exits = SIGUSR1
+  } kind = killed;  ///< by which signal
+  int rank = 1, step = 3;
 };
 
 /// A run of three ranks in which a fault comes, in a folder of its own.
 class FaultyRun {
  public:
-  static constexpr int ranks = 3, steps = 60;
+  static constexpr int ranks = 3, steps = 30;
 
   FaultyRun(const StartRanks& start, const Fault& fault) : fault_(fault) {
     processes_ = start(ranks,
@@ -129,14 +142,10 @@ class FaultyRun {
   /// Sends the signal when the rank has come so far. Returns false while it has not.
   bool try_fault() {
     if (hit_ != 0) return true;
-    const std::string log = read_text(log_of(fault_.rank));
-    if (log.find(R"("event":"step","step":)" + std::to_string(fault_.step) + ",") == log.npos) return false;
-    for (int rank = 0; rank < ranks; ++rank) {
-      const std::string first = read_text(log_of(rank));
-      all_.push_back(io::Json::parse(first.substr(0, first.find('\n')))["run"]["process"].get<int>());
-    }
+    if (!has_logged(R"("event":"step","step":)" + std::to_string(fault_.step) + ",")) return false;
+    for (int rank = 0; rank < ranks; ++rank) all_.push_back(process_of(rank));
     hit_ = all_[std::size_t(fault_.rank)];
-    BOOST_REQUIRE_EQUAL(kill(hit_, fault_.signal), 0);
+    BOOST_REQUIRE_EQUAL(kill(hit_, fault_.kind), 0);
     hit_at_ = std::chrono::steady_clock::now();
     return true;
   }
@@ -149,7 +158,7 @@ class FaultyRun {
       if (has_ended) codes_.push_back(exit_code_of(status));
       return has_ended;
     });
-    const bool only_stopped = fault_.signal == SIGSTOP && processes_ == std::vector<pid_t>{hit_};
+    const bool only_stopped = fault_.kind == Fault::stopped && processes_ == std::vector<pid_t>{hit_};
     if (!processes_.empty() && !only_stopped) return false;
     seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - hit_at_).count();
     return true;
@@ -166,22 +175,42 @@ class FaultyRun {
     for (int i = 0; i < 200 && std::ranges::any_of(all_, is_there); ++i)  // a launcher's children
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     BOOST_CHECK(std::ranges::none_of(all_, is_there));
-    BOOST_CHECK(std::ranges::none_of(codes_, [](int code) { return code == 0; }));
+    BOOST_CHECK_LE(std::ranges::count(codes_, 0), fault_.kind == Fault::exits ? 1 : 0);
     BOOST_CHECK_LT(seconds_, 10);
     const fs::path step_file = pipeline::step_file_of(output());
-    for (const std::string& name : folder_.names())
-      BOOST_CHECK_MESSAGE(name == "err" || name.ends_with(".ndjson") || name == step_file.filename(),
-                          name << " is left");
-    const int done = pipeline::read_step_file(step_file).steps_done;
+    const int done = fs::exists(step_file) ? pipeline::read_step_file(step_file).steps_done : 0;
     BOOST_CHECK_MESSAGE(done >= fault_.step - 1, done << " steps are kept of " << fault_.step);
     const auto resumed = run_program(denoise_small(output(), steps, {"--resume"}), "OMP_NUM_THREADS=1");
     BOOST_CHECK_MESSAGE(resumed.exit_code == 0, resumed.errors);
     BOOST_CHECK(read_text(output()) == on_one_rank(steps));
+    // What a killed process was writing goes with the next run of the same output.
+    for (const std::string& name : folder_.names())
+      BOOST_CHECK_MESSAGE(name == "err" || name.ends_with(".ndjson") || name == output().filename(),
+                          name << " is left");
     return read_text(folder_ / "err");
   }
+  const Fault& fault() const { return fault_; }
   double seconds() const { return seconds_; }
+  /// Whether the run was over before the fault came.
+  bool is_missed() const { return hit_ == 0 || std::ranges::count(codes_, 0) == std::ssize(codes_); }
 
  private:
+  /// Whether the rank's log holds the phrase now; each part of it is read once.
+  bool has_logged(const std::string& phrase) {
+    std::ifstream log(log_of(fault_.rank), std::ios::binary);
+    log.seekg(read_);
+    const std::string more{std::istreambuf_iterator<char>(log), {}};
+    const auto last_line = more.rfind('\n');
+    if (last_line != more.npos) read_ += std::streamoff(last_line) + 1;
+    return more.find(phrase) != more.npos;
+  }
+  /// The log's first line says it.
+  pid_t process_of(int rank) const {
+    std::ifstream log(log_of(rank));
+    std::string first;
+    std::getline(log, first);
+    return io::Json::parse(first)["run"]["process"].get<int>();
+  }
   fs::path output() const { return folder_ / "l.safetensors"; }
   fs::path log_of(int rank) const {
     return folder_ / (rank == 0 ? "run.ndjson" : "run.rank" + std::to_string(rank) + ".ndjson");
@@ -192,9 +221,44 @@ class FaultyRun {
   std::vector<pid_t> processes_;  ///< that have not ended
   std::vector<pid_t> all_;        ///< the ranks
   std::vector<int> codes_;
+  std::streamoff read_ = 0;  ///< of the log
   pid_t hit_ = 0;
   std::chrono::steady_clock::time_point hit_at_;
   double seconds_ = 0;
 };
+
+/// So many runs, some at a time, with faults at random steps of random ranks; `named` is what must be said of
+/// one.
+inline void check_faults(const StartRanks& start, int count,
+                         const std::function<std::string(const Fault&)>& named) {
+  constexpr std::size_t at_a_time = 6;
+  constexpr Fault::Kind kinds[] = {Fault::killed, Fault::stopped, Fault::exits};
+  std::mt19937 engine(std::random_device{}());
+  std::vector<std::unique_ptr<FaultyRun>> runs, over;
+  for (int started = 0, missed = 0; std::ssize(over) < count;) {
+    if (runs.size() < at_a_time && std::ssize(over) + std::ssize(runs) < count)
+      runs.push_back(std::make_unique<FaultyRun>(
+          start, Fault{.kind = kinds[started++ % 3],
+                       .rank = std::uniform_int_distribution(0, FaultyRun::ranks - 1)(engine),
+                       .step = std::uniform_int_distribution(1, FaultyRun::steps / 2)(engine)}));
+    for (auto& run : runs) {
+      run->try_fault();
+      if (!run->has_ended()) continue;
+      if (run->is_missed())
+        BOOST_REQUIRE_LT(++missed, count);
+      else
+        over.push_back(std::move(run));
+      run.reset();
+    }
+    std::erase(runs, nullptr);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  double slowest = 0;
+  for (const auto& run : over) {
+    check_contains(run->check_end(), named(run->fault()));
+    slowest = std::max(slowest, run->seconds());
+  }
+  BOOST_TEST_MESSAGE(count << " faults: all were out within " << slowest << " s");
+}
 
 }  // namespace stepvideo::testing
