@@ -45,7 +45,7 @@ Request request_of(const Json& manifest, const std::string& source) {
                   .seed = field("seed", std::uint64_t{}),
                   .video = {field("frames", 0), field("height", 0), field("width", 0)},
                   .settings = {field("steps", 0), field("cfg_scale", 0.0), field("time_shift", 0.0)}};
-  const auto precision = field("precision", "vae_precision", std::string());
+  const auto precision = field("precision", std::string());
   require(precision == "fp32" || precision == "bf16", [&] {
     return fmt::format("{}: precision is {}; this version runs fp32 and bf16", source,
                        io::in_quotes(precision));
