@@ -53,6 +53,7 @@ std::string sentence_for(const Case& subject, const Findings& findings) {
   else
     sentence = fmt::format("Fit to run {}{}.", place,
                            subject.is_on_cpu() ? ": " + what_fits(subject.machine.host) : "");
+  if (unfit.empty() && subject.gpus > 1) sentence += " A run of this version uses one of them.";
   if (!unknown.empty()) sentence += fmt::format(" Could not be told: {}.", fmt::join(unknown, ", "));
   return sentence;
 }

@@ -50,7 +50,7 @@ BOOST_AUTO_TEST_CASE(a_healthy_machine_is_fit_and_every_line_is_ok) {
   for (const auto& line : diagnosis.findings)
     BOOST_CHECK_MESSAGE(line.verdict == Verdict::ok, line.check << ": " << line.found);
   BOOST_CHECK_EQUAL(diagnosis.exit_code(), 0);
-  BOOST_CHECK_EQUAL(diagnosis.sentence, "Fit to run on 8 GPUs.");
+  BOOST_CHECK_EQUAL(diagnosis.sentence, "Fit to run on 8 GPUs. A run of this version uses one of them.");
   check_line(diagnosis, "links", Verdict::ok, {"28 of 28 pairs NVLink", "18 links a GPU"});
   check_line(diagnosis, "NCCL", Verdict::ok, {"shrink", "windows", "native all-to-all", "revoke"});
 }
@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(a_fabric_that_is_not_ready_is_told_by_what_cuinit_answers) 
 BOOST_AUTO_TEST_CASE(hidden_gpus_are_counted_and_unhidden) {
   auto machine = recorded("h200_x8_healthy");
   for (std::size_t i = 2; i < 8; ++i) machine.gpus[i].is_visible = false;
-  BOOST_CHECK_EQUAL(diagnose(machine, {}).sentence, "Fit to run on 2 GPUs.");
+  BOOST_CHECK_EQUAL(diagnose(machine, {}).sentence, "Fit to run on 2 GPUs. A run of this version uses one of them.");
   check_line(diagnose(machine, {.gpus = 4, .model = {}}), "GPUs", Verdict::unfit,
              {"2 x NVIDIA H200, 6 hidden", "unset CUDA_VISIBLE_DEVICES"});
 }
@@ -182,7 +182,7 @@ BOOST_AUTO_TEST_CASE(what_could_not_be_read_is_unknown_and_forbids_nothing) {
   const auto diagnosis = diagnose(machine, {});
   check_line(diagnosis, "peer access", Verdict::unknown, {"topo -p2p"});
   BOOST_CHECK_EQUAL(diagnosis.exit_code(), 0);
-  BOOST_CHECK_EQUAL(diagnosis.sentence, "Fit to run on 8 GPUs. Could not be told: peer access.");
+  BOOST_CHECK_EQUAL(diagnosis.sentence, "Fit to run on 8 GPUs. A run of this version uses one of them. Could not be told: peer access.");
 }
 BOOST_AUTO_TEST_CASE(a_missing_nccl_matters_from_two_gpus_on) {
   auto machine = recorded("h200_x8_healthy");

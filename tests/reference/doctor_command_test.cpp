@@ -54,7 +54,7 @@ BOOST_AUTO_TEST_CASE(json_holds_the_checks_and_the_machine) {
       run_program({"doctor", "--json", "--gpus", "4", "--facts", machines + "h200_x8_healthy.json"});
   const auto json = nlohmann::json::parse(result.output);
   BOOST_CHECK_EQUAL(json.at("exit_code"), 0);
-  BOOST_CHECK_EQUAL(json.at("sentence"), "Fit to run on 4 GPUs.");
+  BOOST_CHECK_EQUAL(json.at("sentence"), "Fit to run on 4 GPUs. A run of this version uses one of them.");
   BOOST_CHECK_EQUAL(json.at("machine").at("gpus").size(), 8u);
   for (const auto& check : json.at("checks")) BOOST_CHECK(check.contains("fix"));
 }
