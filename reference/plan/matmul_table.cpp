@@ -22,7 +22,8 @@ namespace {
 using io::Json;
 using nlohmann::ordered_json;
 
-constexpr std::array elements{MatmulElement::fp32, MatmulElement::bf16, MatmulElement::fp16};
+constexpr std::array elements{MatmulElement::fp32, MatmulElement::bf16, MatmulElement::fp16,
+                              MatmulElement::fp8};
 constexpr std::array epilogues{MatmulEpilogue::store,    MatmulEpilogue::bias,
                                MatmulEpilogue::gelu,     MatmulEpilogue::bias_gelu,
                                MatmulEpilogue::residual, MatmulEpilogue::bias_residual};

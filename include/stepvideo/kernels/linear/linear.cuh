@@ -46,6 +46,19 @@ MatmulCall matmul_call(MatrixView<const T> in, MatrixView<const T> weight,
       .out_stride = library_stride(out)};
 }
 
+/// What the library wants of every call. Throws RequestError.
+template <class T, class Out>
+void require_served(Device device, MatrixView<const T> in, MatrixView<const T> weight, MatrixView<Out> out) {
+  require_rows_apart("in", in);
+  require_rows_apart("weight", weight);
+  require_rows_apart("out", out);
+  require(device.matmuls != nullptr, [] {
+    return "linear: the Device has no plans for matrix products; MatmulPlans plans(device) and "
+           "Device{device.stream, &plans} give it some";
+  });
+  if (out.rows > 0 && out.columns > 0) device.matmuls->require_serves(device);
+}
+
 /// Whether the epilogue's operands lie as the library wants them: a bias aligned to its accesses, a residual
 /// whose rows do not overlap.
 template <class Out>
@@ -99,15 +112,8 @@ requires(Epilogue<Finish> || PairEpilogue<Finish>) && MatmulResultOf<Out, T> voi
                                                           const Finish& epilogue, MatrixView<Out> out,
                                                           const LinearOptions& options = {}) {
   require_linear_shapes<T>(in, weight, epilogue, out, options);
-  linear_detail::require_rows_apart("in", in);
-  linear_detail::require_rows_apart("weight", weight);
-  linear_detail::require_rows_apart("out", out);
-  require(device.matmuls != nullptr, [] {
-    return "linear: the Device has no plans for matrix products; MatmulPlans plans(device) and "
-           "Device{device.stream, &plans} give it some";
-  });
+  linear_detail::require_served<T>(device, in, weight, out);
   if (out.rows == 0 || out.columns == 0) return;
-  device.matmuls->require_serves(device);
   const index_t planned_rows = options.planned_rows > 0 ? options.planned_rows : out.rows;
   if constexpr (EpilogueRunsInMatmul<Finish, Out>) {
     const auto terms = linear_detail::matmul_terms<Out>(epilogue);

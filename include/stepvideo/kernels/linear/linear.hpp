@@ -133,6 +133,22 @@ void linear_tile(MatrixView<const T> in, MatrixView<const T> weight, const Finis
   }
 }
 
+/// The whole result, tile by tile.
+template <class T, class Finish, class Out>
+void multiply_tiles(MatrixView<const T> in, MatrixView<const T> weight, const Finish& epilogue,
+                    MatrixView<Out> out) {
+  if (out.rows == 0 || out.columns == 0) return;
+  keep_blas_single_threaded();
+  using Policy = HostLinearPolicy;
+  const Partition rows = Policy::row_tiles(out.rows);
+  const Partition columns = Policy::column_tiles(out.columns, out.rows, PairEpilogue<Finish> ? 2 : 1);
+#pragma omp parallel for collapse(2) schedule(dynamic)
+  for (index_t c = 0; c < columns.count(); ++c)
+    for (index_t r = 0; r < rows.count(); ++r)
+      linear_tile<T>(block<T>(in, rows.first(r), rows.extent(r), 0, in.columns), weight, epilogue,
+                     rows.first(r), columns.first(c), columns.extent(c), out);
+}
+
 }  // namespace stepvideo::linear_detail::inline STEPVIDEO_INSTRUCTION_SET
 
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
@@ -148,17 +164,7 @@ requires Epilogue<Finish> || PairEpilogue<Finish>
 void linear(Host, MatrixView<In> in, std::type_identity_t<MatrixView<const T>> weight, const Finish& epilogue,
             MatrixView<Out> out, const LinearOptions& options = {}) {
   require_linear_shapes<T>(in, weight, epilogue, out, options);
-  if (out.rows == 0 || out.columns == 0) return;
-  keep_blas_single_threaded();
-  using Policy = HostLinearPolicy;
-  const Partition rows = Policy::row_tiles(out.rows);
-  const Partition columns = Policy::column_tiles(out.columns, out.rows, PairEpilogue<Finish> ? 2 : 1);
-#pragma omp parallel for collapse(2) schedule(dynamic)
-  for (index_t c = 0; c < columns.count(); ++c)
-    for (index_t r = 0; r < rows.count(); ++r)
-      linear_detail::linear_tile<T>(linear_detail::block<T>(in, rows.first(r), rows.extent(r), 0, in.columns),
-                                    weight, epilogue, rows.first(r), columns.first(c), columns.extent(c),
-                                    out);
+  linear_detail::multiply_tiles<T>(MatrixView<const T>(in), weight, epilogue, out);
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET

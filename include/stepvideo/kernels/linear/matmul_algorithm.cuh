@@ -65,7 +65,7 @@ class AlgorithmSearch {
       : handle_(handle),
         shape_(shape),
         workspace_bytes_(workspace_bytes),
-        with_(shape, shape.rows, layout, bias_address()),
+        with_(shape, shape.rows, layout, {any_address(), any_address(), any_address()}),
         layout_(layout) {}
 
   /// The library's proposals, best first by its own estimate; at most `count`.
@@ -213,7 +213,7 @@ class AlgorithmSearch {
            (!adds || capability<std::int32_t>(algorithm, CUBLASLT_ALGO_CAP_OUT_OF_PLACE_RESULT_SUPPORT) != 0);
   }
   /// The library looks at the address's alignment alone.
-  static const void* bias_address() {
+  static const void* any_address() {
     return reinterpret_cast<const void*>(std::uintptr_t{widest_matmul_access});
   }
 

@@ -20,12 +20,14 @@ concept MatmulOperand = std::same_as<T, float> || std::same_as<T, bf16> || std::
 template <class Out, class T>
 concept MatmulResultOf = MatmulOperand<T> &&(std::same_as<Out, T> || std::same_as<Out, float>);
 
-template <MatmulOperand T>
+template <Element T>
 inline constexpr MatmulElement matmul_element = MatmulElement::fp32;
 template <>
 inline constexpr MatmulElement matmul_element<bf16> = MatmulElement::bf16;
 template <>
 inline constexpr MatmulElement matmul_element<fp16> = MatmulElement::fp16;
+template <>
+inline constexpr MatmulElement matmul_element<fp8_e4m3> = MatmulElement::fp8;
 
 /// out (rows, columns) = epilogue(in (rows, depth) weight (columns, depth)^T). Strides count elements and are
 /// at least a row's; shape.rows is what the algorithm is chosen for and `rows` what this call has.
@@ -37,6 +39,8 @@ struct MatmulCall {
   const void* bias = nullptr;      ///< (columns) of the result's element, where the epilogue has one
   const void* residual = nullptr;  ///< (rows, columns) of the result's element; may be `out`
   void* out = nullptr;
+  /// (rows) and (columns) of fp8 operands; without them the sums are what is stored.
+  const float *in_scales = nullptr, *weight_scales = nullptr;
   index_t in_stride = 0, weight_stride = 0, residual_stride = 0, out_stride = 0;
 
   bool adds_residual() const {
@@ -47,12 +51,11 @@ struct MatmulCall {
 namespace linear_detail {
 
 inline cudaDataType_t library_type(MatmulElement element) {
-  return element == MatmulElement::fp32   ? CUDA_R_32F
-         : element == MatmulElement::bf16 ? CUDA_R_16BF
-                                          : CUDA_R_16F;
+  constexpr cudaDataType_t types[] = {CUDA_R_32F, CUDA_R_16BF, CUDA_R_16F, CUDA_R_8F_E4M3};
+  return types[static_cast<int>(element)];
 }
 inline index_t element_bytes(MatmulElement element) {
-  return element == MatmulElement::fp32 ? 4 : 2;
+  return element == MatmulElement::fp32 ? 4 : element == MatmulElement::fp8 ? 1 : 2;
 }
 inline cublasLtEpilogue_t library_epilogue(MatmulEpilogue epilogue) {
   switch (epilogue) {
@@ -83,6 +86,7 @@ inline std::uint32_t row_alignment(const void* data, index_t stride_bytes) {
 struct MatmulLayout {
   index_t in_stride, weight_stride, residual_stride, out_stride;
   std::uint32_t in_alignment, weight_alignment, residual_alignment, out_alignment;
+  bool is_scaled;  ///< by scales of the operands' rows
 
   static MatmulLayout of(const MatmulCall& call) {
     const index_t bytes = element_bytes(call.shape.element), result_bytes = element_bytes(call.shape.result);
@@ -95,7 +99,8 @@ struct MatmulLayout {
             row_alignment(call.in, call.in_stride * bytes),
             row_alignment(call.weight, call.weight_stride * bytes),
             row_alignment(adds ? call.residual : call.out, residual_stride * result_bytes),
-            row_alignment(call.out, call.out_stride * result_bytes)};
+            row_alignment(call.out, call.out_stride * result_bytes),
+            call.in_scales != nullptr};
   }
   auto operator<=>(const MatmulLayout&) const = default;
 };
@@ -104,8 +109,14 @@ struct MatmulLayout {
 /// A^T B lies in memory as our result does.
 class MatmulDescriptors {
  public:
-  /// `bias` may be any address of the alignment in question where only an algorithm is asked for.
-  MatmulDescriptors(const MatmulShape& shape, index_t rows, const MatmulLayout& layout, const void* bias) {
+  /// Addresses that a product needs beside its matrices. Where only an algorithm is asked for they may be any
+  /// of the alignment in question.
+  struct Vectors {
+    const void *bias, *in_scales, *weight_scales;
+  };
+
+  MatmulDescriptors(const MatmulShape& shape, index_t rows, const MatmulLayout& layout,
+                    const Vectors& vectors) {
     const cublasOperation_t transposed = CUBLAS_OP_T;
     const auto epilogue = library_epilogue(shape.epilogue);
     const auto element = library_type(shape.element), result = library_type(shape.result);
@@ -113,7 +124,17 @@ class MatmulDescriptors {
     set(CUBLASLT_MATMUL_DESC_TRANSA, transposed);
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
     if (epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_GELU_BIAS)
-      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, vectors.bias);
+    // Sums of fp8 in the tensor cores' own 14 bits or so: 7 % faster than with every 128th product added in
+    // float32, and an error that fp8's own, 4e-2, hides.
+    if (shape.element == MatmulElement::fp8) set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, std::int8_t{1});
+    if (layout.is_scaled) {
+      constexpr auto of_rows = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+      set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, of_rows);
+      set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, of_rows);
+      set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, vectors.weight_scales);
+      set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, vectors.in_scales);
+    }
     lay_out(weight_, element, shape.depth, shape.columns, layout.weight_stride);
     lay_out(in_, element, shape.depth, rows, layout.in_stride);
     lay_out(residual_, result, shape.columns, rows, layout.residual_stride);

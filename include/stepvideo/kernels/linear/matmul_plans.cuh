@@ -152,7 +152,7 @@ class MatmulPlans {
   void enqueue(const MatmulCall& call, const linear_detail::ChosenAlgorithm& chosen) const {
     const float one = 1, beta = call.adds_residual() ? 1 : 0;
     linear_detail::MatmulDescriptors with(call.shape, call.rows, linear_detail::MatmulLayout::of(call),
-                                          call.bias);
+                                          {call.bias, call.in_scales, call.weight_scales});
     check(cublasLtMatmul(handle_.get(), with.product(), &one, call.weight, with.weight(), call.in, with.in(),
                          &beta, call.adds_residual() ? call.residual : call.out, with.residual(), call.out,
                          with.out(), &chosen.algorithm, workspace_.data(), workspace_.size_bytes(),

@@ -8,9 +8,10 @@
 
 namespace stepvideo {
 
-enum class MatmulElement { fp32, bf16, fp16 };
+/// fp8 operands have a scale for each of their rows.
+enum class MatmulElement { fp32, bf16, fp16, fp8 };
 constexpr const char* to_string(MatmulElement element) {
-  constexpr const char* names[] = {"fp32", "bf16", "fp16"};
+  constexpr const char* names[] = {"fp32", "bf16", "fp16", "fp8"};
   return names[static_cast<int>(element)];
 }
 
