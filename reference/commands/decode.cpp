@@ -5,6 +5,7 @@
 #include "commands/video_flags.hpp"
 #include "commands/weight_flags.hpp"
 #include "io/safetensors.hpp"
+#include "pipeline/process_ranks.hpp"
 #include "pipeline/video_codec.hpp"
 
 namespace stepvideo::commands {
@@ -18,9 +19,7 @@ io::FrameRate rate_of(const std::filesystem::path& latents) {
   return entry == metadata.end() ? io::FrameRate{} : io::parse_frame_rate(latents.string(), entry->second);
 }
 
-}  // namespace
-
-void decode(const Arguments& arguments) {
+void decode_on_this_process(const Arguments& arguments) {
   std::filesystem::path latents_path, output;
   VideoFlags video_flags;
   VaeFlags vae_flags;
@@ -36,8 +35,11 @@ void decode(const Arguments& arguments) {
   video_flags.declare(parser);
   vae_flags.declare(parser);
   provenance.declare(parser);
+  parser.on_ranks();
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
+  require(!common.topology,
+          [] { return "--topology: decode deals chunks to ranks, which needs none; --gpus alone works"; });
   io::require_video_output("--output", output);
   const auto settings = vae_flags.settings(common, common.precision);
 
@@ -55,11 +57,24 @@ void decode(const Arguments& arguments) {
   video_flags.put(manifest);
   vae_flags.put(manifest);
   add_source(manifest, "latents", latents_path, provenance);
+  const std::vector<plan::PhaseCost> costs{plan_decode(common, video, settings, codec.config())};
+  pipeline::Ranks ranks = ranks_of(common, {.topology = {.ulysses = common.ranks}}, 1, {});
+  set_decoders(ranks, costs);
+  agree_on({&manifest}, ranks.topology);
+  if (is_follower())
+    return pipeline::process_ranks()->follow({.load_decoder = codec.loader(settings, ranks.decoders)}, ranks);
   Progress progress = start_progress(common);
+  tell_decoders(progress, common, ranks, costs);
   progress.describe({{"output", output.string()}});
   options.manifest = manifest_writer(manifest, progress, provenance);
-  codec.load_decoder(settings, progress)->decode(latents, output, options, progress);
+  codec.load_decoder(settings, progress, ranks)->decode(latents, output, options, progress);
   progress.print_summary();
+}
+
+}  // namespace
+
+void decode(const Arguments& arguments) {
+  pipeline::on_processes([&] { decode_on_this_process(arguments); });
 }
 
 }  // namespace stepvideo::commands

@@ -79,8 +79,8 @@ void denoise_on_this_process(const Arguments& arguments) {
 
   const auto ranks = ranks_of(common, cost, denoiser.config().layers,
                               trace::run_facts(video, settings.steps, to_string(common.precision), cost));
-  agree_on({&manifest}, cost);
-  if (is_follower()) return denoiser.follow(common.precision, ranks);
+  agree_on({&manifest}, cost.topology);
+  if (is_follower()) return pipeline::process_ranks()->follow(denoiser.shared(common.precision), ranks);
 
   int steps_done = 0;
   if (keep.finds_work(output)) {

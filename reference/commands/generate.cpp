@@ -299,11 +299,16 @@ void generate_on_this_process(const Arguments& arguments) {
   options.ranks = ranks_of(flags.common, costs.front(), generator.config().layers,
                            trace::run_facts(jobs[0].request.video, jobs[0].request.settings.steps,
                                             to_string(jobs[0].request.precision), costs[0]));
+  std::vector<plan::PhaseCost> decodes;
+  for (const plan::Cost& cost : costs) decodes.push_back(*cost.phase("decode"));
+  set_decoders(options.ranks, decodes);
   options.replicas = flags.common.replicas;
   std::vector<const Json*> manifests;
   for (const Job& job : jobs) manifests.push_back(&job.manifest);
-  agree_on(manifests, costs.front());
-  if (is_follower()) return generator.follow(jobs.front().request.precision, options.ranks);
+  agree_on(manifests, costs.front().topology);
+  if (is_follower())
+    return pipeline::process_ranks()->follow(generator.shared(jobs.front().request.precision, options),
+                                             options.ranks);
   take_up(jobs, names, flags, generator, options);
   require_disk(jobs, flags, generator);
   if (flags.prompts) fs::create_directory(flags.output);
@@ -312,6 +317,7 @@ void generate_on_this_process(const Arguments& arguments) {
   if (std::ranges::all_of(jobs, &Job::is_done))
     return progress.tell(flags.output.string() + " is there already, made by the same request and model");
   tell_place(progress, flags.common);
+  tell_decoders(progress, flags.common, options.ranks, decodes);
   for (std::size_t i = 0; i < jobs.size(); ++i)
     if (!jobs[i].is_done && jobs[i].steps_done < jobs[i].request.settings.steps)
       place::require_free_memory(

@@ -1,5 +1,7 @@
 #include "commands/session.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -8,18 +10,24 @@
 #include "plan/hardware_here.hpp"
 
 namespace stepvideo::commands {
+namespace {
+
+plan::Arithmetic arithmetic_of(Precision precision) {
+  return precision == Precision::bf16 ? plan::Arithmetic::bf16 : plan::Arithmetic::fp32;
+}
+
+}  // namespace
 
 plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
-  plan::Request request{
-      .video = run.video,
-      .steps = run.steps,
-      .arithmetic = run.precision == Precision::bf16 ? plan::Arithmetic::bf16 : plan::Arithmetic::fp32,
-      .shapes = std::move(run.shapes),
-      .hardware = plan::hardware_here(options.place),
-      .encodes_text = run.is_whole,
-      .decodes = run.is_whole,
-      .vae_memory = run.vae_memory,
-      .is_guided = run.is_guided};
+  plan::Request request{.video = run.video,
+                        .steps = run.steps,
+                        .arithmetic = arithmetic_of(run.precision),
+                        .shapes = std::move(run.shapes),
+                        .hardware = plan::hardware_here(options.place),
+                        .encodes_text = run.is_whole,
+                        .decodes = run.is_whole,
+                        .vae_memory = run.vae_memory,
+                        .is_guided = run.is_guided};
   request.link = plan::load_link(request.hardware.link);
   const plan::Cost cost = plan::require_plan(request, options.ranks, options.topology);
   const double of_each = cost.phase("denoise")->bytes(), memory = request.hardware.memory_bytes;
@@ -33,11 +41,21 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
   return cost;
 }
 
-void agree_on(const std::vector<const io::Json*>& manifests, const plan::Cost& cost) {
+plan::PhaseCost plan_decode(const CommonOptions& options, VideoShape video,
+                            const pipeline::CodecSettings& settings, const model::VaeConfig& config) {
+  plan::Request request{.video = video,
+                        .arithmetic = arithmetic_of(settings.precision),
+                        .hardware = plan::hardware_here(options.place),
+                        .vae_memory = settings.memory()};
+  request.shapes.vae = config;
+  return plan::CostModel(std::move(request)).decode_phase(options.ranks);
+}
+
+void agree_on(const std::vector<const io::Json*>& manifests, Topology topology) {
   pipeline::ProcessRanks* const processes = pipeline::process_ranks();
   if (processes == nullptr) return;
   std::vector<SharedFact> facts{{"ranks", std::to_string(processes->ranks())},
-                                {"topology", to_string(cost.topology)},
+                                {"topology", to_string(topology)},
                                 {"prompts", std::to_string(manifests.size())}};
   for (const io::Json* const manifest : manifests) {
     const io::Json flat = manifest->flatten();
@@ -60,6 +78,23 @@ pipeline::Ranks ranks_of(const CommonOptions& options, const plan::Cost& cost, i
                         .layers = layers},
           .log_file = options.log_file,
           .facts = std::move(facts)};
+}
+
+void set_decoders(pipeline::Ranks& ranks, const std::vector<plan::PhaseCost>& decodes) {
+  int most = 1, fitting = std::numeric_limits<int>::max();
+  for (const plan::PhaseCost& decode : decodes) {
+    most = std::max(most, decode.ranks);
+    if (!decode.has_memory_for_more_ranks) fitting = std::min(fitting, decode.ranks);
+    ranks.decode_turn_seconds = std::max(ranks.decode_turn_seconds, decode.seconds / decode.turns);
+  }
+  ranks.decoders = std::min(most, fitting);
+}
+
+void tell_decoders(const Progress& progress, const CommonOptions& options, const pipeline::Ranks& ranks,
+                   const std::vector<plan::PhaseCost>& decodes) {
+  if (!std::ranges::all_of(decodes, &plan::PhaseCost::has_memory_for_more_ranks))
+    progress.tell(fmt::format("{} of {} ranks decode: the memory holds no more decoders", ranks.decoders,
+                              options.ranks));
 }
 
 }  // namespace stepvideo::commands

@@ -6,6 +6,7 @@
 #include "interrupt.hpp"
 #include "io/json.hpp"
 #include "pipeline/ranks.hpp"
+#include "pipeline/video_codec.hpp"
 #include "plan/plan_topology.hpp"
 #include "progress.hpp"
 
@@ -37,13 +38,22 @@ struct RunPlan {
 /// before a weight is loaded, when it breaks a rule or the device's memory cannot hold it.
 plan::Cost plan_run(const CommonOptions& options, RunPlan run);
 
+/// What decoding the video with this VAE is predicted to cost on the ranks that were asked for.
+plan::PhaseCost plan_decode(const CommonOptions& options, VideoShape video,
+                            const pipeline::CodecSettings& settings, const model::VaeConfig& config);
+
 /// Where ranks are processes, makes sure that all of them were asked for the same, by their manifests and the
 /// topology. Throws RequestError naming two ranks, the field and both values.
-void agree_on(const std::vector<const io::Json*>& manifests, const plan::Cost& cost);
+void agree_on(const std::vector<const io::Json*>& manifests, Topology topology);
 /// Whether this process is a rank that leaves all but its part of the transformer to rank 0.
 bool is_follower();
 
 /// The run's ranks on the topology of its plan, whose logs tell `facts`.
 pipeline::Ranks ranks_of(const CommonOptions& options, const plan::Cost& cost, int layers, RunFacts facts);
+/// As many of them decode together as the memory holds for each of the videos.
+void set_decoders(pipeline::Ranks& ranks, const std::vector<plan::PhaseCost>& decodes);
+/// Says so where that is not all that a video could keep busy.
+void tell_decoders(const Progress& progress, const CommonOptions& options, const pipeline::Ranks& ranks,
+                   const std::vector<plan::PhaseCost>& decodes);
 
 }  // namespace stepvideo::commands

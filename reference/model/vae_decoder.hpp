@@ -12,6 +12,7 @@
 #include <stepvideo/kernels/elementwise/latents.hpp>
 
 #include "model/frames_to_host.hpp"
+#include "model/vae_deal.hpp"
 #include "model/vae_decoder_rooms.hpp"
 #include "model/vae_layers.hpp"
 #include "model/vae_memory.hpp"
@@ -79,6 +80,17 @@ class VaeDecoder {
   /// keeps.
   void decode(LatentsView<const float> latents,
               const std::function<void(VideoView<const float>)>& on_frames) {
+    VaeSeam seam;
+    const int chunks = VideoShape::from_latent(latents.shape).chunks();
+    decode_chunks(latents, {}, [&](int chunk, VideoView<float> frames) {
+      seam.join(frames, chunk + 1 == chunks, on_frames);
+    });
+  }
+
+  /// Decodes some chunks of the same: `on_chunk` gets the number of each, in order, and its frames as they
+  /// are before the seams. Throws as decode() does.
+  void decode_chunks(LatentsView<const float> latents, vae::ChunkDeal deal,
+                     const std::function<void(int chunk, VideoView<float> frames)>& on_chunk) {
     const LatentShape shape = latents.shape;
     require(latents.batch == 1, [&] {
       return "the latents hold " + std::to_string(latents.batch) + " videos; the decoder takes one at a time";
@@ -94,16 +106,17 @@ class VaeDecoder {
             });
     require(shape.height > 0 && shape.width > 0,
             "the latents have no pixels; height and width must be 1 or more");
-    const int step = std::min(shape.frames, VideoShape::chunk_latent_frames);
+    const int step = std::min(shape.frames, VideoShape::chunk_latent_frames), chunks = shape.frames / step;
     const index_t frame_size = latents.channels * shape.height * shape.width;
-    VaeSeam seam;
     FramesToHost<E> to_host(execution_);
-    for (int first = 0; first < shape.frames; first += step) {
-      LatentsView<const float> chunk = latents;
-      chunk.data += first * frame_size;
-      chunk.shape.frames = step;
-      to_host.pass(decode_chunk(chunk), first + step == shape.frames,
-                   [&](VideoView<float> frames, bool is_last) { seam.join(frames, is_last, on_frames); });
+    int next = deal.first;  // that is delivered
+    for (int chunk = deal.first; chunk < chunks; chunk += deal.stride) {
+      LatentsView<const float> own = latents;
+      own.data += chunk * step * frame_size;
+      own.shape.frames = step;
+      to_host.pass(decode_chunk(own), chunk + deal.stride >= chunks, [&](VideoView<float> frames, bool) {
+        on_chunk(std::exchange(next, next + deal.stride), frames);
+      });
     }
   }
 

@@ -54,7 +54,7 @@ void Denoiser::require_guided_pair(const Conditioning& conditioning) {
 std::unique_ptr<Denoiser::Loaded> Denoiser::load(const place::Place& place, Precision precision,
                                                  Progress& progress, const Ranks& ranks) const {
   if (ProcessRanks* const processes = process_ranks())
-    return processes->load_transformer(precision, config_, weights_, ranks, progress);
+    return processes->load_transformer(*shared(precision).transformer, ranks, progress);
   if (ranks.topology.ranks() > 1)
     return load_transformer_on_threads(precision, config_, weights_, ranks, progress);
   return progress.stage("load transformer", 0, [&](Stage& stage) -> std::unique_ptr<Loaded> {
@@ -72,8 +72,8 @@ std::unique_ptr<Denoiser::Loaded> Denoiser::load(const place::Place& place, Prec
   });
 }
 
-void Denoiser::follow(Precision precision, const Ranks& ranks) const {
-  process_ranks()->follow(precision, config_, weights_, ranks);
+SharedModels Denoiser::shared(Precision precision) const {
+  return {.transformer = SharedModels::Transformer{precision, config_, weights_}};
 }
 
 }  // namespace stepvideo::pipeline

@@ -19,6 +19,8 @@
 
 namespace stepvideo::pipeline {
 
+struct SharedModels;  // pipeline/process_ranks.hpp
+
 /// Where the integration stands after a step; views live as long as the call.
 struct StepState {
   int step = 0;            ///< steps done, from 1
@@ -80,8 +82,8 @@ class Denoiser {
   /// On one rank, or on as many as `ranks` says, each with its part of the weights.
   std::unique_ptr<Loaded> load(const place::Place& place, Precision precision, Progress& progress,
                                const Ranks& ranks = {}) const;
-  /// Where ranks are processes, that of one other than 0: loads and integrates as rank 0 does, until it ends.
-  void follow(Precision precision, const Ranks& ranks) const;
+  /// Where ranks are processes, what those other than 0 have parts of. The denoiser outlives it.
+  SharedModels shared(Precision precision) const;
 
  private:
   model::TransformerConfig config_;

@@ -10,6 +10,7 @@
 #include "io/model_folder.hpp"
 #include "pipeline/memory.hpp"
 #include "pipeline/placed_transformer.hpp"
+#include "pipeline/process_ranks.hpp"
 #include "pipeline/replicas.hpp"
 
 namespace stepvideo::pipeline {
@@ -74,6 +75,15 @@ void keep_last(Job& job) {
   job.steps_kept = job.steps_done;
 }
 
+/// Before ranks decode together, any of which may end the process: --resume goes on from the latents.
+void keep_for_others(Job& job) {
+  try {
+    keep_last(job);
+  } catch (const std::exception&) {
+    // The disk refuses: what is decoded from memory now may be all there will be.
+  }
+}
+
 /// The failure of a decode, with the command that finishes the job, where the latents are there for it.
 std::exception_ptr with_remedy(const std::exception& failure, const ModelSource& model, Job& job) {
   const bool is_memory = dynamic_cast<const std::bad_alloc*>(&failure) != nullptr;
@@ -123,6 +133,12 @@ void Generator::require_possible(const Request& request, const fs::path& output)
   io::require_video_output_size("--output", output, request.video);
   denoiser_.require_fits(encoder_.llm_width(), encoder_.clip_width(), request.settings,
                          codec_.latent_channels());
+}
+
+SharedModels Generator::shared(Precision precision, const RunOptions& options) const {
+  SharedModels models = denoiser_.shared(precision);
+  models.load_decoder = codec_.loader(options.vae, options.ranks.decoders);
+  return models;
 }
 
 double Generator::disk_bytes(const Request& request, const fs::path& output) const {
@@ -226,6 +242,7 @@ void Generator::denoise_on_replicas(const std::vector<Job*>& due, const RunOptio
     if (number == 0) continue;
     auto& log_file = replica.options.ranks.log_file;
     if (log_file) log_file = replica_log_file_of(*log_file, number);
+    replica.options.ranks.logs = std::make_shared<RankLogs>();
     replica.progress.emplace(rank_progress(replica.options.ranks, 0, true));
   }
   const auto is_of_job = [](const std::exception& failure) {
@@ -276,9 +293,12 @@ void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progre
   for (Job& job : jobs)
     if (is_open(job)) due.push_back(&job);
   if (due.empty()) return;
+  if (options.ranks.decoders > 1)
+    for (Job* const job : due) keep_for_others(*job);
   std::unique_ptr<VideoCodec::Decoder> decoder;
   try {
-    tell_cost(due, options, progress, [&] { decoder = codec_.load_decoder(options.vae, progress); });
+    tell_cost(due, options, progress,
+              [&] { decoder = codec_.load_decoder(options.vae, progress, options.ranks); });
   } catch (const Interrupted&) {
     throw;
   } catch (const std::exception& failure) {

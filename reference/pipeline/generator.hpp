@@ -54,8 +54,8 @@ class Generator {
   const VideoCodec& codec() const { return codec_; }
   /// Of the transformer.
   const model::TransformerConfig& config() const { return denoiser_.config(); }
-  /// See Denoiser::follow.
-  void follow(Precision precision, const Ranks& ranks) const { denoiser_.follow(precision, ranks); }
+  /// See Denoiser::shared; the VAE's decoder is among them.
+  SharedModels shared(Precision precision, const RunOptions& options) const;
 
   /// What making it needs on the disk at least: step files, and the output where that is not compressed.
   double disk_bytes(const Request& request, const std::filesystem::path& output) const;

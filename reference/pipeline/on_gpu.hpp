@@ -28,7 +28,7 @@ std::unique_ptr<TextModel> load_step_llm_on_gpu(const place::Place& place, Preci
 std::unique_ptr<TextModel> load_clip_on_gpu(const place::Place& place, Precision precision,
                                             const model::ClipTextConfig& config, const Weights& weights,
                                             Stage& stage);
-std::unique_ptr<VaeDecoderModel> load_vae_decoder_on_gpu(const place::Place& place, Precision precision,
+std::unique_ptr<VaeChunkDecoder> load_vae_decoder_on_gpu(const place::Place& place, Precision precision,
                                                          const PlacedVaeConfig& config,
                                                          const Weights& weights, Stage& stage);
 std::unique_ptr<VaeEncoderModel> load_vae_encoder_on_gpu(const place::Place& place, Precision precision,

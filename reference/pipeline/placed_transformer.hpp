@@ -16,6 +16,7 @@
 
 #include "interrupt.hpp"
 #include "model/transformer.hpp"
+#include "pipeline/away.hpp"
 #include "pipeline/carried.hpp"
 #include "pipeline/denoiser.hpp"
 #include "pipeline/memory.hpp"
@@ -161,7 +162,7 @@ class PlacedTransformer final : public Denoiser::Loaded {
       download(execution_, state.vector(), latents.values.data());
       if (observer) {
         download(execution_, velocities.vector(), host_velocities.data());
-        const Away away(communicator_);
+        const Away away(communicator_);  // while the observer is at work, nobody is late
         observer({step + 1, settings.steps, schedule.sigma(step + 1), guidance, latents,
                   view(host_velocities.data(), prompts)},
                  stage);
@@ -174,19 +175,6 @@ class PlacedTransformer final : public Denoiser::Loaded {
   void note_place(int step, int block) {
     if constexpr (requires { communicator_.recorder(); }) communicator_.recorder().set_place(step, block);
   }
-  /// While the observer is at work, nobody is late.
-  class Away {
-   public:
-    explicit Away(C& communicator) : communicator_(communicator) { set(true); }
-    ~Away() { set(false); }
-
-   private:
-    void set(bool is_away) {
-      if constexpr (requires { communicator_.recorder(); }) communicator_.recorder().set_away(is_away);
-    }
-    C& communicator_;
-  };
-
   Group world() const { return mesh_.group(Axis::world, communicator_.rank()); }
 
   /// Rank 0's value, on every rank.

@@ -25,7 +25,7 @@ inline std::vector<io::ExpectedTensor> expected_tensors(const PlacedVaeConfig& c
 }
 
 template <Element T, Execution E, Element N = T>
-class PlacedVaeDecoder final : public VaeDecoderModel {
+class PlacedVaeDecoder final : public VaeChunkDecoder {
  public:
   PlacedVaeDecoder(const place::Place& place, E execution, const PlacedVaeConfig& config,
                    model::WeightSource<E>&& source)
@@ -38,6 +38,13 @@ class PlacedVaeDecoder final : public VaeDecoderModel {
     const Carried<float, E> carried(execution_, latents.data, latents.size());
     latents.data = carried.data();
     decoder_.decode(latents, on_frames);
+  }
+
+  void decode_chunks(LatentsView<const float> latents, model::vae::ChunkDeal deal,
+                     const std::function<void(int chunk, VideoView<float> frames)>& on_chunk) override {
+    const Carried<float, E> carried(execution_, latents.data, latents.size());
+    latents.data = carried.data();
+    decoder_.decode_chunks(latents, deal, on_chunk);
   }
 
  private:

@@ -15,6 +15,7 @@
 #include "launch/mpi.hpp"
 #include "pipeline/process_watch.hpp"
 #include "pipeline/rank_work.hpp"
+#include "pipeline/shared_decode.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
@@ -23,12 +24,16 @@ using RankCommunicator = Recorded<ProcessCommunicator, RankDeadline>;
 
 /// What rank 0 asks for.
 struct Order {
-  enum Kind : int { load, denoise, end } kind = end;
+  enum Kind : int { load_transformer, denoise, load_decoder, decode, end } kind = end;
   SamplerSettings settings = {};
   int steps_done = 0;
   LatentShape shape = {};
   int channels = 0;
+  int decoders = 0;
   index_t prompts = 0, llm_tokens = 0, llm_width = 0, clip_tokens = 0, clip_width = 0;
+
+  /// With room for their values.
+  Latents latents() const { return {shape, channels, Buffer<float>(shape.tokens() * channels)}; }
 };
 
 class WiredRanks final : public ProcessRanks {
@@ -49,12 +54,11 @@ class WiredRanks final : public ProcessRanks {
   void require_same_facts(std::span<const SharedFact> facts) override {
     stepvideo::require_same_facts(communicator_, host, world(), facts);
   }
-  std::unique_ptr<Denoiser::Loaded> load_transformer(Precision precision,
-                                                     const model::TransformerConfig& config,
-                                                     const Weights& weights, const Ranks& ranks,
-                                                     Progress& progress) override;
-  void follow(Precision precision, const model::TransformerConfig& config, const Weights& weights,
-              const Ranks& ranks) override;
+  std::unique_ptr<Denoiser::Loaded> load_transformer(const SharedModels::Transformer& transformer,
+                                                     const Ranks& ranks, Progress& progress) override;
+  std::shared_ptr<VaeDecoderModel> load_decoder(const LoadVaeDecoder& load, const Ranks& ranks,
+                                                Progress& progress) override;
+  void follow(const SharedModels& models, const Ranks& ranks) override;
 
   /// Rank 0's order, on every rank. Nobody is late who waits for the next.
   Order say(Order order) {
@@ -67,14 +71,36 @@ class WiredRanks final : public ProcessRanks {
     communicator_.broadcast(host, world(), values.vector(), 0);
   }
 
-  /// What is to be done where the process ends in the middle of the run.
-  void set_last_words(std::function<void(const RankLate&)> last_words) {
-    last_words_ = std::move(last_words);
+  /// This rank's part of a stage; see pipeline::do_part. Where the process ends in the middle of it, the log
+  /// says why and `rescue`, where there is one, is called.
+  template <class Work>
+  void do_part(const std::string& stage, FlightLog& flights, Progress& progress,
+               const std::function<void()>& rescue, Work&& work) {
+    last_words_ = [&](const RankLate& late) {
+      flights.write(progress, true);
+      progress.log({.kind = Event::Kind::error, .stage = stage, .message = late.what()});
+      if (rescue) rescue();
+    };
+    const struct ForgetAtTheEnd {
+      std::function<void(const RankLate&)>& last_words;
+      ~ForgetAtTheEnd() { last_words = {}; }
+    } forget_at_the_end{last_words_};
+    pipeline::do_part(rank(), flights, progress, work);
+  }
+
+  /// While rank 0 does this, nobody waits for it in vain.
+  template <class Work>
+  void while_away(Work&& work) {
+    watch_.tell_away(true);
+    const struct BackAtTheEnd {
+      ProcessWatch& watch;
+      ~BackAtTheEnd() { watch.tell_away(false); }
+    } back_at_the_end{watch_};
+    work();
   }
 
   ProcessCommunicator& communicator() { return communicator_; }
   FlightRecorder& recorder() { return recorder_; }
-  ProcessWatch& watch() { return watch_; }
 
  private:
   Group world() const { return {0, 1, ranks()}; }
@@ -100,12 +126,14 @@ WiredRanks* the_ranks = nullptr;
 template <Element T>
 class TransformerOnProcesses final : public Denoiser::Loaded {
  public:
-  TransformerOnProcesses(WiredRanks& all, const model::TransformerConfig& config, const Weights& weights,
-                         const Ranks& ranks, Progress& progress)
+  TransformerOnProcesses(WiredRanks& all, const SharedModels::Transformer& transformer, const Ranks& ranks,
+                         Progress& progress)
       : all_(all),
-        recorded_(all.communicator(), all.recorder(), RankDeadline(ranks.deadlines, all.recorder())) {
+        recorded_(all.communicator(), all.recorder(), RankDeadline(ranks.deadlines, all.recorder())),
+        flights_(all.recorder(), "denoise") {
     name_failures(all.rank(), [&] {
-      transformer_ = load_part<T>(recorded_, Mesh{ranks.topology}, config, weights, progress);
+      transformer_ =
+          load_part<T>(recorded_, Mesh{ranks.topology}, transformer.config, transformer.weights, progress);
     });
   }
 
@@ -117,17 +145,21 @@ class TransformerOnProcesses final : public Denoiser::Loaded {
   /// On rank 0. The others learn what it is.
   void denoise(const Integration& run, Progress& progress, const StepObserver& observer) override {
     const Conditioning& text = run.conditioning;
-    all_.say({Order::denoise, run.settings, run.steps_done, run.latents.shape, run.latents.channels,
-              text.batch, text.llm_tokens, text.llm_width, text.clip_tokens, text.clip_width});
+    all_.say({.kind = Order::denoise,
+              .settings = run.settings,
+              .steps_done = run.steps_done,
+              .shape = run.latents.shape,
+              .channels = run.latents.channels,
+              .prompts = text.batch,
+              .llm_tokens = text.llm_tokens,
+              .llm_width = text.llm_width,
+              .clip_tokens = text.clip_tokens,
+              .clip_width = text.clip_width});
     share(text, run.latents);
     StepObserver away;
     if (observer)
-      away = [&](const StepState& state, Stage& stage) {
-        all_.watch().tell_away(true);
-        observer(state, stage);
-        all_.watch().tell_away(false);
-      };
-    denoise_part(run, progress, away);
+      away = [&](const StepState& state, Stage& stage) { all_.while_away([&] { observer(state, stage); }); };
+    do_part(run, progress, away);
   }
 
   /// On another rank: the part of an order.
@@ -138,28 +170,20 @@ class TransformerOnProcesses final : public Denoiser::Loaded {
     text.clip_tokens = order.clip_tokens, text.clip_width = order.clip_width;
     text.llm_states = Buffer<float>(text.batch * text.llm_tokens * text.llm_width);
     text.clip_states = Buffer<float>(text.batch * text.clip_tokens * text.clip_width);
-    Latents latents{order.shape, order.channels, Buffer<float>(order.shape.tokens() * order.channels)};
+    Latents latents = order.latents();
     const auto lengths = share(text, latents);
     text.key_lengths.assign(lengths.begin(), lengths.end());
-    denoise_part({.conditioning = text,
-                  .settings = order.settings,
-                  .latents = latents,
-                  .steps_done = order.steps_done},
-                 progress, {});
+    do_part({.conditioning = text,
+             .settings = order.settings,
+             .latents = latents,
+             .steps_done = order.steps_done},
+            progress, {});
   }
 
  private:
-  void denoise_part(const Integration& run, Progress& progress, const StepObserver& observer) {
-    all_.set_last_words([&](const RankLate& late) {
-      flights_.write(progress, true);
-      progress.log({.kind = Event::Kind::error, .stage = "denoise", .message = late.what()});
-      if (run.rescue) run.rescue();
-    });
-    const struct ForgetAtTheEnd {
-      WiredRanks& all;
-      ~ForgetAtTheEnd() { all.set_last_words({}); }
-    } forget_at_the_end{all_};
-    pipeline::denoise_part(*transformer_, all_.rank(), run, flights_, progress, observer);
+  void do_part(const Integration& run, Progress& progress, const StepObserver& observer) {
+    all_.do_part("denoise", flights_, progress, run.rescue,
+                 [&] { denoise_part(*transformer_, run, flights_, progress, observer); });
   }
 
   /// Rank 0's text and latents fill the others'. Returns the lengths of its prompts.
@@ -175,37 +199,104 @@ class TransformerOnProcesses final : public Denoiser::Loaded {
 
   WiredRanks& all_;
   RankCommunicator recorded_;
-  FlightLog flights_{all_.recorder()};
+  FlightLog flights_;
   std::unique_ptr<PlacedTransformer<T, Host, RankCommunicator>> transformer_;
 };
 
-std::unique_ptr<Denoiser::Loaded> WiredRanks::load_transformer(Precision precision,
-                                                               const model::TransformerConfig& config,
-                                                               const Weights& weights, const Ranks& ranks,
-                                                               Progress& progress) {
-  say({.kind = Order::load});
-  return with_element(precision, [&]<Element T>() -> std::unique_ptr<Denoiser::Loaded> {
-    return std::make_unique<TransformerOnProcesses<T>>(*this, config, weights, ranks, progress);
+class DecoderOnProcesses final : public VaeDecoderModel {
+ public:
+  DecoderOnProcesses(WiredRanks& all, const LoadVaeDecoder& load, int decoders, const Ranks& ranks,
+                     Progress& progress)
+      : all_(all),
+        decoders_(decoders),
+        recorded_(all.communicator(), all.recorder(), RankDeadline(ranks.decode_deadlines(), all.recorder())),
+        flights_(all.recorder(), "decode"),
+        progress_(progress) {
+    if (all.rank() < decoders) name_failures(all.rank(), [&] { decoder_ = load(progress); });
+  }
+
+  /// On rank 0. The others learn what it is.
+  void decode(LatentsView<const float> latents,
+              const std::function<void(VideoView<const float>)>& on_frames) override {
+    const Order order = all_.say({.kind = Order::decode,
+                                  .shape = latents.shape,
+                                  .channels = static_cast<int>(latents.channels),
+                                  .decoders = decoders_for(latents, decoders_)});
+    const Latents own = order.latents();
+    std::copy_n(latents.data, latents.size(), own.values.data());
+    do_part(own, order.decoders, [&](auto& part) {
+      part.lead([&](VideoView<const float> frames) { all_.while_away([&] { on_frames(frames); }); });
+    });
+  }
+
+  /// On another rank: the part of an order.
+  void follow(const Order& order) {
+    do_part(order.latents(), order.decoders, [&](auto& part) { part.follow(progress_); });
+  }
+
+ private:
+  template <class Work>
+  void do_part(const Latents& latents, int decoders, Work&& work) {
+    all_.share(latents.values);
+    if (all_.rank() >= decoders) return;
+    all_.do_part("decode", flights_, progress_, {}, [&] {
+      SharedDecode part(recorded_, *decoder_, {latents.values.data(), 1, latents.channels, latents.shape},
+                        decoders);
+      work(part);
+    });
+  }
+
+  WiredRanks& all_;
+  int decoders_;
+  RankCommunicator recorded_;
+  FlightLog flights_;
+  Progress& progress_;
+  std::shared_ptr<VaeChunkDecoder> decoder_;
+};
+
+std::unique_ptr<Denoiser::Loaded> WiredRanks::load_transformer(const SharedModels::Transformer& transformer,
+                                                               const Ranks& ranks, Progress& progress) {
+  say({.kind = Order::load_transformer});
+  return with_element(transformer.precision, [&]<Element T>() -> std::unique_ptr<Denoiser::Loaded> {
+    return std::make_unique<TransformerOnProcesses<T>>(*this, transformer, ranks, progress);
   });
 }
 
-void WiredRanks::follow(Precision precision, const model::TransformerConfig& config, const Weights& weights,
-                        const Ranks& ranks) {
+std::shared_ptr<VaeDecoderModel> WiredRanks::load_decoder(const LoadVaeDecoder& load, const Ranks& ranks,
+                                                          Progress& progress) {
+  const Order order = say({.kind = Order::load_decoder, .decoders = ranks.decoders});
+  if (order.decoders == 1) return load(progress);
+  return std::make_shared<DecoderOnProcesses>(*this, load, order.decoders, ranks, progress);
+}
+
+void WiredRanks::follow(const SharedModels& models, const Ranks& ranks) {
   catch_interrupts();
   Progress progress = rank_progress(ranks, rank(), false);
+  const Precision precision = models.transformer ? models.transformer->precision : Precision::fp32;
   with_element(precision, [&]<Element T>() {
     std::optional<TransformerOnProcesses<T>> transformer;
-    for (Order order = say({}); order.kind != Order::end; order = say({})) {
-      if (order.kind == Order::load) {
-        transformer.emplace(*this, config, weights, ranks, progress);
-        continue;
-      }
-      try {
-        transformer->follow(order, progress);
+    std::optional<DecoderOnProcesses> decoder;
+    for (Order order = say({}); order.kind != Order::end; order = say({})) try {
+        switch (order.kind) {
+          case Order::load_transformer:
+            transformer.emplace(*this, *models.transformer, ranks, progress);
+            break;
+          case Order::denoise:
+            transformer->follow(order, progress);
+            break;
+          case Order::load_decoder:
+            transformer.reset();
+            decoder.emplace(*this, models.load_decoder, order.decoders, ranks, progress);
+            break;
+          case Order::decode:
+            decoder->follow(order);
+            break;
+          case Order::end:
+            break;
+        }
       } catch (const SharedFailure&) {
         // Rank 0 tells it; what is next, too.
       }
-    }
   });
 }
 

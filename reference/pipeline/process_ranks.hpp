@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <stepvideo/comm/rank_agreement.hpp>
@@ -9,12 +10,24 @@
 #include "model/config.hpp"
 #include "pipeline/denoiser.hpp"
 #include "pipeline/ranks.hpp"
+#include "pipeline/vae_model.hpp"
 #include "pipeline/weights.hpp"
 
 namespace stepvideo::pipeline {
 
-/// The processes of this run. Rank 0 does the run and asks the others for their part of each integration;
-/// they follow.
+/// What rank 0 may ask the others for their parts of.
+struct SharedModels {
+  struct Transformer {
+    Precision precision;
+    const model::TransformerConfig& config;
+    const Weights& weights;
+  };
+  std::optional<Transformer> transformer = {};
+  LoadVaeDecoder load_decoder = {};
+};
+
+/// The processes of this run. Rank 0 does the run and asks the others for their part of each integration and
+/// of each decode; they follow.
 class ProcessRanks {
  public:
   virtual ~ProcessRanks() = default;
@@ -24,13 +37,14 @@ class ProcessRanks {
   /// Called by all ranks; see stepvideo::require_same_facts.
   virtual void require_same_facts(std::span<const SharedFact> facts) = 0;
   /// Rank 0's: the others load their parts at the same time, and every denoise() is one of all.
-  virtual std::unique_ptr<Denoiser::Loaded> load_transformer(Precision precision,
-                                                             const model::TransformerConfig& config,
-                                                             const Weights& weights, const Ranks& ranks,
-                                                             Progress& progress) = 0;
+  virtual std::unique_ptr<Denoiser::Loaded> load_transformer(const SharedModels::Transformer& transformer,
+                                                             const Ranks& ranks, Progress& progress) = 0;
+  /// The same of a decoder for each of `ranks.decoders` ranks; the others let go of their transformers.
+  /// `progress` outlives it.
+  virtual std::shared_ptr<VaeDecoderModel> load_decoder(const LoadVaeDecoder& load, const Ranks& ranks,
+                                                        Progress& progress) = 0;
   /// The others': does what rank 0 asks for until it has ended.
-  virtual void follow(Precision precision, const model::TransformerConfig& config, const Weights& weights,
-                      const Ranks& ranks) = 0;
+  virtual void follow(const SharedModels& models, const Ranks& ranks) = 0;
 };
 
 /// nullptr where this process is the whole run.

@@ -55,23 +55,30 @@ std::unique_ptr<PlacedTransformer<T, Host, C>> load_part(C& communicator, Mesh m
   });
 }
 
-/// The rank's part of an integration, whose latents are its own; its log gets the collectives.
-template <Element T, Communicator C>
-void denoise_part(PlacedTransformer<T, Host, C>& transformer, int rank, const Integration& run,
-                  FlightLog& flights, Progress& progress, const StepObserver& observer) {
-  Integration logged = run;
-  logged.before_step = [&](int of_rank, int step) {
-    flights.write(progress);
-    if (run.before_step) run.before_step(of_rank, step);
-  };
+/// One rank's part of what ranks do together: what it throws says which rank that is, a signal shows only
+/// once the ranks have agreed on it, and the log gets the collectives.
+template <class Work>
+void do_part(int rank, FlightLog& flights, Progress& progress, Work&& work) {
   const AgreedInterrupts agreed;
   try {
-    name_failures(rank, [&] { transformer.denoise(logged, progress, observer); });
+    name_failures(rank, work);
   } catch (...) {
     flights.write(progress, true);
     throw;
   }
   flights.write(progress);
+}
+
+/// The rank's part of an integration, whose latents are its own; its log gets the collectives of each step.
+template <Element T, Communicator C>
+void denoise_part(PlacedTransformer<T, Host, C>& transformer, const Integration& run, FlightLog& flights,
+                  Progress& progress, const StepObserver& observer) {
+  Integration logged = run;
+  logged.before_step = [&](int of_rank, int step) {
+    flights.write(progress);
+    if (run.before_step) run.before_step(of_rank, step);
+  };
+  transformer.denoise(logged, progress, observer);
 }
 
 }  // namespace stepvideo::pipeline

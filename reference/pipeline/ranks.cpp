@@ -23,6 +23,13 @@ Progress rank_progress(const Ranks& ranks, int rank, bool shares_process) {
   return progress;
 }
 
+Progress& RankLogs::of(const Ranks& ranks, int rank) {
+  const std::lock_guard lock(mutex_);
+  const auto there = by_rank_.find(rank);
+  return there != by_rank_.end() ? there->second
+                                 : by_rank_.emplace(rank, rank_progress(ranks, rank, true)).first->second;
+}
+
 FlightClock::duration RankDeadline::operator()(std::string_view op, const Group&, std::size_t bytes) const {
   const auto now = FlightClock::now();
   if (const int step = recorder_->step(); step != step_) {
@@ -46,7 +53,7 @@ void FlightLog::write(Progress& progress, bool is_over) {
     if (flight.number < next_ || (!flight.ended && !is_over)) continue;
     next_ = flight.number + 1;
     Event event{.kind = flight.ended ? Event::Kind::collective : Event::Kind::begin,
-                .stage = "denoise",
+                .stage = stage_,
                 .op = std::string(flight.op),
                 .group = to_string(flight.group),
                 .bytes = flight.bytes,

@@ -2,9 +2,12 @@
 #pragma once
 #include <chrono>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <stepvideo/comm/flight_recorder.hpp>
 #include <stepvideo/core/topology.hpp>
@@ -22,12 +25,34 @@ struct Deadlines {
   int layers = 1;           ///< in which it is spent
 };
 
+struct Ranks;
+
+/// The progress of ranks other than 0 that are threads of this process: a log where one is kept, and no text.
+/// A run has one, so that each rank has one log throughout.
+class RankLogs {
+ public:
+  /// Made when first asked for. Any thread may ask.
+  Progress& of(const Ranks& ranks, int rank);
+
+ private:
+  std::mutex mutex_;
+  std::map<int, Progress> by_rank_;
+};
+
 struct Ranks {
-  Topology topology = {};
+  Topology topology = {};  ///< of those that share the transformer
   Deadlines deadlines = {};
+  int decoders = 1;                ///< of the ranks, from 0 on, that decode videos together
+  double decode_turn_seconds = 0;  ///< predicted for a chunk on each of them
   /// Rank 0's log; the others' lie beside it.
   std::optional<std::filesystem::path> log_file = {};
   RunFacts facts = {};  ///< that the others' logs tell
+  std::shared_ptr<RankLogs> logs = std::make_shared<RankLogs>();
+
+  /// Of a decode, whose steps are turns: each decoder has a chunk.
+  Deadlines decode_deadlines() const {
+    return {deadlines.factor, deadlines.floor_seconds, decode_turn_seconds};
+  }
 };
 
 /// Where a replica's log is: replica 0's has the name that was given, and replica 2's rank 0 writes
@@ -56,10 +81,11 @@ class RankDeadline {
   mutable FlightClock::time_point step_begin_{};
 };
 
-/// Writes a rank's collectives into its log, as events of the stage "denoise". Any thread may call it.
+/// Writes a rank's collectives from now on into its log, as events of a stage. Any thread may call it.
 class FlightLog {
  public:
-  explicit FlightLog(const FlightRecorder& recorder) : recorder_(&recorder) {}
+  FlightLog(const FlightRecorder& recorder, std::string stage)
+      : recorder_(&recorder), stage_(std::move(stage)), next_(recorder.count()) {}
 
   /// Those that ended since the last call. `is_over`: the one that the rank is in or failed in as well, as
   /// begun.
@@ -67,8 +93,9 @@ class FlightLog {
 
  private:
   const FlightRecorder* recorder_;
+  std::string stage_;
   std::mutex mutex_;
-  long long next_ = 0;
+  long long next_;
 };
 
 }  // namespace stepvideo::pipeline

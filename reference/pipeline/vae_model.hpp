@@ -1,8 +1,12 @@
 // The halves of a video VAE in memory, as commands see them: for any element and execution.
 #pragma once
 #include <functional>
+#include <memory>
 
 #include <stepvideo/core/view.hpp>
+
+#include "model/vae_deal.hpp"
+#include "progress.hpp"
 
 namespace stepvideo::pipeline {
 
@@ -13,6 +17,16 @@ class VaeDecoderModel {
   virtual void decode(LatentsView<const float> latents,
                       const std::function<void(VideoView<const float>)>& on_frames) = 0;
 };
+
+/// One rank's, which may decode some of a video's chunks; see model::VaeDecoder::decode_chunks().
+class VaeChunkDecoder : public VaeDecoderModel {
+ public:
+  virtual void decode_chunks(LatentsView<const float> latents, model::vae::ChunkDeal deal,
+                             const std::function<void(int chunk, VideoView<float> frames)>& on_chunk) = 0;
+};
+
+/// Loads a rank's decoder, as a stage of its progress.
+using LoadVaeDecoder = std::function<std::shared_ptr<VaeChunkDecoder>(Progress&)>;
 
 /// See model::VaeEncoder::encode(); all views are the host's.
 class VaeEncoderModel {

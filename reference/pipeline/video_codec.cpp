@@ -10,6 +10,8 @@
 #include "model/vae.hpp"
 #include "pipeline/on_gpu.hpp"
 #include "pipeline/placed_vae.hpp"
+#include "pipeline/process_ranks.hpp"
+#include "pipeline/ranks_on_threads.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
@@ -102,29 +104,39 @@ void VideoCodec::require_encoder() const {
           [&] { return weights_.name() + " has no encoder.* tensors; a VAE with both halves encodes"; });
 }
 
-std::shared_ptr<VaeDecoderModel> VideoCodec::load(const CodecSettings& settings, Stage& stage) const {
+std::shared_ptr<VaeChunkDecoder> VideoCodec::load(const CodecSettings& settings, int decoders,
+                                                  Stage& stage) const {
   stage.moved(weights_.files.bytes());
-  const PlacedVaeConfig config{config_, settings.memory(), settings.convolves_in_fp8};
+  const PlacedVaeConfig config{config_, settings.memory(decoders), settings.convolves_in_fp8};
   if (settings.place.is_gpu())
     return load_vae_decoder_on_gpu(settings.place, settings.precision, config, weights_, stage);
   return with_element(settings.precision, [&]<Element T>() {
     return weights_.on_host(
-        expected_tensors(config), false, [&](auto source) -> std::shared_ptr<VaeDecoderModel> {
+        expected_tensors(config), false, [&](auto source) -> std::shared_ptr<VaeChunkDecoder> {
           return std::make_shared<PlacedVaeDecoder<T, Host>>(settings.place, host, config, std::move(source));
         });
   });
 }
 
+LoadVaeDecoder VideoCodec::loader(const CodecSettings& settings, int decoders) const {
+  return [this, settings, decoders](Progress& progress) {
+    return progress.stage("load VAE decoder", 0,
+                          [&](Stage& stage) { return load(settings, decoders, stage); });
+  };
+}
+
 std::unique_ptr<VideoCodec::Decoder> VideoCodec::load_decoder(const CodecSettings& settings,
-                                                              Progress& progress) const {
-  return progress.stage("load VAE decoder", 0, [&](Stage& stage) -> std::unique_ptr<Decoder> {
-    return std::make_unique<LoadedDecoder>(load(settings, stage));
-  });
+                                                              Progress& progress, const Ranks& ranks) const {
+  const auto load = loader(settings, ranks.decoders);
+  if (ProcessRanks* const processes = process_ranks())
+    return std::make_unique<LoadedDecoder>(processes->load_decoder(load, ranks, progress));
+  return std::make_unique<LoadedDecoder>(ranks.decoders > 1 ? load_decoder_on_threads(load, ranks, progress)
+                                                            : load(progress));
 }
 
 FrameDecoder VideoCodec::load_frame_decoder(const CodecSettings& settings, Progress& progress) const {
   const auto decoder =
-      progress.stage("load VAE decoder (preview)", 0, [&](Stage& stage) { return load(settings, stage); });
+      progress.stage("load VAE decoder (preview)", 0, [&](Stage& stage) { return load(settings, 1, stage); });
   return [decoder](const Latents& frame) {
     Picture picture;
     decoder->decode({frame.values.data(), 1, frame.channels, frame.shape}, [&](VideoView<const float> image) {

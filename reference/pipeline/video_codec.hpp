@@ -11,6 +11,7 @@
 #include "pipeline/memory.hpp"
 #include "pipeline/picture.hpp"
 #include "pipeline/precision.hpp"
+#include "pipeline/ranks.hpp"
 #include "pipeline/vae_model.hpp"
 #include "pipeline/weights.hpp"
 #include "place/place.hpp"
@@ -27,10 +28,11 @@ struct CodecSettings {
   bool convolves_in_fp8 = false;
   std::optional<std::size_t> memory_bytes = {};
 
-  model::vae::MemoryLimit memory() const {
+  /// Of each of so many decoders on the machine.
+  model::vae::MemoryLimit memory(int decoders = 1) const {
     if (memory_bytes) return {*memory_bytes, true};
     if (place.is_gpu()) return model::vae::MemoryLimit::usual(true);
-    return {available_memory_bytes(host)};
+    return model::vae::limit_of_each({available_memory_bytes(host)}, decoders);
   }
 };
 
@@ -44,13 +46,13 @@ class VideoCodec {
   /// Throws RequestError naming what is missing or wrong.
   explicit VideoCodec(const ModelSource& model);
 
+  const model::VaeConfig& config() const { return config_; }
   int latent_channels() const { return static_cast<int>(config_.latent_channels); }
   /// Throws RequestError when the latents' channels are not the model's.
   void require_channels(const Latents& latents) const;
 
-  /// What decoding holds at once: the decoder's weights, and the rooms of one chunk. Throws RequestError
-  /// naming
-  /// --vae-memory where no run of frames keeps to it.
+  /// What decoding on one rank holds at once: the decoder's weights, and the rooms of one chunk. Throws
+  /// RequestError naming --vae-memory where no run of frames keeps to it.
   double decode_bytes(VideoShape video, const CodecSettings& settings) const;
   /// The same of encoding.
   double encode_bytes(VideoShape video, const CodecSettings& settings) const;
@@ -64,7 +66,12 @@ class VideoCodec {
     virtual void decode(const Latents& latents, const std::filesystem::path& output,
                         const io::VideoOptions& options, Progress& progress) = 0;
   };
-  std::unique_ptr<Decoder> load_decoder(const CodecSettings& settings, Progress& progress) const;
+  /// On one rank, or on as many as `ranks.decoders` says, each with a decoder of its own. `progress` outlives
+  /// it.
+  std::unique_ptr<Decoder> load_decoder(const CodecSettings& settings, Progress& progress,
+                                        const Ranks& ranks = {}) const;
+  /// Loads the decoder of one of so many ranks. The codec outlives it.
+  LoadVaeDecoder loader(const CodecSettings& settings, int decoders) const;
 
   /// The decoder in memory, for single latent frames; weights are loaded by the call.
   FrameDecoder load_frame_decoder(const CodecSettings& settings, Progress& progress) const;
@@ -78,7 +85,7 @@ class VideoCodec {
   Moments encode(const io::Video& video, const CodecSettings& settings, Progress& progress) const;
 
  private:
-  std::shared_ptr<VaeDecoderModel> load(const CodecSettings& settings, Stage& stage) const;
+  std::shared_ptr<VaeChunkDecoder> load(const CodecSettings& settings, int decoders, Stage& stage) const;
   void require_encoder() const;
   /// Elements of the tensors that begin so.
   double parameters(const std::string& prefix) const;

@@ -13,13 +13,13 @@ using AnyEncoder = PlacedVaeEncoder<T, E>;
 
 }  // namespace
 
-std::unique_ptr<VaeDecoderModel> load_vae_decoder_on_gpu(const place::Place& place, Precision precision,
+std::unique_ptr<VaeChunkDecoder> load_vae_decoder_on_gpu(const place::Place& place, Precision precision,
                                                          const PlacedVaeConfig& config,
                                                          const Weights& weights, Stage& stage) {
   if (config.convolves_in_fp8)
-    return load_placed<VaeDecoderModel, PlacedVaeDecoder<bf16, Device, fp8_e4m3>>(place, config, weights,
+    return load_placed<VaeChunkDecoder, PlacedVaeDecoder<bf16, Device, fp8_e4m3>>(place, config, weights,
                                                                                   false, stage);
-  return load_on_gpu<VaeDecoderModel, AnyDecoder>(place, precision, config, weights, false, stage);
+  return load_on_gpu<VaeChunkDecoder, AnyDecoder>(place, precision, config, weights, false, stage);
 }
 
 std::unique_ptr<VaeEncoderModel> load_vae_encoder_on_gpu(const place::Place& place, Precision precision,

@@ -25,7 +25,7 @@ std::unique_ptr<TextModel> load_clip_on_gpu(const place::Place&, Precision, cons
                                             const Weights&, Stage&) {
   refuse();
 }
-std::unique_ptr<VaeDecoderModel> load_vae_decoder_on_gpu(const place::Place&, Precision,
+std::unique_ptr<VaeChunkDecoder> load_vae_decoder_on_gpu(const place::Place&, Precision,
                                                          const PlacedVaeConfig&, const Weights&, Stage&) {
   refuse();
 }

@@ -11,6 +11,7 @@
 #include <stepvideo/core/quantized.hpp>
 
 #include "model/transformer_layout.hpp"
+#include "model/vae_deal.hpp"
 #include "plan/collectives.hpp"
 #include "plan/rank_share.hpp"
 
@@ -147,7 +148,8 @@ class DenoiseCost {
             .activation_bytes = sharers() * activation_bytes(),
             .buffer_bytes = sharers() * buffer_bytes(),
             .seconds = request_.steps * step_seconds,
-            .flops = request_.steps * prompts * whole.flops()};
+            .flops = request_.steps * prompts * whole.flops(),
+            .ranks = static_cast<int>(topology_.ranks())};
   }
 
   const Request& request_;
@@ -214,21 +216,38 @@ PhaseCost CostModel::text_phase() const {
 }
 
 PhaseCost CostModel::decode_phase(int ranks) const {
+  using namespace model::vae;
+  const bool is_host = request_.hardware.is_host;
   const double element = element_bytes(request_.arithmetic);
   const Work chunk = decode_work(request_.shapes.vae, request_.video, element);
-  const long long chunks = request_.video.chunks();
+  const int chunks = request_.video.chunks(), most = decoders_for(chunks, ranks);
+  const double weights = (parameters_.vae_decoder + parameters_.vae_doubling) * element;
+  const double latents = static_cast<double>(request_.video.tokens()) * float_bytes *
+                         static_cast<double>(request_.shapes.vae.latent_channels);
+  // Rank 0 takes the others' frames.
+  const double frames =
+      most > 1 ? 3.0 * float_bytes * VideoShape::chunk_frames * request_.video.height * request_.video.width
+               : 0;
+  const MemoryLimit limit = request_.vae_memory.value_or(MemoryLimit::usual(!is_host));
+  const auto rooms = [&](const MemoryLimit& of_each) {
+    return decode_activation_bytes(request_.shapes.vae, request_.video, element, !is_host, of_each);
+  };
+  const int fitting = is_host ? decoders_that_fit(most, request_.hardware.memory_bytes,
+                                                  weights + latents + frames, limit, rooms)
+                              : most;
+  const int decoders = decoders_for(chunks, fitting), sharers = is_host ? decoders : 1;
+  const int turns = (chunks + decoders - 1) / decoders;
   return {.name = "decode",
-          .weight_bytes = (parameters_.vae_decoder + parameters_.vae_doubling) * element,
-          .activation_bytes =
-              decode_activation_bytes(
-                  request_.shapes.vae, request_.video, element, !request_.hardware.is_host,
-                  request_.vae_memory.value_or(model::vae::MemoryLimit::usual(!request_.hardware.is_host))) +
-              static_cast<double>(request_.video.tokens()) * float_bytes *
-                  static_cast<double>(request_.shapes.vae.latent_channels),
+          .weight_bytes = sharers * weights,
+          .activation_bytes = sharers * (rooms(is_host ? limit_of_each(limit, decoders) : limit) + latents) +
+                              (decoders > 1 ? frames : 0),
           .buffer_bytes = request_.hardware.reserved_bytes,
-          // Chunks are independent and dealt out to the ranks.
-          .seconds = static_cast<double>(shard_of(chunks, ranks, 0).count) * seconds_of(chunk, request_),
-          .flops = static_cast<double>(chunks) * chunk.flops()};
+          // Chunks are independent. Ranks of a host share its processor, the last turn's among them.
+          .seconds = (is_host ? chunks : turns) * seconds_of(chunk, request_),
+          .flops = chunks * chunk.flops(),
+          .ranks = decoders,
+          .turns = turns,
+          .has_memory_for_more_ranks = fitting == most};
 }
 
 double CostModel::least_bytes() const {
@@ -242,9 +261,7 @@ Cost CostModel::operator()(Topology topology) const {
   Cost cost{.topology = topology};
   if (request_.encodes_text) cost.phases.push_back(text_phase());
   DenoiseCost(request_, parameters_, topology).add_to(cost);
-  // One rank of a host decodes, with the whole of it.
-  if (request_.decodes)
-    cost.phases.push_back(decode_phase(request_.hardware.is_host ? 1 : Mesh{topology}.ranks()));
+  if (request_.decodes) cost.phases.push_back(decode_phase(Mesh{topology}.ranks()));
   for (const auto& phase : cost.phases) cost.total_seconds += phase.seconds;
   return cost;
 }

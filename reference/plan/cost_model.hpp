@@ -36,6 +36,9 @@ struct PhaseCost {
   double weight_bytes = 0, activation_bytes = 0, buffer_bytes = 0;
   double seconds = 0;
   double flops = 0;  ///< of all ranks together, in the whole phase
+  int ranks = 1;     ///< that work in it
+  int turns = 1;     ///< that each of them has, one after the other: chunks that it decodes
+  bool has_memory_for_more_ranks = true;
 
   double bytes() const { return weight_bytes + activation_bytes + buffer_bytes; }
 };
@@ -86,6 +89,9 @@ class CostModel {
   /// The same model and device for another size, residency or number of steps.
   CostModel with(VideoShape video, bool streams_weights) const;
 
+  /// Chunks dealt to `ranks` ranks, or, on a host, to as many of them as its memory holds decoders for.
+  PhaseCost decode_phase(int ranks) const;
+
   /// What some phase holds on every topology: a device with less cannot run the request.
   double least_bytes() const;
   /// Throws RequestError when the topology breaks a rule (see rule_against()).
@@ -93,7 +99,6 @@ class CostModel {
 
  private:
   PhaseCost text_phase() const;
-  PhaseCost decode_phase(int ranks) const;
 
   Request request_;
   ParameterCounts parameters_;

@@ -60,13 +60,18 @@ std::string topology_table(const Plan& plan) {
 }
 
 std::string phase_table(const Cost& cost) {
-  std::string text = fmt::format("\n  {:<14} {:>11} {:>15} {:>11} {:>9} {:>13} {:>9}\n", "phase",
-                                 "weights GiB", "activations GiB", "buffers GiB", "in all", "time", "work");
+  std::string text =
+      fmt::format("\n  {:<14} {:>5} {:>11} {:>15} {:>11} {:>9} {:>13} {:>9}\n", "phase", "ranks",
+                  "weights GiB", "activations GiB", "buffers GiB", "in all", "time", "work");
   for (const PhaseCost& phase : cost.phases)
-    text += fmt::format("{} {:<14} {:>11.2f} {:>15.2f} {:>11.2f} {:>9.2f} {:>13} {:>11}\n",
-                        &phase == &cost.peak_phase() ? '>' : ' ', phase.name, phase.weight_bytes / gibibyte,
-                        phase.activation_bytes / gibibyte, phase.buffer_bytes / gibibyte,
-                        phase.bytes() / gibibyte, duration(phase.seconds), operations(phase.flops));
+    text += fmt::format("{} {:<14} {:>5} {:>11.2f} {:>15.2f} {:>11.2f} {:>9.2f} {:>13} {:>11}\n",
+                        &phase == &cost.peak_phase() ? '>' : ' ', phase.name, phase.ranks,
+                        phase.weight_bytes / gibibyte, phase.activation_bytes / gibibyte,
+                        phase.buffer_bytes / gibibyte, phase.bytes() / gibibyte, duration(phase.seconds),
+                        operations(phase.flops));
+  for (const PhaseCost& phase : cost.phases)
+    if (!phase.has_memory_for_more_ranks)
+      text += fmt::format("  {}: the memory holds no more ranks than {}\n", phase.name, phase.ranks);
   return text;
 }
 
@@ -95,6 +100,8 @@ nlohmann::json to_json(const Cost& cost) {
   nlohmann::json phases = nlohmann::json::array(), collectives = nlohmann::json::array();
   for (const PhaseCost& phase : cost.phases)
     phases.push_back({{"phase", phase.name},
+                      {"ranks", phase.ranks},
+                      {"has_memory_for_more_ranks", phase.has_memory_for_more_ranks},
                       {"weight_bytes", phase.weight_bytes},
                       {"activation_bytes", phase.activation_bytes},
                       {"buffer_bytes", phase.buffer_bytes},

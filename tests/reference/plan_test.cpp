@@ -319,6 +319,34 @@ BOOST_AUTO_TEST_CASE(ranks_of_the_cpu_are_equal_parts_of_it) {
   BOOST_CHECK_EQUAL(require_plan(request, 4).topology.ranks(), 4);
 }
 
+BOOST_AUTO_TEST_CASE(as_many_ranks_of_the_cpu_decode_as_its_memory_holds) {
+  Request request = request_on("cpu", {102, 544, 992}, 50);
+  request.arithmetic = Arithmetic::fp32;
+  const PhaseCost one = CostModel(request).decode_phase(1);
+  const auto on = [&](double memory_bytes, int ranks) {
+    request.hardware.memory_bytes = memory_bytes;
+    return CostModel(request).decode_phase(ranks);
+  };
+  const PhaseCost six = on(1e15, 8), four = on(1e15, 4), pair = on(2.2 * one.bytes(), 6);
+  BOOST_CHECK_EQUAL(six.ranks, 6);   // as many as there are chunks
+  BOOST_CHECK_EQUAL(four.ranks, 3);  // four would take two turns, too
+  BOOST_CHECK_EQUAL(pair.ranks, 2);
+  BOOST_CHECK_EQUAL(on(one.bytes() / 2, 6).ranks, 1);
+  BOOST_CHECK(four.has_memory_for_more_ranks && !pair.has_memory_for_more_ranks);
+  BOOST_CHECK_CLOSE(pair.weight_bytes, 2 * one.weight_bytes, 1e-6);
+  BOOST_CHECK_GT(pair.activation_bytes, 2 * one.activation_bytes);  // and a chunk of frames on its way
+  BOOST_CHECK_LE(pair.bytes(), 2.2 * one.bytes());
+  BOOST_CHECK_EQUAL(six.seconds, one.seconds);  // they share the processor
+  // What is asked for is each rank's; what there is they divide.
+  request.vae_memory = model::vae::MemoryLimit{static_cast<std::size_t>(one.activation_bytes), true};
+  BOOST_CHECK_EQUAL(on(1e15, 6).ranks, 6);
+  request.vae_memory->refuses = false;
+  const PhaseCost divided = on(1e15, 6);
+  BOOST_CHECK_LT(divided.ranks, 6);
+  BOOST_CHECK_LE(divided.activation_bytes, 1.3 * one.activation_bytes);
+  check_contains(to_table(plan_topology(request, 6)), "decode: the memory holds no more ranks than");
+}
+
 BOOST_AUTO_TEST_CASE(a_topology_that_is_asked_for_is_kept_or_refused_with_the_nearest_that_works) {
   Request request = request_on("h200");
   BOOST_CHECK(require_plan(request, 4, Topology{.tensor = 2, .ring = 2}).topology ==

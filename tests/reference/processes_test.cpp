@@ -93,34 +93,64 @@ std::string on_one_rank(int steps) {
   return read_text(folder / "l.safetensors");
 }
 
-/// Starts three ranks, sends `signal` to rank 1 in the middle of the run, and waits for the end, for which
-/// there are 10 s. Returns what was said; nothing is left, and --resume gives the bits of an unbroken run.
-std::string with_a_signal_to_rank_1(int signal) {
-  constexpr int steps = 60;
+/// A video of nine chunks in one step, whose decode is most of the run.
+Arguments generate(const fs::path& output, const Arguments& more = {}) {
+  return testing::with({"generate", "--model", demo, "--prompt", "a red circle moves up", "--frames", "153",
+                        "--height", "32", "--width", "32", "--steps", "1", "--reproducible", "--quiet",
+                        "--device", "cpu", "--output", output.string()},
+                       more);
+}
+
+const std::string& video_of_one_rank() {
+  static const std::string bytes = [] {
+    const ScratchFolder folder;
+    const auto result = testing::run_program(generate(folder / "v.safetensors"));
+    BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+    return read_text(folder / "v.safetensors");
+  }();
+  return bytes;
+}
+
+/// A run of three ranks that is stopped in the middle.
+struct BrokenRun {
+  std::function<Arguments(const fs::path& output, const Arguments& more)> request;
+  std::string phrase;   ///< of rank 1's log: then it gets the signal
+  int least_steps = 1;  ///< that the step file holds then
+  std::function<std::string()> unbroken;
+};
+const BrokenRun while_denoising{
+    .request = [](const fs::path& output, const Arguments& more) { return denoise(output, 60, more); },
+    .phrase = R"("event":"step","step":3)",
+    .least_steps = 2,
+    .unbroken = [] { return on_one_rank(60); }};
+const BrokenRun while_decoding{.request = generate,
+                               .phrase = R"("stage":"decode","event":"step","step":2)",
+                               .unbroken = [] { return video_of_one_rank(); }};
+
+/// Starts the run, sends `signal` to rank 1 in the middle, and waits for the end, for which there are 10 s.
+/// Returns what was said; nothing is left, and --resume gives the bits of an unbroken run.
+std::string with_a_signal_to_rank_1(int signal, const BrokenRun& broken) {
   const ScratchFolder folder;
-  const fs::path output = folder / "l.safetensors", log = folder / "run.ndjson", errors = folder / "err";
-  const std::string line =
-      on_processes(3,
-                   denoise(output, steps,
-                           {"--topology", "ulysses=3", "--log-file", log.string(), "--deadline-floor", "1"}),
-                   errors);
+  const fs::path output = folder / "o.safetensors", log = folder / "run.ndjson", errors = folder / "err";
+  const std::string line = on_processes(3,
+                                        broken.request(output, {"--topology", "ulysses=3", "--log-file",
+                                                                log.string(), "--deadline-floor", "1"}),
+                                        errors);
   const pid_t launcher = fork();
   BOOST_REQUIRE_GE(launcher, 0);
   if (launcher == 0) {
     execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
     _exit(127);
   }
-  const auto wait_for_step = [&](const fs::path& file) {
+  const auto wait_for = [&](const fs::path& file, const std::string& phrase) {
     for (int i = 0; i < 3000; ++i) {
       std::error_code none_yet;
-      if (fs::exists(file, none_yet) &&
-          read_text(file).find(R"("event":"step","step":3)") != std::string::npos)
-        return true;
+      if (fs::exists(file, none_yet) && read_text(file).find(phrase) != std::string::npos) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     return false;
   };
-  BOOST_REQUIRE(wait_for_step(folder / "run.rank1.ndjson"));
+  BOOST_REQUIRE(wait_for(folder / "run.rank1.ndjson", broken.phrase));
   const std::string first = read_text(folder / "run.rank1.ndjson");
   const pid_t rank_1 = io::Json::parse(first.substr(0, first.find('\n')))["run"]["process"].get<int>();
   const auto begin = std::chrono::steady_clock::now();
@@ -132,10 +162,11 @@ std::string with_a_signal_to_rank_1(int signal) {
   for (int i = 0; i < 100 && kill(rank_1, 0) == 0; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   BOOST_CHECK_NE(kill(rank_1, 0), 0);
-  BOOST_CHECK_GE(pipeline::read_step_file(pipeline::step_file_of(output)).steps_done, 2);
-  const auto resumed = testing::run_program(denoise(output, steps, {"--resume"}));
+  BOOST_CHECK(!fs::exists(output));
+  BOOST_CHECK_GE(pipeline::read_step_file(pipeline::step_file_of(output)).steps_done, broken.least_steps);
+  const auto resumed = testing::run_program(broken.request(output, {"--resume"}));
   BOOST_CHECK_MESSAGE(resumed.exit_code == 0, resumed.errors);
-  BOOST_CHECK(read_text(output) == on_one_rank(steps));
+  BOOST_CHECK(read_text(output) == broken.unbroken());
   return read_text(errors);
 }
 
@@ -181,10 +212,34 @@ BOOST_AUTO_TEST_CASE(processes_that_were_asked_for_something_else_are_refused_by
   check({"--gpus", "2"}, {"--gpus", "3"}, "the launcher started 2 processes");
 }
 
+BOOST_AUTO_TEST_CASE(a_video_that_processes_decode_is_that_of_one) {
+  const ScratchFolder folder;
+  const fs::path output = folder / "v.safetensors", log = folder / "run.ndjson";
+  const auto result =
+      run(3, generate(output, {"--topology", "ulysses=3", "--keep-latents", "--log-file", log.string()}));
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+  BOOST_CHECK(read_text(output) == video_of_one_rank());
+  check_contains(read_text(folder / "run.rank2.ndjson"), R"("stage":"decode","event":"step","step":3)");
+
+  // Five processes take two turns.
+  const auto decode = [&](const Arguments& more) {
+    return testing::with({"decode", "--model", demo, "--latents", pipeline::latents_file_of(output).string(),
+                          "--reproducible", "--quiet", "--device", "cpu", "--output"},
+                         more);
+  };
+  const auto shared = run(5, decode({(folder / "five.safetensors").string()}));
+  BOOST_REQUIRE_MESSAGE(shared.exit_code == 0, shared.errors);
+  const auto alone = testing::run_program(decode({(folder / "one.safetensors").string()}));
+  BOOST_REQUIRE_MESSAGE(alone.exit_code == 0, alone.errors);
+  BOOST_CHECK(read_text(folder / "five.safetensors") == read_text(folder / "one.safetensors"));
+}
+
 BOOST_AUTO_TEST_CASE(a_killed_rank_ends_the_run) {
-  check_contains(with_a_signal_to_rank_1(SIGKILL), "process rank 1");
+  check_contains(with_a_signal_to_rank_1(SIGKILL, while_denoising), "process rank 1");
+  check_contains(with_a_signal_to_rank_1(SIGKILL, while_decoding), "process rank 1");
 }
 
 BOOST_AUTO_TEST_CASE(a_stopped_rank_is_named_and_ended) {
-  check_contains(with_a_signal_to_rank_1(SIGSTOP), "stepvideo: rank 1 is late: rank ");
+  for (const BrokenRun* const broken : {&while_denoising, &while_decoding})
+    check_contains(with_a_signal_to_rank_1(SIGSTOP, *broken), "stepvideo: rank 1 is late: rank ");
 }

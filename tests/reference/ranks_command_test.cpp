@@ -73,6 +73,58 @@ BOOST_AUTO_TEST_CASE(logs_of_all_ranks_are_explained) {
   BOOST_CHECK_MESSAGE(explained.output.find("are behind") == std::string::npos, explained.output);
 }
 
+BOOST_AUTO_TEST_CASE(chunks_are_decoded_by_several_ranks_to_the_same_video) {
+  const ScratchFolder folder;
+  const auto video = [&](const std::string& name, const Arguments& more) {
+    succeed(with({"generate",
+                  "--model",
+                  demo,
+                  "--prompt",
+                  "a red circle moves up",
+                  "--frames",
+                  "51",
+                  "--height",
+                  "32",
+                  "--width",
+                  "64",
+                  "--steps",
+                  "1",
+                  "--keep-latents",
+                  "--reproducible",
+                  "--quiet",
+                  "--device",
+                  "cpu",
+                  "--output",
+                  (folder / name).string()},
+                 more));
+    return read_text(folder / name);
+  };
+  const fs::path log = folder / "run.ndjson";
+  const std::string alone = video("one.safetensors", {});
+  BOOST_CHECK(video("pair.safetensors", {"--topology", "guidance=2", "--log-file", log.string()}) == alone);
+  const std::string other_rank = read_text(folder / "run.rank1.ndjson");
+  BOOST_CHECK(other_rank.find(R"("stage":"decode","event":"step","step":1)") != other_rank.npos);
+  const auto explained = run({"explain", log.string()});
+  BOOST_CHECK_MESSAGE(explained.exit_code == 0 && explained.output.find("are behind") == std::string::npos,
+                      explained.output);
+
+  const fs::path latents = pipeline::latents_file_of(folder / "one.safetensors");
+  const auto decode = [&](const Arguments& more) {
+    return run(with({"decode", "--model", demo, "--latents", latents.string(), "--device", "cpu",
+                     "--reproducible", "--output", (folder / "decoded.safetensors").string()},
+                    more));
+  };
+  std::string of_one_rank;
+  for (const char* const ranks : {"1", "2", "5"}) {
+    const auto result = decode({"--gpus", ranks});
+    BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
+    const std::string bytes = read_text(folder / "decoded.safetensors");
+    if (of_one_rank.empty()) of_one_rank = bytes;
+    BOOST_CHECK_MESSAGE(bytes == of_one_rank, ranks << " ranks decode other frames");
+  }
+  check_says(decode({"--gpus", "2", "--topology", "ring=2"}), 2, {"--topology", "--gpus alone works"});
+}
+
 BOOST_AUTO_TEST_CASE(a_run_that_is_interrupted_goes_on_with_another_number_of_ranks) {
   const ScratchFolder folder;
   const fs::path output = folder / "v.safetensors", log = folder / "run.ndjson";

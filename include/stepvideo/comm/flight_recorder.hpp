@@ -78,6 +78,11 @@ class FlightRecorder {
     at(number).ended = FlightClock::now();
   }
 
+  /// Flights so far.
+  long long count() const {
+    const std::lock_guard lock(mutex_);
+    return count_;
+  }
   /// The latest flights, oldest first.
   std::vector<Flight> flights() const {
     const std::lock_guard lock(mutex_);
