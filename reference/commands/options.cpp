@@ -110,7 +110,7 @@ FlagParser& FlagParser::common_without_model() {
   flag("device", device_,
        "auto, cpu, cuda, cuda:N, or a UUID of nvidia-smi -L [auto: a GPU where a fit one is found]");
   flag("precision", precision_, "fp32 or bf16 [bf16 on a GPU, fp32 on the CPU]");
-  flag("gpus", gpus_, "ranks to run on; several run on the CPU, by denoise and generate [1]");
+  flag("gpus", gpus_, "ranks to run on; several run on the CPU, by denoise, decode and generate [1]");
   flag("topology", topology_,
        "guidance=G,tensor=T,ulysses=U,ring=R[,sharding=uneven], whose product is --gpus, or auto [auto: the "
        "plan's best]");

@@ -224,10 +224,10 @@ PhaseCost CostModel::decode_phase(int ranks) const {
   const double weights = (parameters_.vae_decoder + parameters_.vae_doubling) * element;
   const double latents = static_cast<double>(request_.video.tokens()) * float_bytes *
                          static_cast<double>(request_.shapes.vae.latent_channels);
-  // Rank 0 takes the others' frames.
-  const double frames =
-      most > 1 ? 3.0 * float_bytes * VideoShape::chunk_frames * request_.video.height * request_.video.width
-               : 0;
+  // A host's rank 0 takes the others' frames, which a GPU's are in the host's memory.
+  const double frames = is_host && most > 1 ? 3.0 * float_bytes * VideoShape::chunk_frames *
+                                                  request_.video.height * request_.video.width
+                                            : 0;
   const MemoryLimit limit = request_.vae_memory.value_or(MemoryLimit::usual(!is_host));
   const auto rooms = [&](const MemoryLimit& of_each) {
     return decode_activation_bytes(request_.shapes.vae, request_.video, element, !is_host, of_each);
