@@ -5,19 +5,21 @@
 #include "commands/command.hpp"
 #include "commands/options.hpp"
 #include "io/model_folder.hpp"
+#include "plan/batch.hpp"
 #include "plan/report.hpp"
 
 namespace stepvideo::commands {
 
 void plan(const Arguments& arguments) {
   int gpus = 1;
-  std::optional<int> frames, height, width, steps;
+  std::optional<int> prompts, frames, height, width, steps;
   std::string gpu = "h200";
   std::optional<std::string> link, precision;
   std::optional<std::filesystem::path> model;
   bool wants_json = false;
   FlagParser parser("plan", "which topology fits, what it costs, and how long it takes, without a GPU");
   parser.flag("gpus", gpus, "ranks to plan for [1]")
+      .flag("prompts", prompts, "videos of a batch, for which replicas may beat sharding [no end of them]")
       .flag("frames", frames, "1, or a multiple of 17 [the checkpoint's default, or 204]")
       .flag("height", height, "pixels, a multiple of 16 [the checkpoint's default, or 544]")
       .flag("width", width, "pixels, a multiple of 16 [the checkpoint's default, or 992]")
@@ -38,10 +40,14 @@ void plan(const Arguments& arguments) {
   request.arithmetic = plan::parse_arithmetic(precision.value_or(request.hardware.is_host ? "fp32" : "bf16"));
   if (model) request.shapes = plan::ModelShapes::of(*model);
   const plan::Plan result = plan::plan_topology(request, gpus);
-  if (wants_json)
-    std::cout << to_json(result).dump(2) << '\n';
-  else
-    std::cout << to_table(result);
+  const plan::BatchPlan batch = plan::plan_batch(request, gpus, prompts);
+  if (wants_json) {
+    auto json = to_json(result);
+    json["batch"] = to_json(batch);
+    std::cout << json.dump(2) << '\n';
+  } else {
+    std::cout << to_table(result) << to_table(batch);
+  }
 }
 
 }  // namespace stepvideo::commands

@@ -11,6 +11,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "commands/options.hpp"
+#include "plan/batch.hpp"
 #include "plan/hardware_files.hpp"
 #include "plan/plan_topology.hpp"
 #include "plan/report.hpp"
@@ -345,6 +346,35 @@ BOOST_AUTO_TEST_CASE(as_many_ranks_of_the_cpu_decode_as_its_memory_holds) {
   BOOST_CHECK_LT(divided.ranks, 6);
   BOOST_CHECK_LE(divided.activation_bytes, 1.3 * one.activation_bytes);
   check_contains(to_table(plan_topology(request, 6)), "decode: the memory holds no more ranks than");
+}
+
+BOOST_AUTO_TEST_CASE(replicas_beat_sharding_where_there_are_prompts_and_memory_for_them) {
+  const Request request = request_on("h200");
+  const BatchPlan endless = plan_batch(request, 8);
+  BOOST_REQUIRE_EQUAL(endless.ways.size(), 4);
+  BOOST_CHECK_EQUAL(endless.ways.front().replicas, 8);
+  for (const ReplicaPlan& way : endless.ways) {
+    BOOST_CHECK_EQUAL(way.replicas * way.cost.topology.ranks(), 8);
+    BOOST_CHECK_CLOSE(way.videos_an_hour() * way.video_seconds, 3600.0 * way.replicas, 1e-9);
+    BOOST_CHECK_LE(way.videos_an_hour(), endless.ways.front().videos_an_hour());
+  }
+  check_contains(to_table(endless), "* 8 replicas of one rank");
+  check_contains(to_table(endless), "replicas are");
+  // One video is the business of all ranks; of nine the ninth would keep eight replicas waiting.
+  BOOST_CHECK_EQUAL(plan_batch(request, 8, 1).ways.front().replicas, 1);
+  const BatchPlan nine = plan_batch(request, 8, 9);
+  BOOST_CHECK_LT(nine.ways.front().replicas, 8);
+  check_contains(to_table(nine), "9 videos");
+  // No device of 24 GiB holds the transformer, nor half of it.
+  for (const ReplicaPlan& way : plan_batch(request_on("rtx4090"), 8).ways) BOOST_CHECK_LT(way.replicas, 8);
+  check_contains(refusal([&] { plan_batch(request, 8, 0); }), "--prompts is 0");
+
+  // Groups on one processor share it: what one of them would take alone, times their number.
+  Request host = request_on("cpu", {17, 96, 96}, 16);
+  host.arithmetic = Arithmetic::fp32;
+  host.shapes = ModelShapes::of(STEPVIDEO_DEMO_MODEL);
+  for (const ReplicaPlan& way : plan_batch(host, 4).ways)
+    BOOST_CHECK_CLOSE(way.video_seconds, way.replicas * way.cost.total_seconds, 1e-9);
 }
 
 BOOST_AUTO_TEST_CASE(a_topology_that_is_asked_for_is_kept_or_refused_with_the_nearest_that_works) {
