@@ -64,13 +64,16 @@ BatchPlan plan_batch(const Request& request, int gpus, std::optional<int> asked)
 
 std::string to_table(const BatchPlan& batch) {
   if (batch.ways.size() < 2) return {};
-  const std::string all = batch.videos > 0 ? fmt::format("{} videos", batch.videos) : "";
-  std::string text = fmt::format("\n  {:<52} {:>13} {:>15} {:>13}\n", "a batch of prompts", "a video",
-                                 "videos an hour", all);
+  const auto row = [&](char mark, const std::string& way, const std::string& video, const std::string& rate,
+                       const std::string& all) {
+    return fmt::format("{} {:<52} {:>13} {:>15}", mark, way, video, rate) +
+           (batch.videos > 0 ? fmt::format(" {:>15}\n", all) : "\n");
+  };
+  std::string text = "\n" + row(' ', "a batch of prompts", "a video", "videos an hour",
+                                fmt::format("{} videos", batch.videos));
   for (const ReplicaPlan& way : batch.ways)
-    text += fmt::format("{} {:<52} {:>13} {:>15} {:>13}\n", &way == &batch.ways.front() ? '*' : ' ',
-                        name(way), duration(way.video_seconds), short_number(way.videos_an_hour()),
-                        batch.videos > 0 ? duration(way.seconds(batch.videos)) : "");
+    text += row(&way == &batch.ways.front() ? '*' : ' ', name(way), duration(way.video_seconds),
+                short_number(way.videos_an_hour()), duration(way.seconds(batch.videos)));
   if (const std::string said = verdict(batch); !said.empty()) text += "* " + said + "\n";
   return text;
 }

@@ -27,7 +27,7 @@ using testing::ScratchFolder, testing::read_text;
 namespace {
 
 const VideoCodec& codec() {
-  static const VideoCodec codec(STEPVIDEO_TEST_DATA "/golden/vae_tiny");
+  static const VideoCodec codec(ModelSource{STEPVIDEO_TEST_DATA "/golden/vae_tiny"});
   return codec;
 }
 
