@@ -43,8 +43,8 @@ struct ScaledMatrix {
 template <class Out, Execution E>
 void scaled_products_agree_with_the_oracle(E execution, double sum_error) {
   std::mt19937 engine(61);
-  const index_t shapes[][3] = {{1, 16, 8},      {17, 48, 40},    {129, 160, 24}, {64, 512, 256},
-                               {300, 1024, 96}, {33, 6144, 128}, {5, 32, 3},     {257, 64, 130}};
+  const index_t shapes[][3] = {{1, 16, 16},     {17, 48, 48},    {129, 160, 32}, {64, 512, 256},
+                               {300, 1024, 96}, {33, 6144, 128}, {5, 32, 16},    {257, 64, 144}};
   for (const auto& [rows, depth, columns] : shapes) {
     BOOST_TEST_CONTEXT(rows << " x " << columns << " of depth " << depth) {
       const ScaledMatrix in(execution, rows, depth, 1.0f, engine),
@@ -92,18 +92,19 @@ void scaled_products_agree_with_the_oracle(E execution, double sum_error) {
 template <Execution E>
 void scaled_requests_that_do_not_fit_are_refused(E execution) {
   std::mt19937 engine(62);
-  const ScaledMatrix in(execution, 4, 32, 1.0f, engine), weight(execution, 8, 32, 1.0f, engine);
-  const auto out = place(execution, poisoned<float>(32));
+  const ScaledMatrix in(execution, 4, 32, 1.0f, engine), weight(execution, 16, 32, 1.0f, engine);
+  const auto out = place(execution, poisoned<float>(64));
   const auto call = [&](const ScaledRows& left, const ScaledRows& right) {
-    linear(execution, left, right, Store{}, out.matrix(4, 8));
+    linear(execution, left, right, Store{}, out.matrix(4, right.values.rows));
   };
   check_refused([&] { call({in.values.matrix(4, 32), {in.scales.data(), 3}}, weight.view()); }, "3 scales");
+  check_refused([&] { call(in.view(), {weight.values.matrix(16, 32), {nullptr, 16}}); }, "have no memory");
+  check_refused([&] { call({in.values.matrix(4, 16), in.scales.vector()}, weight.view()); }, "depth");
   check_refused(
       [&] {
-        call(in.view(), {weight.values.matrix(8, 32), {nullptr, 8}});
+        call(in.view(), {weight.values.matrix(8, 32), {weight.scales.data(), 8}});
       },
-      "weight have no memory");
-  check_refused([&] { call({in.values.matrix(4, 16), in.scales.vector()}, weight.view()); }, "depth");
+      "multiples of 16");
 }
 
 }  // namespace stepvideo::testing

@@ -9,7 +9,7 @@ namespace stepvideo {
 
 /// See the host's: same shapes, same errors. On Hopper the library multiplies with the scales and applies an
 /// epilogue that is EpilogueRunsInMatmul in one product; on other chips, and with another epilogue, the sums
-/// take a pass over memory more, as those of linear do. The depth must be a multiple of 16. Throws as linear
+/// take a pass over memory more, as those of linear do. Throws as linear
 /// does.
 template <Epilogue Finish, MatmulOperand Out>
 void linear(Device device, const ScaledRows& in, const ScaledRows& weight, const Finish& epilogue,

@@ -30,6 +30,10 @@ template <class Finish, class Out>
 void require_scaled_linear(const ScaledRows& in, const ScaledRows& weight, const Finish& epilogue,
                            MatrixView<Out> out, const LinearOptions& options) {
   require_linear_shapes<fp8_e4m3>(in.values, weight.values, epilogue, out, options);
+  require(in.values.columns % 16 == 0 && out.columns % 16 == 0, [&] {
+    return "linear: in is " + shape_text(in.values) + " and out " + shape_text(out) +
+           " of fp8; the columns of both must be multiples of 16";
+  });
   require_row_scales("linear", "in", in);
   require_row_scales("linear", "weight", weight);
 }
@@ -39,8 +43,8 @@ void require_scaled_linear(const ScaledRows& in, const ScaledRows& weight, const
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
 /// out = epilogue(in weight^T) of fp8: in (rows, depth), weight (columns, depth), a scale for each row of
-/// both, out (rows, columns). Sums in float32, then the scales, then the epilogue, rounded to out's element
-/// once. Otherwise as linear of other elements.
+/// both, out (rows, columns); depth and columns are multiples of 16. Sums in float32, then the scales, then
+/// the epilogue, rounded to out's element once. Otherwise as linear of other elements.
 template <Epilogue Finish, HostElement Out>
 void linear(Host, const ScaledRows& in, const ScaledRows& weight, const Finish& epilogue, MatrixView<Out> out,
             const LinearOptions& options = {}) {
