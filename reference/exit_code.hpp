@@ -1,5 +1,9 @@
-// How a program ends that has nothing more to say.
+// How the program ends, and what it says then.
 #pragma once
+#include <cstdio>
+#include <string_view>
+
+#include <fmt/format.h>
 
 namespace stepvideo {
 
@@ -7,5 +11,11 @@ namespace stepvideo {
 struct ExitCode {
   int value;
 };
+
+/// Says on standard error why the program ends, at once: other ranks may say so at the same time.
+inline void say_failure(std::string_view why) {
+  const std::string line = fmt::format("stepvideo: {}\n", why);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
 
 }  // namespace stepvideo

@@ -1,6 +1,5 @@
 // stepvideo COMMAND [flags]: exit 0 done, 1 the run failed, 2 the request was wrong.
 #include <algorithm>
-#include <iostream>
 #include <new>
 
 #include <fmt/format.h>
@@ -55,13 +54,13 @@ int main(int count, char** values) {
   } catch (const ExitCode& code) {
     return code.value;
   } catch (const RequestError& error) {
-    std::cerr << "stepvideo: " << error.what() << '\n';
+    say_failure(error.what());
     return exit_wrong_request;
   } catch (const std::bad_alloc&) {
-    std::cerr << "stepvideo: " << pipeline::out_of_memory << '\n';
+    say_failure(pipeline::out_of_memory);
     return exit_failed;
   } catch (const std::exception& error) {
-    std::cerr << "stepvideo: " << error.what() << '\n';
+    say_failure(error.what());
     return exit_failed;
   }
 }

@@ -1,7 +1,6 @@
 #include "pipeline/process_ranks.hpp"
 
 #include <chrono>
-#include <iostream>
 #include <optional>
 #include <string>
 #include <thread>
@@ -110,7 +109,7 @@ class WiredRanks final : public ProcessRanks {
   [[noreturn]] void end_without(const RankLate& late) {
     using namespace std::chrono_literals;
     if (last_words_) last_words_(late);
-    if (rank() == (late.rank() == 0 ? 1 : 0)) std::cerr << "stepvideo: " << late.what() << std::endl;
+    if (rank() == (late.rank() == 0 ? 1 : 0)) say_failure(late.what());
     if (rank() != 0) watch_.answer_while_there_is(0, late.rank() == 0 ? 500ms : 3s);
     communicator_.messages().wire().abort();
   }

@@ -2,12 +2,16 @@
 #pragma once
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <span>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -29,7 +33,8 @@ class RankLate : public RankLost {
 };
 
 /// One rank's part in finding it. A rank that waits answers others' questions meanwhile: whom it waits for.
-/// One that does not answer is the late one, at work or stopped.
+/// One that writes or draws has a thread that answers. One that does not answer is the late one, at work or
+/// stopped.
 class ProcessWatch {
  public:
   /// Both outlive this.
@@ -40,29 +45,47 @@ class ProcessWatch {
   void look(std::span<const int> others) {
     waits_for_.assign(others.begin(), others.end());
     take_notes();
+    throw_verdict();
     const auto now = FlightClock::now();
     if (now - looked_ < interval) return;
-    // Only time in which this rank looked counts, and in which nobody was away.
+    // Only time in which this rank looked counts.
     const auto passed = std::min<FlightClock::duration>(now - looked_, 2 * interval);
     looked_ = now;
     const auto flights = recorder_.flights();
     const auto open = open_flight(flights);
     if (!open || open->number != flight_) {
-      flight_ = open ? open->number : -1, waited_ = {};
+      flight_ = open ? open->number : -1, waited_ = waited_for_away_ = {};
       return;
     }
-    if (away_.empty()) waited_ += passed;
-    if (open->deadline == FlightClock::duration{} || waited_ < open->deadline) return;
+    // Time in which a rank is away does not count; that it lives is asked as often.
+    (away_.empty() ? waited_ : waited_for_away_) += passed;
+    if (open->deadline == FlightClock::duration{} || std::max(waited_, waited_for_away_) < open->deadline)
+      return;
     name_the_late(*open, others);
   }
 
-  /// Says to the others that this rank writes or draws, or does so no longer.
-  void tell_away(bool is_away) { tell_all({.kind = is_away ? Note::away : Note::back}); }
+  /// From here on this rank writes or draws, for as long as that takes, and does not use its wire; or it is
+  /// back. A stopped process does not say that it is away.
+  void tell_away(bool is_away) {
+    answering_ = {};
+    tell_all({.kind = is_away ? Note::away : Note::back});
+    if (!is_away) return;
+    waits_for_ = {absent};
+    answering_ = std::jthread([this](std::stop_token stop) {
+      std::mutex mutex;
+      std::unique_lock lock(mutex);
+      for (std::condition_variable_any wake; !stop.stop_requested();
+           wake.wait_for(lock, stop, interval, [] { return false; })) {
+        take_notes();
+        wire_.is_posted();  // answers that could not leave yet
+      }
+    });
+  }
 
   /// Goes on answering while another rank is there, for a time at most.
   void answer_while_there_is(int rank, FlightClock::duration time) {
     for (const auto begin = FlightClock::now(); FlightClock::now() - begin < time && !wire_.is_gone(rank);) {
-      take_notes(false);
+      take_notes();
       wire_.pause();
     }
   }
@@ -71,9 +94,12 @@ class ProcessWatch {
   static constexpr auto interval = std::chrono::milliseconds(50);
   static constexpr auto patience = std::chrono::milliseconds(1500);
 
+  /// Instead of a rank: the sender waits for none.
+  static constexpr int nobody = -1, absent = -2;
+
   struct Note {
     enum Kind : int { ask, answer, away, back, verdict } kind = ask;
-    int rank = -1;  ///< that the sender waits for; the late one
+    int rank = nobody;  ///< that the sender waits for; the late one
     char text[504] = {};
   };
 
@@ -85,7 +111,7 @@ class ProcessWatch {
       if (rank != wire_.rank()) tell(rank, note);
   }
 
-  void take_notes(bool heeds_verdicts = true) {
+  void take_notes() {
     for (int from = 0; from < wire_.ranks(); ++from)
       while (from != wire_.rank()) {
         const auto message = wire_.take(from, RankWire::Channel::notes);
@@ -93,13 +119,13 @@ class ProcessWatch {
         Note note;
         std::memcpy(&note, message->data(), sizeof note);
         note.text[sizeof note.text - 1] = 0;
-        take_note(from, note, heeds_verdicts);
+        take_note(from, note);
       }
   }
-  void take_note(int from, const Note& note, bool heeds_verdicts) {
+  void take_note(int from, const Note& note) {
     switch (note.kind) {
       case Note::ask:
-        tell(from, {.kind = Note::answer, .rank = waits_for_.empty() ? -1 : waits_for_.front()});
+        tell(from, {.kind = Note::answer, .rank = waits_for_.empty() ? nobody : waits_for_.front()});
         break;
       case Note::answer:
         answers_[from] = note.rank;
@@ -111,9 +137,13 @@ class ProcessWatch {
         away_.erase(from);
         break;
       case Note::verdict:
-        if (heeds_verdicts) throw RankLate(note.rank, note.text);
+        verdict_.emplace(note.rank, note.text);
         break;
     }
+  }
+
+  void throw_verdict() const {
+    if (verdict_) throw *verdict_;
   }
 
   /// Whom the rank waits for, where it answers.
@@ -123,21 +153,28 @@ class ProcessWatch {
     for (const auto begin = FlightClock::now();
          FlightClock::now() - begin < patience && !wire_.is_gone(rank);) {
       take_notes();
+      throw_verdict();
       if (const auto answer = answers_.find(rank); answer != answers_.end()) return answer->second;
       wire_.pause();
     }
     return {};
   }
 
-  [[noreturn]] void name_the_late(const Flight& flight, std::span<const int> others) {
+  /// Throws where nobody whom this rank waits for is away.
+  void name_the_late(const Flight& flight, std::span<const int> others) {
     std::vector<int> suspects(others.begin(), others.end());
     std::set<int> asked{wire_.rank()};
-    int late = -1;
+    int late = nobody;
     while (!suspects.empty() && late < 0) {
       const int rank = suspects.back();
       suspects.pop_back();
       if (rank < 0 || !asked.insert(rank).second) continue;
-      if (const auto next = ask(rank))
+      const auto next = ask(rank);
+      if (next == absent) {
+        waited_for_away_ = {};
+        return;
+      }
+      if (next)
         suspects.push_back(*next);
       else
         late = rank;
@@ -167,11 +204,13 @@ class ProcessWatch {
   RankWire& wire_;
   const FlightRecorder& recorder_;
   FlightClock::time_point looked_ = FlightClock::now();
-  FlightClock::duration waited_{};
+  FlightClock::duration waited_{}, waited_for_away_{};
   long long flight_ = -1;
   std::vector<int> waits_for_;
   std::map<int, int> answers_;  ///< by rank: whom it waits for
   std::set<int> away_;
+  std::optional<RankLate> verdict_;  ///< of another rank
+  std::jthread answering_;           ///< last: it uses the others
 };
 
 }  // namespace stepvideo::pipeline

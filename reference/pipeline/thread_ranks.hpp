@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <functional>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +15,7 @@
 #include <stepvideo/comm/thread_communicator.hpp>
 #include <stepvideo/comm/watchdog.hpp>
 
+#include "exit_code.hpp"
 #include "interrupt.hpp"
 #include "pipeline/rank_work.hpp"
 
@@ -126,7 +126,7 @@ class ThreadRanks {
     const int late = std::max(found.rank, 0);
     progress_of(late, progress).log({.kind = Event::Kind::error, .stage = stage_, .message = found.message});
     if (others_left && found.rank != 0 && rescue) rescue();
-    std::cerr << "stepvideo: " << found.message << std::endl;
+    say_failure(found.message);
     std::_Exit(1);
   }
 

@@ -187,6 +187,20 @@ BOOST_AUTO_TEST_CASE(strangers_are_refused_and_nobody_waits_for_them) {
   BOOST_CHECK(!connect_here(port));  // nobody listens any more
 }
 
+BOOST_AUTO_TEST_CASE(starts_and_stops_leave_no_port_and_no_file_open) {
+  const int port = unused_port();
+  const auto open_files = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+  };
+  const auto before = open_files();
+  for (int i = 0; i < 50; ++i) {
+    const OtherRanks ranks(3, port);
+    BOOST_CHECK_EQUAL(OtherRanks::add_up(job_of(0, 3, port)), 3);
+  }
+  BOOST_CHECK_EQUAL(open_files(), before);
+  for (int i = 0; i < Rendezvous::ports; ++i) BOOST_CHECK(!connect_here(port + i));
+}
+
 BOOST_AUTO_TEST_CASE(a_second_process_of_one_rank_is_refused) {
   const int port = unused_port();
   const auto run = [&](int rank, std::chrono::milliseconds patience) {

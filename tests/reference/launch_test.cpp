@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_CASE(a_rank_with_another_token_is_a_stranger) {
     return StringList{"STEPVIDEO_LAUNCH_SECONDS=1", "STEPVIDEO_TOKEN=" + std::to_string(rank)};
   });
   BOOST_CHECK_EQUAL(result.exit_code, 1);
-  check_contains(result.errors, "stepvideo: rank 1 of 2 did not come to rank 0 within 1 s (");
+  check_contains(result.errors, "rank 1 of 2 did not come to rank 0 within 1 s (");
   check_contains(result.errors, "connections without this job's token were refused)");
 }
 
@@ -81,4 +81,57 @@ BOOST_AUTO_TEST_CASE(a_rank_that_is_killed_or_stopped_or_exits_at_any_step_is_na
     return "stepvideo: rank " + std::to_string(fault.rank) +
            (fault.kind == Fault::stopped ? " is late: rank " : " is gone: its process ended without a word");
   });
+}
+
+BOOST_AUTO_TEST_CASE(a_rank_0_that_is_stopped_while_it_draws_is_named) {
+  const ScratchFolder folder;
+  const auto processes = by_torchrun(2,
+                                     {"generate",
+                                      "--model",
+                                      STEPVIDEO_DEMO_MODEL,
+                                      "--prompt",
+                                      "a red circle",
+                                      "--frames",
+                                      "17",
+                                      "--height",
+                                      "64",
+                                      "--width",
+                                      "96",
+                                      "--steps",
+                                      "100",
+                                      "--device",
+                                      "cpu",
+                                      "--topology",
+                                      "guidance=2",
+                                      "--quiet",
+                                      "--preview-every",
+                                      "1",
+                                      "--preview-path",
+                                      folder.path().string(),
+                                      "--deadline-factor",
+                                      "0",
+                                      "--deadline-floor",
+                                      "1",
+                                      "--log-file",
+                                      (folder / "run.ndjson").string(),
+                                      "--output",
+                                      (folder / "v.mp4").string()},
+                                     folder / "err");
+  const auto has_done = [&](const char* log, int step) {
+    return read_text(folder / log).find(R"("event":"step","step":)" + std::to_string(step) + ",") !=
+           std::string::npos;
+  };
+  // Rank 1 is behind a step that rank 0 still draws.
+  int step = 2;
+  while (!has_done("run.rank1.ndjson", step) || has_done("run.ndjson", step)) {
+    if (has_done("run.ndjson", step)) ++step;
+    BOOST_REQUIRE_MESSAGE(waitpid(processes[0], nullptr, WNOHANG) == 0, read_text(folder / "err"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  kill(processes[0], SIGSTOP);
+  const auto codes = wait_for_processes({processes[1]}, std::chrono::seconds(10));
+  kill(processes[0], SIGKILL);
+  wait_for_processes({processes[0]});
+  BOOST_CHECK_EQUAL(codes[0], 1);
+  check_contains(read_text(folder / "err"), "stepvideo: rank 0 is late: rank 1 waits in ");
 }

@@ -138,23 +138,26 @@ BOOST_AUTO_TEST_CASE(without_guidance_ranks_share_the_prompt_alone) {
 BOOST_AUTO_TEST_CASE(
     a_rank_that_fails_at_any_step_takes_the_others_with_it_and_the_run_goes_on_from_its_file) {
   std::mt19937 engine(std::random_device{}());
-  for (int fault = 0; fault < 24; ++fault) {
+  const auto number = [&](int least, int most) { return std::uniform_int_distribution(least, most)(engine); };
+  for (int fault = 0; fault < 50; ++fault) {
     const ScratchFolder scratch;
-    const int ranks = std::uniform_int_distribution(2, 4)(engine),
-              rank = std::uniform_int_distribution(0, ranks - 1)(engine),
-              step = std::uniform_int_distribution(1, steps)(engine);
-    const bool is_memory = fault % 2 == 0;
+    const int ranks = number(2, 4), rank = number(0, ranks - 1);
+    const bool stalls = fault % 5 == 4, is_memory = fault % 5 < 2;
+    const int step = number(stalls ? 2 : 1, steps);  // the first step's deadlines are ten times as long
     const Topology gpus{
         .guidance = ranks == 4 ? 2 : 1, .ulysses = ranks == 4 ? 2 : ranks, .sharding = Sharding::uneven};
     Run run{.ranks = {.topology = gpus}, .output = scratch / "l.safetensors"};
+    if (stalls) run.ranks.deadlines = {.factor = 0, .floor_seconds = 0.5};
     run.before_step = [&](int of_rank, int at) {
       if (of_rank != rank || at != step) return;
+      if (stalls) return std::this_thread::sleep_for(std::chrono::milliseconds(1200));
       if (is_memory) throw std::bad_alloc();
       throw Error("the disk is full");
     };
-    const std::string text = failure_of<Error>(run);
-    check_contains(
-        text, "rank " + std::to_string(rank) + ": " + (is_memory ? "out of memory" : "the disk is full"));
+    check_contains(failure_of<Error>(run), "rank " + std::to_string(rank) +
+                                               (stalls      ? " is late: "
+                                                : is_memory ? ": out of memory"
+                                                            : ": the disk is full"));
     const fs::path file = step_file_of(run.output);
     // Rank 0 may not have had the last velocity of the step before.
     const int done = fs::exists(file) ? read_step_file(file).steps_done : 0;

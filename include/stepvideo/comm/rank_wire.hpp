@@ -8,8 +8,8 @@
 
 namespace stepvideo {
 
-/// One rank's end. For one thread. Beside small messages, which come whole and in the order in which they
-/// were posted, two ranks that have agreed on it move data from memory to memory.
+/// One rank's end. For one thread at a time. Beside small messages, which come whole and in the order in
+/// which they were posted, two ranks that have agreed on it move data from memory to memory.
 class RankWire {
  public:
   using Message = std::vector<std::byte>;
