@@ -1,5 +1,5 @@
-# What `cmake --install` puts where, in two components: `development` is the headers, their CMake package and the
-# examples; `program` is the executor. Documentation lies where Debian expects each component's package to keep it.
+# What `cmake --install` puts where, in components: `development` is the headers, their CMake package and the examples;
+# `program` is the executor; `mpi`, where MPI is found, is what it opens under mpirun. Documentation lies where Debian expects each component's package to keep it.
 include(CMakePackageConfigHelpers)
 
 set(CMAKE_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
@@ -7,6 +7,7 @@ set(CMAKE_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
 set(CPACK_PACKAGE_CONTACT "stepvideo maintainers <maintainers@stepvideo.invalid>" CACHE STRING
     "Who answers for the Debian packages")
 set(stepvideo_program_package stepvideo)
+set(stepvideo_mpi_package stepvideo-mpi)
 set(stepvideo_development_package libstepvideo-dev)
 
 # Headers are the same for every architecture, hence share/ and not lib/.
@@ -56,6 +57,9 @@ set(stepvideo_components development)
 if(STEPVIDEO_EXECUTOR)
   list(APPEND stepvideo_components program)
   stepvideo_install_text(stepvideo.1 man/man1 stepvideo.1.gz program)
+endif()
+if(TARGET stepvideo_mpi)
+  list(APPEND stepvideo_components mpi)
 endif()
 foreach(component IN LISTS stepvideo_components)
   set(package ${stepvideo_${component}_package})

@@ -1,4 +1,5 @@
-# `cpack -G DEB` in the build folder: stepvideo (the program) and libstepvideo-dev (the headers).
+# `cpack -G DEB` in the build folder: stepvideo (the program), stepvideo-mpi (what it opens under mpirun, where MPI was
+# found) and libstepvideo-dev (the headers).
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME stepvideo)
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")  # each component's description begins with its own
@@ -24,6 +25,18 @@ Runs the text-to-video model Step-Video-T2V from prompt to mp4: tokenizers,
 text encoders, diffusion transformer and video autoencoder in one program.
 
 This build runs on ${cpu}.")
+
+set(CPACK_DEBIAN_MPI_PACKAGE_NAME ${stepvideo_mpi_package})
+set(CPACK_DEBIAN_MPI_PACKAGE_SECTION video)
+set(CPACK_DEBIAN_MPI_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_MPI_PACKAGE_DEPENDS "${stepvideo_program_package} (= ${PROJECT_VERSION})")
+set(CPACK_COMPONENT_MPI_DESCRIPTION
+"generates videos from text with Step-Video-T2V, under mpirun
+Ranks of stepvideo that mpirun starts talk to each other over Open MPI with
+this library. torchrun and srun start ranks without it.")
+if(TARGET stepvideo_mpi)
+  set(CPACK_DEBIAN_PROGRAM_PACKAGE_RECOMMENDS ${stepvideo_mpi_package})
+endif()
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME ${stepvideo_development_package})
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)

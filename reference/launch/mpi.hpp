@@ -6,7 +6,7 @@
 
 namespace stepvideo::launch {
 
-/// This process' end of so many. Throws RequestError in a build without MPI, and where MPI finds another
+/// This process' end of so many. Throws RequestError where there is no MPI, and where it finds another
 /// number.
 std::unique_ptr<RankWire> mpi_wire(int ranks);
 

@@ -108,8 +108,8 @@ class WiredRanks final : public ProcessRanks {
   /// it. Rank 0 writes its last step; the others leave it the time to.
   [[noreturn]] void end_without(const RankLate& late) {
     using namespace std::chrono_literals;
+    if (late.is_found_here()) say_failure(late.what());
     if (last_words_) last_words_(late);
-    if (rank() == (late.rank() == 0 ? 1 : 0)) say_failure(late.what());
     if (rank() != 0) watch_.answer_while_there_is(0, late.rank() == 0 ? 500ms : 3s);
     communicator_.messages().wire().abort();
   }

@@ -24,12 +24,16 @@ namespace stepvideo::pipeline {
 /// A rank keeps the others waiting beyond a deadline.
 class RankLate : public RankLost {
  public:
-  RankLate(int rank, const std::string& message) : RankLost(message), rank_(rank) {}
+  RankLate(int rank, const std::string& message, bool is_found_here)
+      : RankLost(message), rank_(rank), is_found_here_(is_found_here) {}
   /// -1 where none could be told.
   int rank() const { return rank_; }
+  /// Or told by the rank that found it.
+  bool is_found_here() const { return is_found_here_; }
 
  private:
   int rank_;
+  bool is_found_here_;
 };
 
 /// One rank's part in finding it. A rank that waits answers others' questions meanwhile: whom it waits for.
@@ -137,7 +141,7 @@ class ProcessWatch {
         away_.erase(from);
         break;
       case Note::verdict:
-        verdict_.emplace(note.rank, note.text);
+        verdict_.emplace(note.rank, note.text, false);
         break;
     }
   }
@@ -198,7 +202,7 @@ class ProcessWatch {
     Note note{.kind = Note::verdict, .rank = late};
     std::strncpy(note.text, text.c_str(), sizeof note.text - 1);
     tell_all(note);
-    throw RankLate(late, text);
+    throw RankLate(late, text, true);
   }
 
   RankWire& wire_;
