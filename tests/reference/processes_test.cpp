@@ -111,31 +111,15 @@ const std::string& video_of_one_rank() {
   return bytes;
 }
 
-/// A run of three ranks that is stopped in the middle.
-struct BrokenRun {
-  std::function<Arguments(const fs::path& output, const Arguments& more)> request;
-  std::string phrase;   ///< of rank 1's log: then it gets the signal
-  int least_steps = 1;  ///< that the step file holds then
-  std::function<std::string()> unbroken;
-};
-const BrokenRun while_denoising{
-    .request = [](const fs::path& output, const Arguments& more) { return denoise(output, 60, more); },
-    .phrase = R"("event":"step","step":3)",
-    .least_steps = 2,
-    .unbroken = [] { return on_one_rank(60); }};
-const BrokenRun while_decoding{.request = generate,
-                               .phrase = R"("stage":"decode","event":"step","step":2)",
-                               .unbroken = [] { return video_of_one_rank(); }};
-
-/// Starts the run, sends `signal` to rank 1 in the middle, and waits for the end, for which there are 10 s.
-/// Returns what was said; nothing is left, and --resume gives the bits of an unbroken run.
-std::string with_a_signal_to_rank_1(int signal, const BrokenRun& broken) {
+/// Starts three ranks, sends `signal` to rank 1 while they decode, and waits for the end: a deadline is three
+/// of the slowest turn. Returns what was said; nothing is left, and --resume gives the bits of an unbroken
+/// run.
+std::string with_a_signal_to_rank_1_of_a_decode(int signal) {
   const ScratchFolder folder;
   const fs::path output = folder / "o.safetensors", log = folder / "run.ndjson", errors = folder / "err";
-  const std::string line = on_processes(3,
-                                        broken.request(output, {"--topology", "ulysses=3", "--log-file",
-                                                                log.string(), "--deadline-floor", "1"}),
-                                        errors);
+  const std::string line = on_processes(
+      3, generate(output, {"--topology", "ulysses=3", "--log-file", log.string(), "--deadline-floor", "1"}),
+      errors);
   const pid_t launcher = fork();
   BOOST_REQUIRE_GE(launcher, 0);
   if (launcher == 0) {
@@ -150,23 +134,23 @@ std::string with_a_signal_to_rank_1(int signal, const BrokenRun& broken) {
     }
     return false;
   };
-  BOOST_REQUIRE(wait_for(folder / "run.rank1.ndjson", broken.phrase));
+  BOOST_REQUIRE(wait_for(folder / "run.rank1.ndjson", R"("stage":"decode","event":"step","step":2)"));
   const std::string first = read_text(folder / "run.rank1.ndjson");
   const pid_t rank_1 = io::Json::parse(first.substr(0, first.find('\n')))["run"]["process"].get<int>();
   const auto begin = std::chrono::steady_clock::now();
   BOOST_REQUIRE_EQUAL(kill(rank_1, signal), 0);
   int status = 0;
   waitpid(launcher, &status, 0);
-  BOOST_CHECK_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), 10);
+  BOOST_CHECK_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), 25);
   BOOST_CHECK(!WIFEXITED(status) || WEXITSTATUS(status) != 0);
   for (int i = 0; i < 100 && kill(rank_1, 0) == 0; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   BOOST_CHECK_NE(kill(rank_1, 0), 0);
   BOOST_CHECK(!fs::exists(output));
-  BOOST_CHECK_GE(pipeline::read_step_file(pipeline::step_file_of(output)).steps_done, broken.least_steps);
-  const auto resumed = testing::run_program(broken.request(output, {"--resume"}));
+  BOOST_CHECK_GE(pipeline::read_step_file(pipeline::step_file_of(output)).steps_done, 1);
+  const auto resumed = testing::run_program(generate(output, {"--resume"}));
   BOOST_CHECK_MESSAGE(resumed.exit_code == 0, resumed.errors);
-  BOOST_CHECK(read_text(output) == broken.unbroken());
+  BOOST_CHECK(read_text(output) == video_of_one_rank());
   return read_text(errors);
 }
 
@@ -234,12 +218,10 @@ BOOST_AUTO_TEST_CASE(a_video_that_processes_decode_is_that_of_one) {
   BOOST_CHECK(read_text(folder / "five.safetensors") == read_text(folder / "one.safetensors"));
 }
 
-BOOST_AUTO_TEST_CASE(a_killed_rank_ends_the_run) {
-  check_contains(with_a_signal_to_rank_1(SIGKILL, while_denoising), "process rank 1");
-  check_contains(with_a_signal_to_rank_1(SIGKILL, while_decoding), "process rank 1");
+BOOST_AUTO_TEST_CASE(a_rank_that_is_killed_while_it_decodes_ends_the_run) {
+  check_contains(with_a_signal_to_rank_1_of_a_decode(SIGKILL), "process rank 1");
 }
 
-BOOST_AUTO_TEST_CASE(a_stopped_rank_is_named_and_ended) {
-  for (const BrokenRun* const broken : {&while_denoising, &while_decoding})
-    check_contains(with_a_signal_to_rank_1(SIGSTOP, *broken), "stepvideo: rank 1 is late: rank ");
+BOOST_AUTO_TEST_CASE(a_rank_that_is_stopped_while_it_decodes_is_named_and_ended) {
+  check_contains(with_a_signal_to_rank_1_of_a_decode(SIGSTOP), "stepvideo: rank 1 is late: rank ");
 }
