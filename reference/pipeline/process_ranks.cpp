@@ -1,6 +1,7 @@
 #include "pipeline/process_ranks.hpp"
 
 #include <chrono>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <thread>
@@ -112,6 +113,7 @@ class WiredRanks final : public ProcessRanks {
     if (last_words_) last_words_(late);
     if (rank() != 0) watch_.answer_while_there_is(0, late.rank() == 0 ? 500ms : 3s);
     communicator_.messages().wire().abort();
+    std::abort();  // none of them returns
   }
 
   ProcessCommunicator& communicator_;

@@ -76,6 +76,17 @@ BOOST_AUTO_TEST_CASE(a_wrong_variable_is_named) {
   check_says(refused, 2, {"RANK is not set for this process"});
 }
 
+BOOST_AUTO_TEST_CASE(a_program_without_its_library_for_mpi_says_what_works) {
+  const ScratchFolder folder;
+  fs::copy_file(STEPVIDEO_PROGRAM, folder / "stepvideo");
+  const auto codes = wait_for_processes(
+      {start_process(with({(folder / "stepvideo").string()}, denoise_small(folder / "l.safetensors", 4)),
+                     folder / "err", {"OMPI_COMM_WORLD_SIZE=2"})});
+  BOOST_CHECK_EQUAL(codes[0], 2);
+  check_contains(read_text(folder / "err"),
+                 "mpirun started 2 processes for this run, and this program finds no MPI (");
+}
+
 BOOST_AUTO_TEST_CASE(a_rank_that_is_killed_or_stopped_or_exits_at_any_step_is_named_and_the_run_goes_on) {
   check_faults(by_torchrun, 50, [](const Fault& fault) {
     return "stepvideo: rank " + std::to_string(fault.rank) +

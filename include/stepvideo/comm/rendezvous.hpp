@@ -161,13 +161,13 @@ class Arriving {
           if (!rank_0.words.is_open()) try_rank_0(address.at_port(port), found, door, failure);
       if (!rank_0.words.is_open()) std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
-    rank_0.data = enter(0, found, Claim::data, 0);
+    rank_0.data = enter(0, found, Claim::data);
     const auto places = hear_places();
     for (int rank = 1; rank < job_.rank; ++rank) {
       const Place& place = places[std::size_t(rank)];
       const SocketAddress address = SocketAddress::of(place.host, place.port).front();
-      sockets_[std::size_t(rank)].words = enter(rank, address, Claim::words, 0);
-      sockets_[std::size_t(rank)].data = enter(rank, address, Claim::data, 0);
+      sockets_[std::size_t(rank)].words = enter(rank, address, Claim::words);
+      sockets_[std::size_t(rank)].data = enter(rank, address, Claim::data);
     }
     await(*door, job_.rank + 1, [](int, const Socket&, int) {});
   }
@@ -182,7 +182,7 @@ class Arriving {
     auto listener = listen_on(SocketAddress::of_this_end(*socket).at_port(0));
     if (!listener) throw Error(named(job_.rank) + " cannot listen: " + std::strerror(errno));
     Door own(std::move(*listener), job_.token);
-    switch (claim(*socket, Claim::words, own.port(), soon()).value_or(Answer::not_awaited)) {
+    switch (claim(*socket, Claim::words, own.port()).value_or(Answer::not_awaited)) {
       case Answer::welcome:
         sockets_[0].words = std::move(*socket);
         door.emplace(std::move(own));
@@ -205,20 +205,20 @@ class Arriving {
     if (!receive_all(*socket, writable_bytes_of(words), deadline) || words != greeting) return {};
     return socket;
   }
-  std::optional<Answer> claim(const Socket& socket, Claim::Kind kind, int port,
-                              SocketClock::time_point deadline) const {
+  /// Who greets also answers, or closes the connection.
+  std::optional<Answer> claim(const Socket& socket, Claim::Kind kind, int port = 0) const {
     const Claim claim{
         .token = job_.token, .rank = job_.rank, .ranks = job_.ranks, .kind = kind, .port = port};
     Answer answer{};
-    if (!send_all(socket, bytes_of(claim), deadline) ||
-        !receive_all(socket, writable_bytes_of(answer), deadline))
+    if (!send_all(socket, bytes_of(claim), deadline_) ||
+        !receive_all(socket, writable_bytes_of(answer), deadline_))
       return {};
     return answer;
   }
   /// A connection to a rank that is there.
-  Socket enter(int rank, const SocketAddress& address, Claim::Kind kind, int port) const {
+  Socket enter(int rank, const SocketAddress& address, Claim::Kind kind) const {
     auto socket = knock(address, deadline_);
-    if (!socket || claim(*socket, kind, port, deadline_) != Answer::welcome)
+    if (!socket || claim(*socket, kind) != Answer::welcome)
       throw RankLost(named(job_.rank) + " does not reach " + named(rank) + " at " + address.host());
     return std::move(*socket);
   }
