@@ -51,6 +51,7 @@
 #include <stepvideo/kernels/linear/matmul_call.cuh>
 #include <stepvideo/kernels/linear/matmul_epilogue.cuh>
 #include <stepvideo/kernels/linear/matmul_plans.cuh>
+#include <stepvideo/kernels/linear/scaled_linear.cuh>
 #include <stepvideo/kernels/norm/gated_layer_norm.cuh>
 #include <stepvideo/kernels/norm/gated_residual.cuh>
 #include <stepvideo/kernels/norm/group_norm.cuh>
@@ -79,6 +80,7 @@
 #include <stepvideo/kernels/tile/pack.cuh>
 #include <stepvideo/kernels/tile/quad_reduce.cuh>
 #include <stepvideo/kernels/tile/row_reduce.cuh>
+#include <stepvideo/kernels/tile/scale_and_bias.cuh>
 #include <stepvideo/kernels/tile/schedule.cuh>
 #include <stepvideo/kernels/tile/shared_memory.cuh>
 #include <stepvideo/kernels/tile/tma.cuh>

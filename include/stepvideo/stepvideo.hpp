@@ -28,6 +28,7 @@
 #include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
+#include <stepvideo/core/scaled_rows.hpp>
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/topology.hpp>
 #include <stepvideo/core/transfer.hpp>
@@ -61,6 +62,7 @@
 #include <stepvideo/kernels/elementwise/timestep.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>
 #include <stepvideo/kernels/linear/matmul_table.hpp>
+#include <stepvideo/kernels/linear/scaled_linear.hpp>
 #include <stepvideo/kernels/norm/gated_layer_norm.hpp>
 #include <stepvideo/kernels/norm/gated_residual.hpp>
 #include <stepvideo/kernels/norm/group_norm.hpp>
@@ -87,6 +89,7 @@
 #include <stepvideo/kernels/tile/part_moments.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
 #include <stepvideo/kernels/tile/rms_row.hpp>
+#include <stepvideo/kernels/tile/scale_and_bias.hpp>
 #include <stepvideo/kernels/tile/sgemm.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>
 #include <stepvideo/kernels/tile/swizzle.hpp>
