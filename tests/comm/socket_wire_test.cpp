@@ -14,12 +14,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// The first of some ports that nobody else asks for: below those which the system gives away.
-int unused_port() {
-  static int count = 0;
-  return 12000 + (getpid() * 41 + ++count) % 1000 * Rendezvous::ports;
-}
-
 ProcessRun run_some(int ranks, const std::vector<int>& started, const std::string& scenario,
                     int patience_seconds = 20) {
   const ScratchFolder scratch;

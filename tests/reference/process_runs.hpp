@@ -21,31 +21,24 @@ namespace fs = std::filesystem;
 using StartRanks =
     std::function<std::vector<pid_t>(int ranks, const StringList& arguments, const fs::path& errors)>;
 
-/// The first of some ports that nobody else asks for: below those which the system gives away.
-inline int unused_port() {
-  static int count = 0;
-  return 12000 + (getpid() * 41 + ++count) % 1000 * 8;
+/// "NAME=VALUE"
+inline std::string variable(const char* name, int value) {
+  return std::string(name) + "=" + std::to_string(value);
 }
 
 /// The variables of one rank, as torchrun sets them.
 inline StringList torchrun_variables(int rank, int ranks, int port) {
-  const auto number = [](const char* name, int value) {
-    return std::string(name) + "=" + std::to_string(value);
-  };
-  return {number("RANK", rank),       number("WORLD_SIZE", ranks),
-          number("LOCAL_RANK", rank), number("LOCAL_WORLD_SIZE", ranks),
-          "MASTER_ADDR=localhost",    number("MASTER_PORT", port),
-          "OMP_NUM_THREADS=1",        "LD_PRELOAD=" STEPVIDEO_EXIT_ON_SIGNAL};
+  return {variable("RANK", rank),       variable("WORLD_SIZE", ranks),
+          variable("LOCAL_RANK", rank), variable("LOCAL_WORLD_SIZE", ranks),
+          "MASTER_ADDR=localhost",      variable("MASTER_PORT", port),
+          "OMP_NUM_THREADS=1",          "LD_PRELOAD=" STEPVIDEO_EXIT_ON_SIGNAL};
 }
 /// As srun does.
 inline StringList srun_variables(int rank, int ranks, int port) {
-  const auto number = [](const char* name, int value) {
-    return std::string(name) + "=" + std::to_string(value);
-  };
-  return {number("SLURM_PROCID", rank),
-          number("SLURM_STEP_NUM_TASKS", ranks),
-          number("SLURM_STEP_TASKS_PER_NODE", ranks),
-          number("SLURM_JOB_ID", port),
+  return {variable("SLURM_PROCID", rank),
+          variable("SLURM_STEP_NUM_TASKS", ranks),
+          variable("SLURM_STEP_TASKS_PER_NODE", ranks),
+          variable("SLURM_JOB_ID", port),
           "SLURM_STEP_ID=0",
           "SLURM_NODEID=0",
           "SLURM_STEP_NODELIST=localhost",

@@ -17,6 +17,12 @@ namespace stepvideo::testing {
 
 using StringList = std::vector<std::string>;
 
+/// The first of eight ports that nobody else asks for: below those which the system gives away.
+inline int unused_port() {
+  static int count = 0;
+  return 12000 + (getpid() * 41 + ++count) % 1000 * 8;
+}
+
 /// Starts the program `words[0]` with `environment`, "NAME=VALUE" each, before what this process has.
 /// Standard error goes to the file `errors` where one is named, behind what is there.
 inline pid_t start_process(const StringList& words, const std::filesystem::path& errors = {},
