@@ -300,15 +300,14 @@ void generate_on_this_process(const Arguments& arguments) {
                            trace::run_facts(jobs[0].request.video, jobs[0].request.settings.steps,
                                             to_string(jobs[0].request.precision), costs[0]));
   std::vector<plan::PhaseCost> decodes;
-  for (const plan::Cost& cost : costs) decodes.push_back(*cost.phase("decode"));
+  for (const Job& job : jobs)
+    decodes.push_back(plan_decode(flags.common, job.request.video, options.vae, generator.codec().config()));
   set_decoders(options.ranks, decodes);
   options.replicas = flags.common.replicas;
   std::vector<const Json*> manifests;
   for (const Job& job : jobs) manifests.push_back(&job.manifest);
   agree_on(manifests, costs.front().topology);
-  if (is_follower())
-    return pipeline::process_ranks()->follow(generator.shared(jobs.front().request.precision, options),
-                                             options.ranks);
+  if (is_follower()) return pipeline::process_ranks()->follow(generator.shared(jobs, options), options.ranks);
   take_up(jobs, names, flags, generator, options);
   require_disk(jobs, flags, generator);
   if (flags.prompts) fs::create_directory(flags.output);

@@ -228,24 +228,23 @@ void FlagParser::check_ranks() {
   stepvideo::require(!gpus_ || *gpus_ >= 1,
                      [&] { return fmt::format("--gpus is {}; 1 or more works", *gpus_); });
   const int processes = is_on_ranks_ ? launch::launched().ranks : 1, replicas = common_.replicas;
-  stepvideo::require(replicas >= 1 && (replicas == 1 || processes == 1), [&] {
-    return fmt::format("--replicas is {}; 1 or more works, and 1 where a launcher starts processes",
-                       replicas);
-  });
+  stepvideo::require(replicas >= 1,
+                     [&] { return fmt::format("--replicas is {}; 1 or more works", replicas); });
   if (topology_ && topology_ != "auto") {
     common_.topology = parse_topology(*topology_);
     require_degrees_are_positive(*common_.topology);
   }
   const long long of_each = common_.topology && processes == 1 ? common_.topology->ranks() : 1;
-  const long long all = gpus_.value_or(static_cast<int>(std::min(of_each * replicas * processes, 1LL << 30)));
+  const long long all =
+      gpus_.value_or(processes > 1 ? processes : static_cast<int>(std::min(of_each * replicas, 1LL << 30)));
   stepvideo::require(all % replicas == 0, [&] {
     return fmt::format("--replicas {} does not divide --gpus {}; a multiple of it works", replicas, all);
   });
   common_.ranks = static_cast<int>(all / replicas);
   if (common_.topology) require_topology_covers_ranks(*common_.topology, common_.ranks);
-  stepvideo::require(processes == 1 || common_.ranks == processes, [&] {
+  stepvideo::require(processes == 1 || all == processes, [&] {
     return fmt::format("--gpus {}: the launcher started {} processes, and each is a rank; --gpus {} works",
-                       common_.ranks, processes, processes);
+                       all, processes, processes);
   });
   if (all == 1) return;
   stepvideo::require(is_on_ranks_, [&] {

@@ -16,6 +16,12 @@ plan::Arithmetic arithmetic_of(Precision precision) {
   return precision == Precision::bf16 ? plan::Arithmetic::bf16 : plan::Arithmetic::fp32;
 }
 
+/// Those that decode: of replicas that are processes, all of theirs.
+int decoding_ranks(const CommonOptions& options) {
+  const pipeline::ProcessRanks* const processes = pipeline::process_ranks();
+  return processes != nullptr ? processes->ranks() : options.ranks;
+}
+
 }  // namespace
 
 plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
@@ -48,7 +54,7 @@ plan::PhaseCost plan_decode(const CommonOptions& options, VideoShape video,
                         .hardware = plan::hardware_here(options.place),
                         .vae_memory = settings.memory()};
   request.shapes.vae = config;
-  return plan::CostModel(std::move(request)).decode_phase(options.ranks);
+  return plan::CostModel(std::move(request)).decode_phase(decoding_ranks(options));
 }
 
 void agree_on(const std::vector<const io::Json*>& manifests, Topology topology) {
@@ -94,7 +100,7 @@ void tell_decoders(const Progress& progress, const CommonOptions& options, const
                    const std::vector<plan::PhaseCost>& decodes) {
   if (!std::ranges::all_of(decodes, &plan::PhaseCost::has_memory_for_more_ranks))
     progress.tell(fmt::format("{} of {} ranks decode: the memory holds no more decoders", ranks.decoders,
-                              options.ranks));
+                              decoding_ranks(options)));
 }
 
 }  // namespace stepvideo::commands

@@ -38,7 +38,8 @@ struct RunPlan {
 /// before a weight is loaded, when it breaks a rule or the device's memory cannot hold it.
 plan::Cost plan_run(const CommonOptions& options, RunPlan run);
 
-/// What decoding the video with this VAE is predicted to cost on the ranks that were asked for.
+/// What decoding the video with this VAE is predicted to cost on the ranks that were asked for: of replicas
+/// that are processes, on all of theirs.
 plan::PhaseCost plan_decode(const CommonOptions& options, VideoShape video,
                             const pipeline::CodecSettings& settings, const model::VaeConfig& config);
 

@@ -84,6 +84,24 @@ void keep_for_others(Job& job) {
   }
 }
 
+void take_over(Job& job, SavedRun saved) {
+  job.steps_done = job.steps_kept = saved.steps_done;
+  job.conditioning = std::move(saved.conditioning);
+  job.latents = std::move(saved.latents);
+}
+
+/// Failures that are the same wherever the job is done.
+bool is_of_job(const std::exception& failure) {
+  return dynamic_cast<const SharedFailure*>(&failure) != nullptr ||
+         dynamic_cast<const RequestError*>(&failure) != nullptr;
+}
+
+/// What each of the ranks of all replicas may take, where they share a host.
+std::size_t spare_bytes_of_each(const RunOptions& options) {
+  return available_memory_bytes(host) / static_cast<std::size_t>(options.replicas) /
+         static_cast<std::size_t>(options.ranks.topology.ranks());
+}
+
 /// The failure of a decode, with the command that finishes the job, where the latents are there for it.
 std::exception_ptr with_remedy(const std::exception& failure, const ModelSource& model, Job& job) {
   const bool is_memory = dynamic_cast<const std::bad_alloc*>(&failure) != nullptr;
@@ -135,8 +153,9 @@ void Generator::require_possible(const Request& request, const fs::path& output)
                          codec_.latent_channels());
 }
 
-SharedModels Generator::shared(Precision precision, const RunOptions& options) const {
-  SharedModels models = denoiser_.shared(precision);
+SharedModels Generator::shared(const std::vector<Job>& jobs, const RunOptions& options) const {
+  SharedModels models = denoiser_.shared(jobs.front().request.precision);
+  models.load_replica = replica(jobs, options);
   models.load_decoder = codec_.loader(options.vae, options.ranks.decoders);
   return models;
 }
@@ -165,9 +184,7 @@ void Generator::resume(Job& job, const RunOptions& options) const {
     if (saved.manifest.contains("stages")) job.manifest["stages"] = saved.manifest["stages"];
     job.manifest["resumed_after_step"] = saved.steps_done;
   }
-  job.steps_done = job.steps_kept = saved.steps_done;
-  job.conditioning = std::move(saved.conditioning);
-  job.latents = std::move(saved.latents);
+  take_over(job, std::move(saved));
 }
 
 void Generator::run(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
@@ -213,6 +230,8 @@ void Generator::denoise(std::vector<Job>& jobs, const RunOptions& options, Progr
   for (Job& job : jobs)
     if (is_open(job) && job.steps_done < job.request.settings.steps) due.push_back(&job);
   if (due.empty()) return;
+  if (options.replicas > 1 && process_ranks() != nullptr)
+    return denoise_on_processes(jobs, due, options, progress);
   if (options.replicas > 1) return denoise_on_replicas(due, options, progress);
   std::unique_ptr<Denoiser::Loaded> transformer;
   tell_cost(due, options, progress, [&] {
@@ -237,18 +256,13 @@ void Generator::denoise_on_replicas(const std::vector<Job*>& due, const RunOptio
   for (int number = 0; number < options.replicas; ++number) {
     Replica& replica = replicas[static_cast<std::size_t>(number)];
     replica.options = options;
-    replica.options.spare_bytes = available_memory_bytes(host) / replicas.size() /
-                                  static_cast<std::size_t>(options.ranks.topology.ranks());
+    replica.options.spare_bytes = spare_bytes_of_each(options);
     if (number == 0) continue;
     auto& log_file = replica.options.ranks.log_file;
     if (log_file) log_file = replica_log_file_of(*log_file, number);
     replica.options.ranks.logs = std::make_shared<RankLogs>();
     replica.progress.emplace(rank_progress(replica.options.ranks, 0, true));
   }
-  const auto is_of_job = [](const std::exception& failure) {
-    return dynamic_cast<const SharedFailure*>(&failure) != nullptr ||
-           dynamic_cast<const RequestError*>(&failure) != nullptr;
-  };
   const auto failures = deal(
       due.size(), options.replicas,
       [&](int number, std::size_t job) {
@@ -266,11 +280,53 @@ void Generator::denoise_on_replicas(const std::vector<Job*>& due, const RunOptio
     if (failures[i]) attempt(*due[i], [&] { std::rethrow_exception(failures[i]); });
 }
 
+/// A job's step file takes it to the group that does it, and back.
+void Generator::denoise_on_processes(const std::vector<Job>& jobs, std::vector<Job*> due,
+                                     const RunOptions& options, Progress& progress) const {
+  for (Job* const job : due)
+    if (job->steps_done == 0)
+      attempt(*job, [&] {
+        start_from_noise(*job);
+        write_step_file(step_file_of(job->output), job->manifest, 0, *job->latents, *job->conditioning);
+      });
+  std::erase_if(due, [](const Job* job) { return job->failure != nullptr; });
+  std::vector<std::size_t> numbers;
+  for (const Job* const job : due) numbers.push_back(static_cast<std::size_t>(job - jobs.data()));
+  const auto failures = process_ranks()->deal(numbers, options.replicas, replica(jobs, options), progress);
+  for (std::size_t i = 0; i < due.size(); ++i)
+    attempt(*due[i], [&] {
+      if (failures[i]) std::rethrow_exception(failures[i]);
+      take_over(*due[i], read_step_file(step_file_of(due[i]->output)));
+    });
+}
+
+LoadReplica Generator::replica(const std::vector<Job>& jobs, const RunOptions& options) const {
+  return [this, &jobs, options](Progress& progress, const std::function<void()>& meanwhile) {
+    RunOptions own = options;
+    own.spare_bytes = spare_bytes_of_each(options);
+    own.before_step = meanwhile;
+    const std::shared_ptr<Denoiser::Loaded> transformer =
+        denoiser_.load(options.place, jobs.front().request.precision, progress, options.ranks);
+    return [this, &jobs, own, transformer, &progress](std::size_t number) {
+      Job job{
+          .request = jobs[number].request, .output = jobs[number].output, .manifest = jobs[number].manifest};
+      take_over(job, read_step_file(step_file_of(job.output)));
+      progress.tell(job.output.string());
+      denoise_one(*transformer, job, own, progress);
+      keep_last(job);
+    };
+  };
+}
+
+void Generator::start_from_noise(Job& job) const {
+  if (!job.latents)
+    job.latents = noise_latents(job.request.seed, job.request.video.latent(), denoiser_.config().in_channels);
+}
+
 void Generator::denoise_one(Denoiser::Loaded& transformer, Job& job, const RunOptions& options,
                             Progress& progress) const {
   const Request& request = job.request;
-  if (!job.latents)
-    job.latents = noise_latents(request.seed, request.video.latent(), denoiser_.config().in_channels);
+  start_from_noise(job);
   StepKeeper keeper(step_file_of(job.output), job.manifest, *job.conditioning, options.keep_every,
                     job.steps_done);
   Latents latents{job.latents->shape, job.latents->channels, Buffer<float>(job.latents->size())};
@@ -280,7 +336,11 @@ void Generator::denoise_one(Denoiser::Loaded& transformer, Job& job, const RunOp
                     .settings = request.settings,
                     .latents = latents,
                     .steps_done = job.steps_done,
-                    .spare_bytes = options.spare_bytes},
+                    .spare_bytes = options.spare_bytes,
+                    .before_step =
+                        [&](int rank, int) {
+                          if (rank == 0 && options.before_step) options.before_step();
+                        }},
                    keeper, options.observer, progress);
   job.latents = std::move(latents);
   job.steps_done = request.settings.steps;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/denoiser.hpp"
+#include "pipeline/process_ranks.hpp"
 #include "pipeline/prompt_encoder.hpp"
 #include "pipeline/request.hpp"
 #include "pipeline/step_file.hpp"
@@ -40,6 +41,7 @@ struct RunOptions {
   CodecSettings vae = {};                       ///< of the decodes
   io::VideoOptions video = {};                  ///< of the outputs; run() adds the manifest
   StepObserver observer = {};                   ///< sees every step
+  std::function<void()> before_step = {};       ///< called, where there is one, before every step
 };
 
 class Generator {
@@ -54,8 +56,8 @@ class Generator {
   const VideoCodec& codec() const { return codec_; }
   /// Of the transformer.
   const model::TransformerConfig& config() const { return denoiser_.config(); }
-  /// See Denoiser::shared; the VAE's decoder is among them.
-  SharedModels shared(Precision precision, const RunOptions& options) const;
+  /// Where ranks are processes, what those other than 0 have parts of and do. All of it outlives that.
+  SharedModels shared(const std::vector<Job>& jobs, const RunOptions& options) const;
 
   /// What making it needs on the disk at least: step files, and the output where that is not compressed.
   double disk_bytes(const Request& request, const std::filesystem::path& output) const;
@@ -75,6 +77,10 @@ class Generator {
   void encode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;
   void denoise(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;
   void denoise_on_replicas(const std::vector<Job*>& due, const RunOptions& options, Progress& progress) const;
+  void denoise_on_processes(const std::vector<Job>& jobs, std::vector<Job*> due, const RunOptions& options,
+                            Progress& progress) const;
+  LoadReplica replica(const std::vector<Job>& jobs, const RunOptions& options) const;
+  void start_from_noise(Job& job) const;
   void denoise_one(Denoiser::Loaded& transformer, Job& job, const RunOptions& options,
                    Progress& progress) const;
   void decode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;

@@ -1,9 +1,12 @@
 // A run whose ranks are processes: what this one has to do with the others.
 #pragma once
+#include <cstddef>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include <stepvideo/comm/rank_agreement.hpp>
 
@@ -15,6 +18,11 @@
 
 namespace stepvideo::pipeline {
 
+/// Loads a replica's transformer, on the first rank of a group of processes, where process_ranks() is that
+/// group. Returns what does one of the run's jobs with it, and calls `meanwhile` before every step.
+using LoadReplica = std::function<std::function<void(std::size_t job)>(
+    Progress& progress, const std::function<void()>& meanwhile)>;
+
 /// What rank 0 may ask the others for their parts of.
 struct SharedModels {
   struct Transformer {
@@ -24,6 +32,7 @@ struct SharedModels {
   };
   std::optional<Transformer> transformer = {};
   LoadVaeDecoder load_decoder = {};
+  LoadReplica load_replica = {};
 };
 
 /// The processes of this run. Rank 0 does the run and asks the others for their part of each integration and
@@ -43,12 +52,18 @@ class ProcessRanks {
   /// `progress` outlives it.
   virtual std::shared_ptr<VaeDecoderModel> load_decoder(const LoadVaeDecoder& load, const Ranks& ranks,
                                                         Progress& progress) = 0;
+  /// Rank 0's: the jobs are dealt to groups of ranks in a row, of equal numbers, which do them at the same
+  /// time; as pipeline::deal. A SharedFailure or RequestError is the job's own.
+  virtual std::vector<std::exception_ptr> deal(std::span<const std::size_t> jobs, int replicas,
+                                               const LoadReplica& load, Progress& progress) = 0;
   /// The others': does what rank 0 asks for until it has ended.
   virtual void follow(const SharedModels& models, const Ranks& ranks) = 0;
 };
 
 /// nullptr where this process is the whole run.
 ProcessRanks* process_ranks();
+/// Returns those there were.
+ProcessRanks* set_process_ranks(ProcessRanks* ranks);
 
 /// Calls `command`, on all processes that a launcher started for this run, with process_ranks() between them.
 /// What stops one of them stops all, and every process throws its reason; of a rank other than 0 a

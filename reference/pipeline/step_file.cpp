@@ -46,7 +46,7 @@ SavedRun read_step_file(const fs::path& path) {
                  .conditioning = read_conditioning(path),
                  .file = path};
   const int steps = io::field<int>(*manifest, path, "steps");
-  require(saved.steps_done >= 1 && saved.steps_done <= steps, [&] {
+  require(saved.steps_done >= 0 && saved.steps_done <= steps, [&] {
     return fmt::format("{} says that {} of {} steps are done; remove it and begin again", path.string(),
                        saved.steps_done, steps);
   });
