@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "doctor/probe.hpp"
+#include "host_memory.hpp"
 
 extern char** environ;
 
@@ -19,13 +20,6 @@ namespace stepvideo::doctor {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A file of one number, or nothing where it says "max" or is absent.
-std::optional<std::uint64_t> number_of(const fs::path& path) {
-  std::ifstream file(path);
-  std::uint64_t value = 0;
-  return file >> value ? std::optional(value) : std::nullopt;
-}
 
 struct Space {
   std::uint64_t total = 0, free = 0;
@@ -68,25 +62,8 @@ int usable_cores() {
 }
 
 void read_memory(HostFacts& host) {
-  std::ifstream file("/proc/meminfo");
-  std::string name, unit;
-  for (std::uint64_t kibibytes = 0; file >> name >> kibibytes && std::getline(file, unit);) {
-    if (name == "MemTotal:") host.memory_bytes = kibibytes << 10;
-    if (name == "MemAvailable:") host.available_bytes = kibibytes << 10;
-  }
-  struct Group {
-    const char *limit, *use;
-  };
-  for (const auto& [limit_file, use_file] :
-       {Group{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-        Group{"/sys/fs/cgroup/memory/memory.limit_in_bytes",
-              "/sys/fs/cgroup/memory/memory.usage_in_bytes"}}) {
-    const auto limit = number_of(limit_file);
-    if (!limit || *limit >= host.memory_bytes) continue;
-    host.memory_bytes = *limit;
-    const auto use = number_of(use_file).value_or(0);
-    host.available_bytes = std::min(host.available_bytes, *limit - std::min(use, *limit));
-  }
+  const HostMemory memory = read_host_memory();
+  host.memory_bytes = memory.total_bytes, host.available_bytes = memory.available_bytes;
 }
 
 void read_limits(HostFacts& host) {

@@ -4,9 +4,10 @@
 #include <cmath>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <stepvideo/core/error.hpp>
+
+#include "host_memory.hpp"
 
 namespace stepvideo::io {
 
@@ -44,8 +45,7 @@ void FrameCollector::show_until(double time) {
 }
 
 void FrameCollector::require_memory(double frames) const {
-  const double memory =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  const auto memory = static_cast<double>(read_host_memory().total_bytes);
   const double bytes = frames * 3.0 * sizeof(float) * height_ * width_;
   require(bytes <= memory / 2, [&] {
     return fmt::format(

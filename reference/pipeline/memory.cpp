@@ -1,19 +1,17 @@
 #include "pipeline/memory.hpp"
 
-#include <fstream>
-#include <limits>
 #include <string>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <stepvideo/core/error.hpp>
+
+#include "host_memory.hpp"
 
 namespace stepvideo::pipeline {
 
 void require_memory(VideoShape video, double bytes) {
-  const double available =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  const auto available = static_cast<double>(read_host_memory().total_bytes);
   constexpr double gibibyte = 1 << 30;
   require(bytes <= available, [&] {
     return fmt::format(
@@ -25,11 +23,7 @@ void require_memory(VideoShape video, double bytes) {
 }
 
 std::size_t available_memory_bytes(Host) {
-  std::ifstream file("/proc/meminfo");
-  std::string name, unit;
-  for (std::size_t kibibytes = 0; file >> name >> kibibytes && std::getline(file, unit);)
-    if (name == "MemAvailable:") return kibibytes << 10;
-  return std::numeric_limits<std::size_t>::max();  // nobody says
+  return read_host_memory().available_bytes;
 }
 
 }  // namespace stepvideo::pipeline

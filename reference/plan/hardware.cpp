@@ -7,10 +7,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <stepvideo/core/error.hpp>
 
+#include "host_memory.hpp"
 #include "io/json.hpp"
 #include "io/printable.hpp"
 #include "plan/hardware_files.hpp"
@@ -165,7 +165,8 @@ Hardware load_hardware(const std::string& name_or_file) {
                         from.number("memory_bytes_per_second", most) * from.number("memory_efficiency", 1),
                     .link = from.text("link"),
                     .host_bytes_per_second = from.number("host_bytes_per_second", most)};
-  hardware.memory_bytes = hardware.is_host ? host_memory_bytes() : from.number("memory_bytes", most);
+  hardware.memory_bytes = hardware.is_host ? static_cast<double>(read_host_memory().total_bytes)
+                                           : from.number("memory_bytes", most);
   bool has_rates = false;
   for (const Arithmetic arithmetic : all_arithmetics) {
     hardware.rates[static_cast<std::size_t>(arithmetic)] = read_rates(from, arithmetic);
@@ -197,16 +198,6 @@ std::vector<std::string> hardware_names() {
 
 std::vector<std::string> link_names() {
   return names_of(link_files());
-}
-
-double host_memory_bytes() {
-  const double physical =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  // cgroups(7): a number, or "max" where nothing limits.
-  double limit = physical;
-  std::ifstream file("/sys/fs/cgroup/memory.max");
-  if (double bytes = 0; file >> bytes && bytes > 0) limit = bytes;
-  return std::min(physical, limit);
 }
 
 }  // namespace stepvideo::plan

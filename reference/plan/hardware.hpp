@@ -56,7 +56,4 @@ Link load_link(const std::string& name_or_file);
 std::vector<std::string> hardware_names();
 std::vector<std::string> link_names();
 
-/// Bytes of this machine's memory, or of the control group that limits this process where that is less.
-double host_memory_bytes();
-
 }  // namespace stepvideo::plan
