@@ -12,6 +12,7 @@
 #include <stepvideo/core/error.hpp>
 
 #include "commands/provenance.hpp"
+#include "io/extension.hpp"
 #include "io/json.hpp"
 #include "io/pending_folder.hpp"
 
@@ -144,7 +145,7 @@ std::vector<ConvertedFile> split(std::map<std::string, ConvertedTensor> tensors,
 }
 
 bool is_single_file(const fs::path& output) {
-  return output.extension() == ".safetensors";
+  return io::extension_of(output) == ".safetensors";
 }
 
 /// Where a folder is to be made, its parent; else itself.
@@ -161,7 +162,7 @@ fs::path staging_target(const fs::path& folder) {
 
 void require_output_folder(const fs::path& folder) {
   constexpr std::array<std::string_view, 4> others{".bin", ".pt", ".pth", ".ckpt"};
-  require(std::ranges::find(others, folder.extension().string()) == others.end(), [&] {
+  require(std::ranges::find(others, io::extension_of(folder)) == others.end(), [&] {
     return fmt::format(
         "--output: {} would not be a safetensors file; a name that ends in .safetensors or a "
         "folder works",

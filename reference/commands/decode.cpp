@@ -4,6 +4,7 @@
 #include "commands/vae_flags.hpp"
 #include "commands/video_flags.hpp"
 #include "commands/weight_flags.hpp"
+#include "io/extension.hpp"
 #include "io/safetensors.hpp"
 #include "pipeline/process_ranks.hpp"
 #include "pipeline/video_codec.hpp"
@@ -13,7 +14,7 @@ namespace {
 
 /// What encode found in the video that became these latents.
 io::FrameRate rate_of(const std::filesystem::path& latents) {
-  if (latents.extension() != ".safetensors") return {};
+  if (io::extension_of(latents) != ".safetensors") return {};
   const auto metadata = io::SafetensorsFile::open(latents).metadata();
   const auto entry = metadata.find("frame_rate");
   return entry == metadata.end() ? io::FrameRate{} : io::parse_frame_rate(latents.string(), entry->second);

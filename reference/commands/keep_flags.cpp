@@ -1,6 +1,7 @@
 #include "commands/keep_flags.hpp"
 
 #include "commands/generate_wishes.hpp"
+#include "io/extension.hpp"
 #include "io/frame_rate.hpp"
 #include "io/manifest.hpp"
 #include "io/printable.hpp"
@@ -15,7 +16,7 @@ std::pair<io::FrameRate, std::string> video_of(const Json& manifest, const std::
   const auto text = [&](const char* name, const char* otherwise) {
     return io::field_or<std::string>(manifest, output, name, otherwise);
   };
-  const char* const usual_chroma = output.extension() == ".y4m" ? "444" : "420";
+  const char* const usual_chroma = io::extension_of(output) == ".y4m" ? "444" : "420";
   return {io::parse_frame_rate(output.string() + ": fps", text("fps", "25")), text("chroma", usual_chroma)};
 }
 

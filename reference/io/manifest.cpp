@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "io/extension.hpp"
 #include "io/safetensors.hpp"
 #include "io/video.hpp"
 
@@ -43,8 +44,8 @@ std::optional<Json> read_manifest(const fs::path& path) {
   require(fs::exists(path, unused),
           [&] { return path.string() + " is not there; give a file that this program wrote"; });
   if (fs::is_directory(path, unused)) return read_beside(path / "manifest.json");
-  if (path.extension() == ".y4m") return read_beside(path.string() + ".json");
-  if (path.extension() == ".safetensors") {
+  if (extension_of(path) == ".y4m") return read_beside(path.string() + ".json");
+  if (extension_of(path) == ".safetensors") {
     const auto file = SafetensorsFile::open(path);
     const auto entry = file.metadata().find("manifest");
     return entry == file.metadata().end() ? std::nullopt : parse_manifest(entry->second);

@@ -13,6 +13,7 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "io/extension.hpp"
 #include "io/mapped_file.hpp"
 
 namespace stepvideo::io {
@@ -55,8 +56,8 @@ class Sha256 {
 /// Bytes at the file's beginning that count in full: what says which tensors it holds.
 std::size_t head_of(const fs::path& path, std::span<const std::byte> bytes) {
   constexpr std::array<std::string_view, 3> small_files{".json", ".model", ".txt"};
-  if (std::ranges::find(small_files, path.extension().string()) != small_files.end()) return bytes.size();
-  if (path.extension() != ".safetensors") return std::min(bytes.size(), archive_head_bytes);
+  if (std::ranges::find(small_files, extension_of(path)) != small_files.end()) return bytes.size();
+  if (extension_of(path) != ".safetensors") return std::min(bytes.size(), archive_head_bytes);
   std::uint64_t header_bytes = 0;
   if (bytes.size() < sizeof header_bytes) return bytes.size();
   std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
@@ -90,7 +91,7 @@ std::vector<fs::path> files_of(const fs::path& component) {
     const fs::path path = entry->path();
     std::error_code unused;
     if (!path.filename().string().starts_with(".") && fs::is_regular_file(path, unused) &&
-        std::ranges::find(extensions, path.extension().string()) != extensions.end())
+        std::ranges::find(extensions, extension_of(path)) != extensions.end())
       files.push_back(path);
   }
   require(!error,

@@ -15,6 +15,7 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "io/extension.hpp"
 #include "io/pending_folder.hpp"
 
 namespace stepvideo::io {
@@ -80,7 +81,7 @@ void require_writable_output(const std::string& flag, const fs::path& path,
   require(!fs::exists(path, unused) || fs::is_regular_file(path, unused), [&] {
     return fmt::format("{}: {} exists and is not a regular file; give another name", flag, path.string());
   });
-  require(std::ranges::find(extensions, path.extension().string()) != extensions.end(), [&] {
+  require(std::ranges::find(extensions, extension_of(path)) != extensions.end(), [&] {
     return fmt::format("{}: {} has the extension '{}'; {} can be written", flag, path.string(),
                        path.extension().string(), fmt::join(extensions, " and "));
   });

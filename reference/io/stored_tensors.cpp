@@ -8,6 +8,7 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "io/extension.hpp"
 #include "io/json.hpp"
 #include "io/mapped_file.hpp"
 #include "io/torch_archive.hpp"
@@ -24,7 +25,7 @@ constexpr std::array usual_torch_names{"diffusion_pytorch_model.bin", "pytorch_m
 
 bool has_torch_name(const fs::path& path) {
   constexpr std::array<std::string_view, 4> extensions{".bin", ".pt", ".pth", ".ckpt"};
-  return std::ranges::find(extensions, path.extension().string()) != extensions.end();
+  return std::ranges::find(extensions, extension_of(path)) != extensions.end();
 }
 
 struct FolderListing {
@@ -93,7 +94,7 @@ std::map<std::string, StoredTensor> StoredTensors::open_file(const fs::path& pat
   memory_.push_back(file.memory);
   if (is_torch_archive(file.bytes())) return read_torch_archive(file.bytes(), path.string());
   refuse_old_torch_file(file.bytes(), path.string());
-  require(!has_torch_name(path) || path.extension() == ".safetensors", [&] {
+  require(!has_torch_name(path) || extension_of(path) == ".safetensors", [&] {
     return path.string() + " is no zip archive; a file that torch.save wrote (since version 1.6) can be read";
   });
   const auto safetensors = SafetensorsFile::read(file, path);

@@ -12,6 +12,7 @@
 #include <stepvideo/core/error.hpp>
 
 #include "io/checkpoint.hpp"
+#include "io/extension.hpp"
 #include "io/pending_file.hpp"
 #include "io/pending_folder.hpp"
 #include "io/png.hpp"
@@ -104,7 +105,7 @@ void VideoWriter::finish() {
 VideoKind video_kind(const std::filesystem::path& path) {
   std::error_code unused;
   if (!path.has_filename() || std::filesystem::is_directory(path, unused)) return VideoKind::png_folder;
-  const auto extension = path.extension();
+  const std::string extension = extension_of(path);
   if (extension == ".safetensors") return VideoKind::tensor;
   if (extension == ".mp4") return VideoKind::mp4;
   if (extension == ".webm") return VideoKind::webm;

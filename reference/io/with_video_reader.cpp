@@ -7,6 +7,7 @@ extern "C" {
 #include <libavutil/avstring.h>
 }
 
+#include "io/extension.hpp"
 #include "io/frame_collector.hpp"
 #include "io/libav.hpp"
 #include "io/video.hpp"
@@ -205,10 +206,8 @@ std::vector<fs::path> frames_in(const fs::path& folder) {
   std::vector<NumberedFile> files;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    std::string extension = entry->path().extension().string();
-    std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
     const std::string name = entry->path().filename().string();
-    if (extension == ".png" && !name.starts_with('.'))
+    if (extension_of(entry->path()) == ".png" && !name.starts_with('.'))
       files.push_back({entry->path(), number_in(entry->path().stem().string())});
   }
   require(!error, [&] { return fmt::format("{} cannot be read: {}", folder.string(), error.message()); });

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "interrupt.hpp"
+#include "io/extension.hpp"
 #include "io/manifest.hpp"
 #include "io/model_folder.hpp"
 #include "pipeline/memory.hpp"
@@ -167,7 +168,7 @@ double Generator::disk_bytes(const Request& request, const fs::path& output) con
   const double step_file = sizeof(float) * (tokens * denoiser_.config().in_channels + states);
   const auto& [frames, height, width] = request.video;
   const double video =
-      output.extension() == ".safetensors" ? 3.0 * sizeof(float) * frames * height * width : 0;
+      io::extension_of(output) == ".safetensors" ? 3.0 * sizeof(float) * frames * height * width : 0;
   return 2 * step_file + video;  // a step file is replaced by the next only when that is whole
 }
 

@@ -6,6 +6,8 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "io/extension.hpp"
+
 namespace stepvideo::place {
 namespace {
 
@@ -21,23 +23,23 @@ bool is_uuid(std::string_view text) {
 
 Choice parse_choice(std::string_view text) {
   constexpr std::string_view prefix = "cuda:";
-  if (text == "auto") return {};
-  if (text == "cpu") return {.kind = Choice::Kind::cpu, .ordinal = 0, .uuid = {}};
+  const std::string words = io::lower_case(std::string(text));
+  const bool has_prefix = words.starts_with(prefix);
+  if (words == "auto") return {};
+  if (words == "cpu") return {.kind = Choice::Kind::cpu, .ordinal = 0, .uuid = {}};
   Choice choice{.kind = Choice::Kind::cuda, .ordinal = 0, .uuid = {}};
-  if (text == "cuda") return choice;
-  const std::string_view which = text.starts_with(prefix) ? text.substr(prefix.size()) : text;
+  if (words == "cuda") return choice;
+  const std::string_view which = has_prefix ? text.substr(prefix.size()) : text;
   if (is_uuid(which)) {
     choice.uuid = which;
     return choice;
   }
   const auto [end, error] = std::from_chars(which.data(), which.data() + which.size(), choice.ordinal);
-  require(text.starts_with(prefix) && error == std::errc{} && end == which.data() + which.size() &&
-              choice.ordinal >= 0,
-          [&] {
-            return fmt::format(
-                "--device: '{}' is not a device; auto, cpu, cuda, cuda:1 and a UUID of nvidia-smi -L are",
-                text);
-          });
+  require(
+      has_prefix && error == std::errc{} && end == which.data() + which.size() && choice.ordinal >= 0, [&] {
+        return fmt::format(
+            "--device: '{}' is not a device; auto, cpu, cuda, cuda:1 and a UUID of nvidia-smi -L are", text);
+      });
   return choice;
 }
 

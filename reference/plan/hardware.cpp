@@ -11,6 +11,7 @@
 #include <stepvideo/core/error.hpp>
 
 #include "host_memory.hpp"
+#include "io/extension.hpp"
 #include "io/json.hpp"
 #include "io/printable.hpp"
 #include "plan/hardware_files.hpp"
@@ -91,7 +92,8 @@ std::vector<std::string> names_of(const std::vector<DataFile>& files) {
 
 DataReader open(const char* flag, const char* kind, const std::vector<DataFile>& files,
                 const std::string& name_or_file) {
-  const auto known = std::ranges::find(files, name_or_file, [](const DataFile& file) { return file.name; });
+  const std::string name = io::lower_case(name_or_file);
+  const auto known = std::ranges::find(files, name, [](const DataFile& file) { return file.name; });
   if (known != files.end()) return {fmt::format("the built-in {}.json", known->name), known->text};
   std::error_code unused;
   require(std::filesystem::is_regular_file(name_or_file, unused), [&] {

@@ -35,6 +35,8 @@ BOOST_AUTO_TEST_CASE(a_choice_reads_as_it_is_written) {
   BOOST_CHECK(place::parse_choice("cpu").kind == Kind::cpu);
   BOOST_CHECK(place::parse_choice("cuda").kind == Kind::cuda);
   BOOST_CHECK_EQUAL(place::parse_choice("cuda:7").ordinal, 7);
+  BOOST_CHECK(place::parse_choice("CPU").kind == Kind::cpu);
+  BOOST_CHECK_EQUAL(place::parse_choice("Cuda:7").ordinal, 7);
   constexpr auto uuid = "GPU-8f3c2a60-1b2d-4e5f-8a9b-0c1d2e3f4a5b",
                  slice = "MIG-8f3c2a60-1b2d-4e5f-8a9b-0c1d2e3f4a5b",
                  old_slice = "MIG-GPU-8f3c2a60-1b2d-4e5f-8a9b-0c1d2e3f4a5b/1/0";

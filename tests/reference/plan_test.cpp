@@ -277,6 +277,7 @@ BOOST_AUTO_TEST_CASE(a_hardware_file_of_ones_own_is_read_and_its_gaps_are_named)
   };
   BOOST_CHECK_EQUAL(with("\"h200\"", "\"mine\""), "not refused");
   BOOST_CHECK_EQUAL(load_hardware(path).name, "mine");
+  BOOST_CHECK_EQUAL(load_hardware("H200").name, load_hardware("h200").name);
   BOOST_CHECK_EQUAL(with("\"h200\"", R"("\u001b[2Jmine\n")"), "not refused");
   BOOST_CHECK_EQUAL(load_hardware(path).name, R"(\x1b[2Jmine\x0a)");
   for (const char* field : {"memory_bytes", "reserved_bytes", "memory_efficiency", "host_bytes_per_second",

@@ -15,7 +15,8 @@ using namespace stepvideo::testing;
 
 namespace {
 
-const std::vector<std::string> all_kinds = {"v.mp4", "v.webm", "v.y4m", "v/", "v.safetensors"};
+const std::vector<std::string> all_kinds = {"v.mp4",         "v.webm", "v.y4m", "v/",
+                                            "v.safetensors", "V.MP4",  "V.Y4m"};
 
 std::string tags_of(const std::filesystem::path& path) {
   return output_of("ffprobe -show_streams -show_format '" + path.string() + "'");
