@@ -79,9 +79,10 @@ class Dealer {
     count_out(failure);
     changed_.notify_all();
   }
+  /// There will be no more for anybody. Where all is done there is nothing to interrupt.
   void interrupted(std::exception_ptr interrupt) {
     const std::lock_guard lock(mutex_);
-    if (!interrupt_) interrupt_ = interrupt;
+    if (!is_over_now()) interrupt_ = interrupt;
     changed_.notify_all();
   }
   /// By job, when all is over. Throws the interrupt.

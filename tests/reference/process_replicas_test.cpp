@@ -1,5 +1,6 @@
 // Prompts that are dealt to groups of processes.
 #define BOOST_TEST_MODULE process_replicas
+#include <array>
 #include <fstream>
 #include <map>
 #include <set>
@@ -17,16 +18,21 @@ namespace {
 
 constexpr std::size_t job_count = 8;
 
-/// What became of eight jobs that four processes dealt to groups of two.
+/// What became of eight jobs that processes dealt to groups of two.
 struct Dealt {
   std::map<std::size_t, std::multiset<int>> ranks;  ///< by job: on which it was done
   StringList failures;                              ///< by job, empty for none; or one, of all
   std::vector<int> codes;
 };
 
-/// `work(rank, job)` is called on the first rank of a group, in a fork of this process.
+constexpr int most_steps = 5000;  ///< of 2 ms: ten seconds
+int few_steps(int) {
+  return 5;
+}
+
+/// `work(rank, job)` is called on the first rank of a group, in a fork of this process, behind its steps.
 template <class Work>
-Dealt deal_jobs(Work&& work) {
+Dealt deal_jobs(Work&& work, int (*steps_of)(int rank) = few_steps, int groups = 2) {
   const ScratchFolder folder;
   const fs::path done = folder / "done", failed = folder / "failed";
   const auto in_fork = [&] {
@@ -35,7 +41,7 @@ Dealt deal_jobs(Work&& work) {
     const LoadReplica load = [&](Progress&, const std::function<void()>& meanwhile) {
       BOOST_REQUIRE_EQUAL(process_ranks()->ranks(), of_each);
       return [&](std::size_t job) {
-        for (int step = 0; step < 5; ++step) {
+        for (int step = 0; step < steps_of(rank); ++step) {
           meanwhile();
           throw_if_interrupted("between steps");
           std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -52,7 +58,7 @@ Dealt deal_jobs(Work&& work) {
     for (std::size_t i = 0; i < job_count; ++i) jobs[i] = i;
     std::ofstream out(failed);
     try {
-      for (const auto& failure : process_ranks()->deal(jobs, 2, load, progress)) try {
+      for (const auto& failure : process_ranks()->deal(jobs, groups, load, progress)) try {
           if (failure) std::rethrow_exception(failure);
           out << "\n";
         } catch (const std::exception& error) {
@@ -65,11 +71,11 @@ Dealt deal_jobs(Work&& work) {
   };
   const int port = unused_port();
   std::vector<pid_t> processes;
-  for (int rank = 0; rank < 4; ++rank) {
+  for (int rank = 0; rank < 2 * groups; ++rank) {
     processes.push_back(fork());
     BOOST_REQUIRE_GE(processes.back(), 0);
     if (processes.back() > 0) continue;
-    for (const std::string& variable : torchrun_variables(rank, 4, port)) {
+    for (const std::string& variable : torchrun_variables(rank, 2 * groups, port)) {
       const auto equals = variable.find('=');
       if (!variable.starts_with("LD_PRELOAD"))
         setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
@@ -161,6 +167,54 @@ BOOST_AUTO_TEST_CASE(an_interrupt_of_one_process_stops_all_groups) {
     BOOST_CHECK((dealt.failures == StringList{"interrupted"}));
     BOOST_CHECK_LE(dealt.ranks.size(), 4);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_signal_to_the_first_rank_of_a_group_without_a_job_stops_the_others) {
+  for (const int waiting : {0, 2}) {
+    int jobs = 0;
+    const Dealt dealt = deal_jobs(
+        [&](int rank, std::size_t) {
+          if (rank != waiting || ++jobs < static_cast<int>(job_count) - 1) return;
+          std::thread([] {
+            std::this_thread::sleep_for(std::chrono::milliseconds(300));
+            kill(getpid(), SIGTERM);
+          }).detach();
+        },
+        waiting == 0 ? [](int rank) { return rank == 0 ? 1 : most_steps; }
+                     : [](int rank) { return rank == 2 ? 1 : most_steps; });
+    BOOST_CHECK(dealt.codes == std::vector<int>(4, 0));
+    BOOST_CHECK((dealt.failures == StringList{"interrupted"}));
+    BOOST_CHECK_EQUAL(dealt.ranks.size(), job_count - 1);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_interrupt_reaches_all_groups_when_rank_0s_gets_no_more_jobs) {
+  const Dealt dealt = deal_jobs(
+      [](int rank, std::size_t) {
+        if (rank == 0) throw Error("no memory");
+        std::raise(SIGTERM);
+      },
+      [](int rank) {
+        return std::array{1, 250, most_steps}[static_cast<std::size_t>(rank / 2)];
+      },
+      3);
+  BOOST_CHECK(dealt.codes == std::vector<int>(6, 0));
+  BOOST_CHECK((dealt.failures == StringList{"interrupted"}));
+  for (const auto& [job, ranks] : dealt.ranks) BOOST_CHECK((ranks == std::multiset{2}));
+}
+
+BOOST_AUTO_TEST_CASE(a_first_rank_that_fails_outside_of_its_jobs_keeps_nobody) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (const int broken : {0, 2}) {
+    const Dealt dealt = deal_jobs(
+        [&](int rank, std::size_t) {
+          if (rank == broken) throw "no exception that a job may throw";
+        },
+        broken == 0 ? [](int rank) { return rank == 0 ? 50 : most_steps; } : few_steps);
+    BOOST_CHECK(dealt.codes == std::vector<int>(4, 1));
+    BOOST_CHECK_EQUAL(dealt.ranks.size(), broken == 0 ? 0 : job_count);
+  }
+  BOOST_CHECK_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
 }
 
 BOOST_AUTO_TEST_CASE(a_process_that_ends_without_a_word_keeps_nobody) {
