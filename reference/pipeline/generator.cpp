@@ -1,7 +1,6 @@
 #include "pipeline/generator.hpp"
 
 #include <algorithm>
-#include <new>
 
 #include <fmt/format.h>
 
@@ -19,10 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_open(const Job& job) {
-  return !job.is_done && !job.failure;
-}
-
 /// Runs `work` and tells the manifests of `jobs` what its stages took.
 template <class Work>
 void tell_cost(const std::vector<Job*>& jobs, const RunOptions& options, Progress& progress, Work&& work) {
@@ -30,65 +25,6 @@ void tell_cost(const std::vector<Job*>& jobs, const RunOptions& options, Progres
   work();
   if (options.tells_cost)
     for (Job* const job : jobs) add_stages(job->manifest, progress, begin);
-}
-
-/// Runs `work` for one job of several: what it throws is the job's own, but for an interrupt.
-template <class Work>
-void attempt(Job& job, Work&& work) {
-  try {
-    work();
-  } catch (const Interrupted&) {
-    throw;
-  } catch (const std::bad_alloc&) {
-    job.failure = std::make_exception_ptr(Error(out_of_memory));
-  } catch (const std::exception&) {
-    job.failure = std::current_exception();
-  }
-}
-
-/// As an argument of a shell's command.
-std::string quoted(const fs::path& path) {
-  std::string text = "'";
-  for (const char c : path.string()) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
-/// The command that makes the job's output from its latents.
-std::string decode_command(const ModelSource& model, const Job& job) {
-  std::string command = "stepvideo decode";
-  if (!model.folder.empty()) command += " --model " + quoted(model.folder);
-  if (model.seed) command += fmt::format(" --weights random:{}", *model.seed);
-  command += fmt::format(" --latents {} --output {}{}", quoted(step_file_of(job.output)), quoted(job.output),
-                         job.request.precision == Precision::bf16 ? " --precision bf16" : "");
-  for (const auto& [field, flag] : {std::pair{"fps", "fps"},
-                                    {"chroma", "chroma"},
-                                    {"vae_memory", "vae-memory"},
-                                    {"vae_precision", "vae-precision"}})
-    if (job.manifest.contains(field))
-      command += fmt::format(" --{} {}", flag, job.manifest[field].get<std::string>());
-  return command;
-}
-
-/// Sees to it that the step file holds the latents of all steps. Throws Error when the disk refuses.
-void keep_last(Job& job) {
-  if (job.steps_kept == job.steps_done) return;
-  write_step_file(step_file_of(job.output), job.manifest, job.steps_done, *job.latents, *job.conditioning);
-  job.steps_kept = job.steps_done;
-}
-
-/// Before ranks decode together, any of which may end the process: --resume goes on from the latents.
-void keep_for_others(Job& job) {
-  try {
-    keep_last(job);
-  } catch (const std::exception&) {
-    // The disk refuses: what is decoded from memory now may be all there will be.
-  }
-}
-
-void take_over(Job& job, SavedRun saved) {
-  job.steps_done = job.steps_kept = saved.steps_done;
-  job.conditioning = std::move(saved.conditioning);
-  job.latents = std::move(saved.latents);
 }
 
 /// Failures that are the same wherever the job is done.
@@ -101,44 +37,6 @@ bool is_of_job(const std::exception& failure) {
 std::size_t spare_bytes_of_each(const RunOptions& options) {
   return available_memory_bytes(host) / static_cast<std::size_t>(options.replicas) /
          static_cast<std::size_t>(options.ranks.topology.ranks());
-}
-
-/// The failure of a decode, with the command that finishes the job, where the latents are there for it.
-std::exception_ptr with_remedy(const std::exception& failure, const ModelSource& model, Job& job) {
-  const bool is_memory = dynamic_cast<const std::bad_alloc*>(&failure) != nullptr;
-  const std::string what = is_memory ? "out of memory while decoding" : failure.what();
-  try {
-    keep_last(job);
-  } catch (const std::exception& lost) {
-    return std::make_exception_ptr(
-        Error(fmt::format("{}; the latents are lost, too: {}", what, lost.what())));
-  }
-  return std::make_exception_ptr(Error(fmt::format("{}; the latents are there, and this finishes the job: {}",
-                                                   what, decode_command(model, job))));
-}
-
-/// An interrupt of jobs of which some work is there: says how to go on.
-void say_how_to_go_on(std::vector<Job>& jobs, const Interrupted& interrupt) {
-  std::size_t with_work = 0;
-  const Job* last = nullptr;
-  for (Job& job : jobs) {
-    try {
-      if (is_open(job) && job.latents && job.steps_done == job.request.settings.steps) keep_last(job);
-    } catch (const std::exception&) {
-      // What an earlier step left, if anything, stays.
-    }
-    std::error_code unused;
-    if (!job.is_done && !fs::exists(step_file_of(job.output), unused)) continue;
-    ++with_work;
-    last = &job;
-  }
-  if (with_work == 0) return;
-  const std::string holder =
-      jobs.size() == 1 ? fmt::format("{} holds the work", step_file_of(last->output).string())
-                       : fmt::format("the work on {} of {} prompts is there", with_work, jobs.size());
-  throw Interrupted(fmt::format("interrupted {}; {}, and the same command with --resume goes on",
-                                interrupt.where(), holder),
-                    interrupt.where());
 }
 
 }  // namespace

@@ -6,28 +6,13 @@
 #include <vector>
 
 #include "pipeline/denoiser.hpp"
+#include "pipeline/job.hpp"
 #include "pipeline/process_ranks.hpp"
 #include "pipeline/prompt_encoder.hpp"
-#include "pipeline/request.hpp"
 #include "pipeline/step_file.hpp"
 #include "pipeline/video_codec.hpp"
 
 namespace stepvideo::pipeline {
-
-/// One video to make, and how far it is.
-struct Job {
-  Request request;
-  std::filesystem::path output;
-  io::Json manifest = {};  ///< of the output; run() adds what the stages took
-  /// Where an earlier run left off; run() fills them as it goes.
-  int steps_done = 0;
-  int steps_kept = 0;  ///< those that the step file's latents have behind them
-  std::optional<Conditioning> conditioning = {};
-  std::optional<Latents> latents = {};
-  bool is_done = false;
-  /// What did not work, once run() is over: why there is no output, or no latents to keep beside it.
-  std::exception_ptr failure = {};
-};
 
 /// How a run guards its work and what it tells.
 struct RunOptions {
