@@ -39,10 +39,11 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
   const double of_each = cost.phase("denoise")->bytes(), memory = request.hardware.memory_bytes;
   require(options.replicas * of_each <= memory, [&] {
     constexpr double gibibyte = 1 << 30;
+    int fitting = options.replicas - 1;  // the ranks are dealt out in equal parts
+    while (fitting > 1 && (fitting * of_each > memory || options.ranks % fitting != 0)) --fitting;
     return fmt::format(
         "--replicas {} need {} x {:.1f} GiB of memory and this machine has {:.1f}; --replicas {} works",
-        options.replicas, options.replicas, of_each / gibibyte, memory / gibibyte,
-        static_cast<int>(memory / of_each));
+        options.replicas, options.replicas, of_each / gibibyte, memory / gibibyte, fitting);
   });
   return cost;
 }

@@ -38,8 +38,7 @@ std::unique_ptr<RankWire> mpi_wire(int ranks) {
   require(wire->ranks() == ranks, [&] {
     return fmt::format(
         "the launcher started {} processes and MPI finds {}; the mpirun of the Open MPI that this program "
-        "was "
-        "built with works, and so does RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT for each process",
+        "was built with works, and so do RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT for each process",
         ranks, wire->ranks());
   });
   return wire;

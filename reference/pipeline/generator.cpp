@@ -183,11 +183,11 @@ void Generator::denoise_on_replicas(const std::vector<Job*>& due, const RunOptio
 void Generator::denoise_on_processes(const std::vector<Job>& jobs, std::vector<Job*> due,
                                      const RunOptions& options, Progress& progress) const {
   for (Job* const job : due)
-    if (job->steps_done == 0)
-      attempt(*job, [&] {
-        start_from_noise(*job);
-        write_step_file(step_file_of(job->output), job->manifest, 0, *job->latents, *job->conditioning);
-      });
+    attempt(*job, [&] {
+      start_from_noise(*job);
+      write_step_file(step_file_of(job->output), job->manifest, job->steps_done, *job->latents,
+                      *job->conditioning);
+    });
   std::erase_if(due, [](const Job* job) { return job->failure != nullptr; });
   std::vector<std::size_t> numbers;
   for (const Job* const job : due) numbers.push_back(static_cast<std::size_t>(job - jobs.data()));
@@ -195,7 +195,9 @@ void Generator::denoise_on_processes(const std::vector<Job>& jobs, std::vector<J
   for (std::size_t i = 0; i < due.size(); ++i)
     attempt(*due[i], [&] {
       if (failures[i]) std::rethrow_exception(failures[i]);
-      take_over(*due[i], read_step_file(step_file_of(due[i]->output)));
+      SavedRun saved = read_step_file(step_file_of(due[i]->output));
+      if (options.tells_cost) due[i]->manifest["stages"] = saved.manifest.value("stages", io::Json::object());
+      take_over(*due[i], std::move(saved));
     });
 }
 
@@ -207,12 +209,17 @@ LoadReplica Generator::replica(const std::vector<Job>& jobs, const RunOptions& o
     const std::shared_ptr<Denoiser::Loaded> transformer =
         denoiser_.load(options.place, jobs.front().request.precision, progress, options.ranks);
     return [this, &jobs, own, transformer, &progress](std::size_t number) {
-      Job job{
-          .request = jobs[number].request, .output = jobs[number].output, .manifest = jobs[number].manifest};
-      take_over(job, read_step_file(step_file_of(job.output)));
+      SavedRun saved = read_step_file(step_file_of(jobs[number].output));
+      Job job{.request = jobs[number].request, .output = jobs[number].output, .manifest = saved.manifest};
+      take_over(job, std::move(saved));
       progress.tell(job.output.string());
-      denoise_one(*transformer, job, own, progress);
+      tell_cost({&job}, own, progress, [&] { denoise_one(*transformer, job, own, progress); });
       keep_last(job);
+      if (!own.tells_cost) return;
+      // What the steps took goes back with the last of them.
+      const fs::path file = step_file_of(job.output);
+      const SavedRun last = read_step_file(file);
+      write_step_file(file, job.manifest, last.steps_done, last.latents, last.conditioning);
     };
   };
 }

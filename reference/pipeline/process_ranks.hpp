@@ -66,9 +66,10 @@ ProcessRanks* process_ranks();
 ProcessRanks* set_process_ranks(ProcessRanks* ranks);
 
 /// Calls `command`, on all processes that a launcher started for this run, with process_ranks() between them.
-/// What stops one of them stops all, and every process throws its reason; of a rank other than 0 a
+/// What stops one of them stops all, and every process throws its reason; of a rank other than 0 an
 /// ExitCode where rank 0 says the same. A rank that stalls is named, and the others end it. Throws
-/// RequestError where there are several and this build has no MPI.
+/// RequestError where mpirun started several and this program finds no MPI, Error or RankLost where they do
+/// not meet.
 void on_processes(const std::function<void()>& command);
 
 }  // namespace stepvideo::pipeline

@@ -82,7 +82,10 @@ BOOST_AUTO_TEST_CASE(a_whole_run_needs_no_weights) {
 
 BOOST_AUTO_TEST_CASE(the_release_without_a_folder_is_refused_where_the_memory_cannot_hold_it) {
   const ScratchFolder folder;
-  const auto result = generate(folder / "x.safetensors", {"--prompt", "words", "--weights", "random:1"});
+  const auto result =
+      testing::run_program({"generate", "--device", "cpu", "--output", (folder / "x.safetensors").string(),
+                            "--prompt", "words", "--weights", "random:1"},
+                           "ulimit -v 8000000;");
   BOOST_CHECK_EQUAL(result.exit_code, 2);
   BOOST_CHECK_MESSAGE(result.errors.find("GiB") != std::string::npos, result.errors);
   const auto neither = generate(folder / "x.safetensors", {"--prompt", "words"});

@@ -79,7 +79,7 @@ class Door {
 
  private:
   static constexpr auto time_to_claim = std::chrono::seconds(5);
-  static constexpr std::size_t most_knocks = 512;
+  static constexpr std::size_t most_knocks = 4096;
 
   struct Knock {
     Socket socket;

@@ -12,6 +12,7 @@
 #include <mpi.h>
 
 #include <stepvideo/comm/rank_wire.hpp>
+#include <stepvideo/core/error.hpp>
 
 namespace stepvideo {
 
@@ -21,6 +22,11 @@ class MpiWire final : public RankWire {
   MpiWire() {
     int provided = 0;
     MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided);
+    if (provided < MPI_THREAD_SERIALIZED) {
+      MPI_Finalize();
+      throw Error(
+          "this MPI serves one thread alone and two take turns; one with MPI_THREAD_SERIALIZED works");
+    }
     MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks_);
   }

@@ -188,7 +188,8 @@ class ProcessMessages {
     const auto is_within = [&](Field field, long long most) {
       return message[field] >= 0 && message[field] <= most;
     };
-    if (message[kind_field] != call_kind) return is_within(size_field, rest * (long long){sizeof(long long)});
+    if (message[kind_field] != call_kind)
+      return is_within(size_field, rest * static_cast<long long>(sizeof(long long)));
     return is_within(send_counts_field, rest) && is_within(receive_counts_field, rest) &&
            message[send_counts_field] + message[receive_counts_field] == rest;
   }

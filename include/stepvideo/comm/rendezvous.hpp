@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include <sys/resource.h>
+
 #include <stepvideo/comm/communicator.hpp>
 #include <stepvideo/comm/door.hpp>
 #include <stepvideo/comm/socket_wire.hpp>
@@ -156,13 +158,14 @@ class Arriving {
       if (SocketClock::now() > deadline_)
         throw Error("rank " + std::to_string(job_.rank) + " did not reach rank 0 at " + whereabouts() +
                     " within " + patience() + ": " + failure);
-      for (const SocketAddress& address : this->rank_0())
+      for (const SocketAddress& address : addresses_of_rank_0(failure))
         for (int port = job_.first_port; port < job_.first_port + Rendezvous::ports; ++port)
           if (!rank_0.words.is_open()) try_rank_0(address.at_port(port), found, door, failure);
       if (!rank_0.words.is_open()) std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     rank_0.data = enter(0, found, Claim::data);
     const auto places = hear_places();
+    deadline_ = SocketClock::now() + job_.patience;  // all are there: only the connections are to be made
     for (int rank = 1; rank < job_.rank; ++rank) {
       const Place& place = places[std::size_t(rank)];
       const SocketAddress address = SocketAddress::of(place.host, place.port).front();
@@ -171,11 +174,20 @@ class Arriving {
     }
     await(*door, job_.rank + 1, [](int, const Socket&, int) {});
   }
+  /// None, and why, while the name of its host is not known yet.
+  std::vector<SocketAddress> addresses_of_rank_0(std::string& failure) const {
+    try {
+      return rank_0();
+    } catch (const Error& error) {
+      failure = error.what();
+      return {};
+    }
+  }
   void try_rank_0(const SocketAddress& address, SocketAddress& found, std::optional<Door>& door,
                   std::string& failure) {
     auto socket = knock(address, soon());
     if (!socket) {
-      if (errno != 0 && failure != not_awaited) failure = std::strerror(errno);
+      if (failure != not_awaited) failure = errno != 0 ? std::strerror(errno) : not_greeting;
       return;
     }
     // The address by which rank 0 is reached is one of this host's that the others reach.
@@ -201,8 +213,9 @@ class Arriving {
     auto socket = connect_to(address, deadline);
     if (!socket) return {};
     Words words{};
-    errno = 0;
-    if (!receive_all(*socket, writable_bytes_of(words), deadline) || words != greeting) return {};
+    const bool is_rank = receive_all(*socket, writable_bytes_of(words), deadline) && words == greeting;
+    errno = 0;  // it was reached
+    if (!is_rank) return {};
     return socket;
   }
   /// Who greets also answers, or closes the connection.
@@ -236,6 +249,7 @@ class Arriving {
     return places;
   }
 
+  static constexpr const char* not_greeting = "who listens there does not greet as a rank does";
   static constexpr const char* not_awaited =
       "who listens there is of another job, has another token, or has this rank already";
 
@@ -247,9 +261,15 @@ class Arriving {
 }  // namespace rendezvous_detail
 
 /// This rank's connections with all others, when all have come. Throws Error naming those that have not
-/// within the job's patience, and RankLost where one that had come is gone. Connections without the job's
-/// token, and those that say nothing, are closed, and cost the others nothing.
+/// within the job's patience, or the limit of open files, and RankLost where one that had come is gone.
+/// Connections without the job's token, and those that say nothing, are closed, and cost the others nothing.
 inline std::vector<RankSockets> meet_ranks(const Rendezvous& job) {
+  rlimit files{};
+  const rlim_t needed = 2 * static_cast<rlim_t>(job.ranks) + 64;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < needed)
+    throw Error("this process may have " + std::to_string(files.rlim_cur) + " files open and " +
+                std::to_string(job.ranks) + " ranks need " + std::to_string(needed) +
+                " connections; ulimit -n " + std::to_string(needed) + " works");
   return rendezvous_detail::Arriving(job).meet();
 }
 

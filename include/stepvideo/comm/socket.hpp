@@ -118,10 +118,22 @@ inline bool is_nothing_yet() {
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
+/// Small messages leave at once, and a host that vanishes ends the connection within two minutes, though
+/// nothing is said.
+inline void set_options(const Socket& socket) {
+  const auto set = [&](int level, int option, int value) {
+    setsockopt(socket.get(), level, option, &value, sizeof value);
+  };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 60);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 15);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 4);
+}
+
 inline Socket open_socket(int family) {
   Socket socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const int on = 1;
-  if (socket.is_open()) setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (socket.is_open()) set_options(socket);
   return socket;
 }
 
@@ -153,8 +165,7 @@ inline std::optional<Socket> listen_on(const SocketAddress& address) {
 inline std::optional<Socket> accept_from(const Socket& listener) {
   Socket socket(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!socket.is_open()) return {};
-  const int on = 1;
-  setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  socket_detail::set_options(socket);
   return socket;
 }
 

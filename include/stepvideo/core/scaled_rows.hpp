@@ -17,11 +17,15 @@ struct ScaledRows {
 
   ScaledRows(MatrixView<const fp8_e4m3> rows, VectorView<const float> of_rows)
       : values(rows), scales(of_rows) {}
-  /// All tokens of all batch elements, which lie one behind the other.
-  explicit ScaledRows(const ScaledTokensView& tokens)
-      : values{tokens.values.data, tokens.values.batch * tokens.values.tokens, tokens.values.width,
-               tokens.values.token_stride},
-        scales(tokens.scales) {}
+  /// All tokens of all batch elements. Throws RequestError unless they lie one behind the other.
+  explicit ScaledRows(const ScaledTokensView& tokens) : values(tokens.values.rows()), scales(tokens.scales) {
+    const index_t stride = tokens.values.tokens * tokens.values.token_stride;
+    require(tokens.values.batch <= 1 || tokens.values.batch_stride == stride, [&] {
+      return "ScaledRows: the tokens " + shape_text(tokens.values) + " have a batch stride of " +
+             std::to_string(tokens.values.batch_stride) + " and do not lie one behind the other; " +
+             std::to_string(stride) + " works";
+    });
+  }
 };
 
 /// Throws RequestError unless there is a scale for each row.
