@@ -29,6 +29,7 @@ void encode_text(const Arguments& arguments) {
   const pipeline::PromptEncoder encoder(weights.source(common, "encode-text"));
   text::require_valid_utf8(prompt, "--prompt");
   text::require_valid_utf8(negative, "--negative");
+  require_weights_fit(common, "Step-LLM", encoder.llm_tensors(), common.precision);
   io::Json manifest =
       start_manifest("encode-text", common, common.precision,
                      weights.components({io::Component::step_llm, io::Component::clip_text_encoder,

@@ -76,6 +76,7 @@ void encode_tokens(const Arguments& arguments) {
 
   const auto model = progress.stage("load " + encoder, 0, [&](Stage& stage) {
     const auto load = [&](const auto& config, bool allows_extra, auto& load_model) {
+      require_weights_fit(common, encoder, model::expected_tensors(config), common.precision);
       const auto opened =
           pipeline::Weights::open(source, component, model::expected_tensors(config), allows_extra);
       return load_model(common.place, common.precision, config, opened, stage);

@@ -268,7 +268,7 @@ void generate_on_this_process(const Arguments& arguments) {
   const auto file = base_file(flags);
   std::optional<Json> base;
   if (file) base = generate_manifest_of(*file, flags.like ? "--like" : "--resume");
-  const bool has_model = !flags.common.model.empty();
+  const bool has_model = !flags.common.model.empty() || flags.weights.weights;
   const pipeline::ModelSource model = model_of(flags, base);
   std::optional<pipeline::Request> base_request;
   if (base) base_request = pipeline::request_of(*base, file->string());

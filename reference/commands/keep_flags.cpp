@@ -35,6 +35,15 @@ bool is_finished(const std::filesystem::path& output, const Json& asked) {
   pipeline::require_same_run(asked, *found, output.string());
   const auto [rate, chroma] = video_of(asked, output);
   const auto [found_rate, found_chroma] = video_of(*found, output);
+  const auto vae_precision = [&](const Json& manifest) {
+    const std::string whole = io::field_or<std::string>(manifest, output, "precision", "fp32");
+    return io::field_or<std::string>(manifest, output, "vae_precision", whole);
+  };
+  require(vae_precision(asked) == vae_precision(*found), [&] {
+    return fmt::format(
+        "{} is of a run with --vae-precision {}, and this one has {}; give what it had, or remove it",
+        output.string(), io::printable(vae_precision(*found)), vae_precision(asked));
+  });
   require(rate == found_rate && chroma == found_chroma, [&] {
     return fmt::format(
         "{} is of a run with --fps {} and --chroma {}, and this one has {} and {}; give what it had, or "

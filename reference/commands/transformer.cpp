@@ -64,6 +64,7 @@ void transformer(const Arguments& arguments) {
   const pipeline::Denoiser denoiser(source);
   const model::TransformerConfig& config = denoiser.config();
   const Inputs in = read_inputs(input, config.in_channels);
+  require_weights_fit(common, "the transformer", model::expected_tensors(config), common.precision);
   const Buffer<float> velocity(in.latents.size() / in.shape[2] * config.out_channels);
   io::Shape velocity_shape = in.shape;
   velocity_shape[2] = config.out_channels;

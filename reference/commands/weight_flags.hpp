@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "commands/options.hpp"
+#include "host_memory.hpp"
 #include "io/json.hpp"
 #include "io/model_folder.hpp"
 #include "pipeline/weights.hpp"
@@ -61,5 +62,22 @@ struct WeightFlags {
     return seed ? std::vector<io::Component>{} : of_files;
   }
 };
+
+/// Throws RequestError where the memory of the run's place cannot hold a model of these tensors.
+inline void require_weights_fit(const CommonOptions& common, const std::string& model,
+                                const std::vector<io::ExpectedTensor>& tensors, Precision precision) {
+  double bytes = 0;
+  for (const auto& tensor : tensors) bytes += static_cast<double>(io::element_count(tensor.shape));
+  bytes *= precision == Precision::bf16 ? 2 : 4;
+  if (common.place.is_gpu()) return place::require_free_memory(common.place, bytes);
+  const auto memory = static_cast<double>(read_host_memory().total_bytes);
+  require(bytes <= memory, [&] {
+    constexpr double gibibyte = 1 << 30;
+    return fmt::format("the weights of {} take {:.1f} GiB in {} and this machine has {:.1f}; {}", model,
+                       bytes / gibibyte, to_string(precision), memory / gibibyte,
+                       bytes / 2 <= memory && precision != Precision::bf16 ? "--precision bf16 works"
+                                                                           : "one with more works");
+  });
+}
 
 }  // namespace stepvideo::commands

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <mutex>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -33,6 +35,27 @@ fs::path Pending::hidden_name(const fs::path& target, int attempt) {
          fmt::format(".{}.{}-{}{}", target.filename().string(), getpid(), attempt, partial_ending);
 }
 
+namespace {
+
+/// All of them, for drop_pending().
+struct AllPending {
+  std::mutex mutex;
+  std::set<const Pending*> all;
+};
+AllPending& all_pending() {
+  static AllPending all;
+  return all;
+}
+
+}  // namespace
+
+void drop_pending() noexcept {
+  const std::lock_guard lock(all_pending().mutex);
+  std::error_code unused;
+  for (const Pending* const pending : all_pending().all)
+    if (!pending->temporary().empty()) fs::remove_all(pending->temporary(), unused);
+}
+
 Pending::Pending(fs::path target, int (*create)(const char* path)) : target_(std::move(target)) {
   for (int attempt = 0; lock_ < 0; ++attempt) {
     temporary_ = hidden_name(target_, attempt);
@@ -41,9 +64,15 @@ Pending::Pending(fs::path target, int (*create)(const char* path)) : target_(std
       throw Error(fmt::format("{} cannot be written: {}", target_.string(), std::strerror(errno)));
   }
   flock(lock_, LOCK_EX | LOCK_NB);  // where locks are not known, what is abandoned stays
+  const std::lock_guard lock(all_pending().mutex);
+  all_pending().all.insert(this);
 }
 
 Pending::~Pending() {
+  {
+    const std::lock_guard lock(all_pending().mutex);
+    all_pending().all.erase(this);
+  }
   std::error_code unused;
   if (!temporary_.empty()) fs::remove_all(temporary_, unused);
   close(lock_);

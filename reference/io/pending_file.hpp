@@ -33,6 +33,9 @@ class Pending {
   int lock_ = -1;  // on what is temporary, while this process lives
 };
 
+/// Removes what is written under temporary names: before a process ends without its destructors.
+void drop_pending() noexcept;
+
 class PendingFile : public Pending {
  public:
   /// Creates the temporary file, empty. Throws Error when the folder refuses.

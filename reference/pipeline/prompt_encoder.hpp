@@ -24,6 +24,8 @@ class PromptEncoder {
   /// Channels of the two states.
   index_t llm_width() const { return llm_config_.width(); }
   index_t clip_width() const { return clip_config_.width(); }
+  /// The tensors of Step-LLM, the larger of the two, which are never in memory together.
+  std::vector<io::ExpectedTensor> llm_tensors() const { return model::expected_tensors(llm_config_); }
   /// Tokens of a prompt at most.
   index_t llm_tokens() const { return 320; }
   index_t clip_tokens() const { return clip_config_.positions; }

@@ -11,9 +11,9 @@ namespace {
 
 using io::Json;
 
-constexpr std::array deciding_fields{"prompt",        "negative",     "seed",      "frames",     "height",
-                                     "width",         "steps",        "cfg_scale", "time_shift", "precision",
-                                     "vae_precision", "conditioning", "start",     "weights"};
+constexpr std::array deciding_fields{"prompt",       "negative", "seed",      "frames",     "height",
+                                     "width",        "steps",    "cfg_scale", "time_shift", "precision",
+                                     "conditioning", "start",    "weights"};
 
 Json member(const Json& object, const std::string& name) {
   return object.is_object() && object.contains(name) ? object.at(name) : Json();

@@ -17,6 +17,7 @@
 
 #include "exit_code.hpp"
 #include "interrupt.hpp"
+#include "io/pending_file.hpp"
 #include "pipeline/rank_work.hpp"
 
 namespace stepvideo::pipeline {
@@ -127,6 +128,7 @@ class ThreadRanks {
     progress_of(late, progress).log({.kind = Event::Kind::error, .stage = stage_, .message = found.message});
     if (others_left && found.rank != 0 && rescue) rescue();
     say_failure(found.message);
+    io::drop_pending();
     std::_Exit(1);
   }
 

@@ -13,6 +13,7 @@
 #include <stepvideo/comm/process_communicator.hpp>
 
 #include "exit_code.hpp"
+#include "io/pending_file.hpp"
 #include "pipeline/process_ranks.hpp"
 #include "pipeline/process_watch.hpp"
 #include "pipeline/rank_work.hpp"
@@ -120,6 +121,7 @@ class WiredRanks final : public ProcessRanks {
     if (late.is_found_here()) say_failure(late.what());
     if (last_words_) last_words_(late);
     if (rank() != 0) watch_.answer_while_there_is(0, late.rank() == 0 ? 500ms : 3s);
+    io::drop_pending();
     communicator_.messages().wire().abort();
     std::abort();  // none of them returns
   }

@@ -42,8 +42,18 @@ BOOST_AUTO_TEST_CASE(a_rank_that_was_asked_for_something_else_is_named_on_all_ra
   BOOST_CHECK_EQUAL(refusal(0, {{"topology", "ring=4"}, {"prompt", ""}, {"model", "ab12"}}),
                     "rank 0 has topology ring=4 and rank 1 has topology ulysses=4" + advice);
   BOOST_CHECK_EQUAL(refusal(3, {{"topology", "ulysses=4"}, {"prompt", ""}}),
-                    "rank 0 has model ab12 and rank 3 has nothing more" + advice);
-  BOOST_CHECK_EQUAL(refusal(3, {}), "rank 0 has topology ulysses=4 and rank 3 has nothing more" + advice);
+                    "rank 0 has model ab12 and rank 3 has no model" + advice);
+  BOOST_CHECK_EQUAL(refusal(3, {}), "rank 0 has topology ulysses=4 and rank 3 has no topology" + advice);
+  // What one rank alone has is named, and not what stands in its place with the others.
+  BOOST_CHECK_EQUAL(
+      refusal(1, {{"topology", "ulysses=4"}, {"preset", "turbo"}, {"prompt", ""}, {"model", "ab12"}}),
+      "rank 0 has no preset and rank 1 has preset turbo" + advice);
+  BOOST_CHECK_EQUAL(
+      refusal(0, {{"topology", "ulysses=4"}, {"preset", "turbo"}, {"prompt", ""}, {"model", "ab12"}}),
+      "rank 0 has preset turbo and rank 1 has no preset" + advice);
+  BOOST_CHECK_EQUAL(
+      refusal(2, {{"topology", "ulysses=4"}, {"prompt", ""}, {"model", "ab12"}, {"weights", "random:1"}}),
+      "rank 0 has no weights and rank 2 has weights random:1" + advice);
 }
 
 BOOST_AUTO_TEST_CASE(all_ranks_stop_behind_the_same_step) {

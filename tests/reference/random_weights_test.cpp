@@ -88,6 +88,12 @@ BOOST_AUTO_TEST_CASE(the_release_without_a_folder_is_refused_where_the_memory_ca
                            "ulimit -v 8000000;");
   BOOST_CHECK_EQUAL(result.exit_code, 2);
   BOOST_CHECK_MESSAGE(result.errors.find("GiB") != std::string::npos, result.errors);
+  const auto states =
+      testing::run_program({"encode-text", "--device", "cpu", "--prompt", "words", "--weights", "random:1",
+                            "--output", (folder / "x.safetensors").string()},
+                           "ulimit -v 8000000;");
+  BOOST_CHECK_EQUAL(states.exit_code, 2);
+  BOOST_CHECK_MESSAGE(states.errors.find("Step-LLM take") != std::string::npos, states.errors);
   const auto neither = generate(folder / "x.safetensors", {"--prompt", "words"});
   BOOST_CHECK_EQUAL(neither.exit_code, 2);
   BOOST_CHECK_MESSAGE(neither.errors.find("--model is missing") != std::string::npos, neither.errors);

@@ -40,6 +40,24 @@ std::vector<std::string> gather_texts(C& communicator, typename C::ExecutionType
   return texts;
 }
 
+inline auto find_fact(const std::vector<SharedFact>& facts, const std::string& name) {
+  return std::ranges::find(facts, name, &SharedFact::name);
+}
+/// "rank 1 has seed 2", "rank 1 has no weights"
+inline std::string text_of(int rank, const std::vector<SharedFact>& facts, const std::string& name) {
+  const auto found = find_fact(facts, name);
+  return "rank " + std::to_string(rank) + " has " +
+         (found == facts.end() ? "no " + name : name + " " + found->value);
+}
+/// Of the facts at `i`, where two ranks differ: what one of them lacks, or what both have.
+inline std::string differing_name(const std::vector<SharedFact>& first, const std::vector<SharedFact>& other,
+                                  std::size_t i) {
+  if (i >= first.size()) return other[i].name;
+  const bool is_lacking = i < other.size() && find_fact(other, first[i].name) != other.end() &&
+                          find_fact(first, other[i].name) == first.end();
+  return is_lacking ? other[i].name : first[i].name;
+}
+
 }  // namespace agreement_detail
 
 /// Throws RequestError, the same on every rank, naming the first fact that differs, the ranks and both
@@ -69,14 +87,12 @@ void require_same_facts(C& communicator, typename C::ExecutionType execution, co
   for (int member = 1; member < group.size; ++member) {
     const auto other = facts_of(static_cast<std::size_t>(member));
     for (std::size_t i = 0; i < std::max(first.size(), other.size()); ++i) {
-      const auto text = [&](const std::vector<SharedFact>& of, int of_member) {
-        return "rank " + std::to_string(group.rank(of_member)) + " has " +
-               (i < of.size() ? of[i].name + " " + of[i].value : "nothing more");
-      };
       const bool is_same = i < first.size() && i < other.size() && first[i].name == other[i].name &&
                            first[i].value == other[i].value;
       require(is_same, [&] {
-        return text(first, 0) + " and " + text(other, member) +
+        const std::string name = agreement_detail::differing_name(first, other, i);
+        return agreement_detail::text_of(group.rank(0), first, name) + " and " +
+               agreement_detail::text_of(group.rank(member), other, name) +
                "; start all ranks with the same request, model and version";
       });
     }

@@ -84,7 +84,8 @@ class Arriving {
   }
   Socket listen() const {
     for (const SocketAddress& address : rank_0()) {
-      if (address.is_loopback() && !job_.is_on_one_host)
+      const bool is_meant = job_.host == "localhost" || job_.host == address.host();
+      if (address.is_loopback() && !job_.is_on_one_host && !is_meant)
         throw Error("rank 0 finds " + job_.host + " at " + address.host() +
                     ", where ranks of other hosts cannot reach it; MASTER_ADDR must be its address for all");
       for (int port = job_.first_port; port < job_.first_port + Rendezvous::ports; ++port)
