@@ -76,8 +76,8 @@ BOOST_AUTO_TEST_CASE(what_is_no_table_is_refused_by_name) {
   refuse(text.substr(0, text.size() / 2), {"x.json"});
   refuse(replaced(text, "\"rows\":75888", "\"rows\":0"), {"x.json", "\"rows\" is 0", "1 or more"});
   refuse(replaced(text, "\"rows\":75888", "\"rows\":1.5"), {"\"rows\" is 1.5"});
-  refuse(replaced(text, "\"element\":\"bf16\"", "\"element\":\"fp8\""),
-         {"\"element\" is \"fp8\"", "fp32, bf16, fp16"});
+  refuse(replaced(text, "\"element\":\"bf16\"", "\"element\":\"fp4\""),
+         {"\"element\" is \"fp4\"", "fp32, bf16, fp16, fp8"});
   refuse(replaced(text, "\"epilogue\":\"store\"", "\"epilogue\":\"relu\""), {"\"relu\"", "bias_gelu"});
   refuse(replaced(text, "\"tile\":1,", ""), {"\"tile\""});
   refuse(replaced(text, "\"stages\":2,", "\"stages\":-2,"), {"\"stages\" is -2"});

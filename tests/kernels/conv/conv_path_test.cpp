@@ -35,12 +35,17 @@ BOOST_AUTO_TEST_CASE(what_stands_in_the_way_is_said) {
        "mma.sync, because in does not start at a multiple of 16 bytes");
   says(path_of<bf16, float>(hopper), ConvKernel::warp, "mma.sync, because in is fp32 and the weight bf16");
   says(path_of<float>(hopper), ConvKernel::plain,
-       "plain float32 arithmetic, because weights are fp32; tensor cores take bf16 and fp16");
+       "plain float32 arithmetic, because weights are fp32; tensor cores take bf16, fp16 and fp8");
   says(path_of<fp16>({.compute_capability = 89}), ConvKernel::warp,
        "mma.sync, because the GPU has compute capability 8.9; warpgroup products are Hopper's, 9.0");
   says(path_of<bf16>({.compute_capability = 90}), ConvKernel::warp,
        "mma.sync, because the program was not compiled for 90a (or with "
        "-DSTEPVIDEO_WITHOUT_WARPGROUP_PRODUCTS)");
+  says(path_of<fp8_e4m3>(hopper), ConvKernel::warpgroup, "warpgroup products");
+  says(path_of<fp8_e4m3>(hopper, 24), ConvKernel::none,
+       "no kernel, because in has 24 channels, which are no multiple of 16 bytes");
+  says(path_of<fp8_e4m3>({.compute_capability = 89}), ConvKernel::none,
+       "no kernel, because the GPU has compute capability 8.9; warpgroup products are Hopper's, 9.0");
   says(path_of<bf16>({.compute_capability = 75}), ConvKernel::none,
        "no kernel, because the GPU has compute capability 7.5; 8.0 and newer work");
 }
