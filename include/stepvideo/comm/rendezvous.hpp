@@ -84,10 +84,10 @@ class Arriving {
   }
   Socket listen() const {
     for (const SocketAddress& address : rank_0()) {
-      const bool is_meant = job_.host == "localhost" || job_.host == address.host();
-      if (address.is_loopback() && !job_.is_on_one_host && !is_meant)
+      if (address.is_loopback() && !job_.is_on_one_host)
         throw Error("rank 0 finds " + job_.host + " at " + address.host() +
-                    ", where ranks of other hosts cannot reach it; MASTER_ADDR must be its address for all");
+                    ", where ranks of other hosts cannot reach it; MASTER_ADDR must be its address for all, "
+                    "or LOCAL_WORLD_SIZE say that all are on this one");
       for (int port = job_.first_port; port < job_.first_port + Rendezvous::ports; ++port)
         if (auto listener = listen_on(address.at_port(port))) return std::move(*listener);
     }
