@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <chrono>
 
 #include <fmt/format.h>
 
 #include "doctor/isolated.hpp"
 #include "doctor/probe.hpp"
+#include "io/extension.hpp"
 #include "on_demand/nvml.hpp"
 
 namespace stepvideo::doctor {
@@ -17,7 +17,7 @@ using nvml::Device, nvml::Session;
 
 /// "0000:1b:00.0" from NVML's "00000000:1B:00.0" and CUDA's "0000:1b:00.0".
 std::string plain_bus_id(std::string id) {
-  std::ranges::transform(id, id.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  id = io::lower_case(std::move(id));
   const auto colon = id.find(':');
   return colon != id.npos && colon > 4 ? id.substr(colon - 4) : id;
 }

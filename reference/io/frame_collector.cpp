@@ -7,8 +7,6 @@
 
 #include <stepvideo/core/error.hpp>
 
-#include "host_memory.hpp"
-
 namespace stepvideo::io {
 
 void FrameCollector::add(int height, int width, Buffer<float> pixels, double time) {
@@ -45,13 +43,12 @@ void FrameCollector::show_until(double time) {
 }
 
 void FrameCollector::require_memory(double frames) const {
-  const auto memory = static_cast<double>(read_host_memory().total_bytes);
   const double bytes = frames * 3.0 * sizeof(float) * height_ * width_;
-  require(bytes <= memory / 2, [&] {
+  require(bytes <= most_bytes_, [&] {
     return fmt::format(
         "{} decodes to more than {:.1f} GB, half of this machine's memory; a shorter or "
         "smaller video works",
-        path_.string(), memory / 2 * 1e-9);
+        path_.string(), most_bytes_ * 1e-9);
   });
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "host_memory.hpp"
 #include "io/video.hpp"
 
 namespace stepvideo::io {
@@ -14,7 +15,10 @@ class FrameCollector {
   /// With `wanted` the video has this rate: at each moment the frame that is on the screen then, times being
   /// known to `tick` seconds. Without it the frames stay as they are.
   FrameCollector(std::filesystem::path path, std::optional<FrameRate> wanted, double tick)
-      : path_(std::move(path)), wanted_(wanted), tick_(tick) {}
+      : path_(std::move(path)),
+        wanted_(wanted),
+        tick_(tick),
+        most_bytes_(static_cast<double>(read_host_memory().total_bytes) / 2) {}
 
   /// The next frame, (height, width, 3), from `time` in seconds on. Throws RequestError: another size than
   /// the first, more frames than half of this machine's memory holds.
@@ -34,6 +38,7 @@ class FrameCollector {
   std::filesystem::path path_;
   std::optional<FrameRate> wanted_;
   double tick_;
+  double most_bytes_;
   int height_ = 0, width_ = 0, frames_seen_ = 0;
   std::vector<double> times_;
   std::vector<Buffer<float>> frames_;

@@ -10,6 +10,7 @@
 
 #include "io/json.hpp"
 #include "pipeline/step_file.hpp"
+#include "reference/denoise_arguments.hpp"
 #include "reference/small_model.hpp"
 #include "support/program.hpp"
 
@@ -66,30 +67,8 @@ inline StringList denoise_small(const fs::path& output, int steps, const StringL
     pipeline::write_conditioning(file, model.conditioning);
     return file;
   }();
-  return with({"denoise",
-               "--model",
-               model.folder.path().string(),
-               "--weights",
-               "random:11",
-               "--conditioning",
-               text.string(),
-               "--frames",
-               "17",
-               "--height",
-               "64",
-               "--width",
-               "96",
-               "--steps",
-               std::to_string(steps),
-               "--checkpoint-every",
-               "1",
-               "--reproducible",
-               "--quiet",
-               "--device",
-               "cpu",
-               "--output",
-               output.string()},
-              more);
+  return denoise_arguments(model.folder.path(), text, output, steps,
+                           with({"--weights", "random:11", "--frames", "17"}, more));
 }
 
 /// The latents that one process makes in so many steps.

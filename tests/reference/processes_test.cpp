@@ -6,6 +6,7 @@
 #include "io/json.hpp"
 #include "io/manifest.hpp"
 #include "pipeline/step_file.hpp"
+#include "reference/denoise_arguments.hpp"
 #include "support/program.hpp"
 
 using namespace stepvideo;
@@ -62,27 +63,7 @@ const fs::path& conditioning() {
 }
 
 Arguments denoise(const fs::path& output, int steps, const Arguments& more = {}) {
-  Arguments arguments{"denoise",
-                      "--model",
-                      demo,
-                      "--conditioning",
-                      conditioning().string(),
-                      "--height",
-                      "64",
-                      "--width",
-                      "96",
-                      "--steps",
-                      std::to_string(steps),
-                      "--checkpoint-every",
-                      "1",
-                      "--reproducible",
-                      "--quiet",
-                      "--device",
-                      "cpu",
-                      "--output",
-                      output.string()};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
+  return testing::denoise_arguments(demo, conditioning(), output, steps, more);
 }
 
 /// The latents that one rank makes in so many steps.

@@ -93,6 +93,12 @@ inline void require_member(std::string_view op, const Group& group, int rank) {
            "; a rank calls the collectives of its own groups";
   });
 }
+inline void require_root(std::string_view op, const Group& group, int root) {
+  require(root >= 0 && root < group.size, [&] {
+    return std::string(op) + ": there is no member " + std::to_string(root) + " of " + to_string(group) +
+           "; members are 0 to " + std::to_string(group.size - 1);
+  });
+}
 /// `counts` are one for each member and add up to the view, and, of a group with `mine`, that is this
 /// member's.
 inline void require_counts(std::string_view op, const char* name, const Group& group, Counts counts,

@@ -114,10 +114,7 @@ class ThreadCommunicator {
   template <Movable T>
   void broadcast(Host, const Group& group, VectorView<T> values, int root) {
     require_member("broadcast", group, rank_);
-    require(root >= 0 && root < group.size, [&] {
-      return "broadcast: there is no member " + std::to_string(root) + " of " + to_string(group) +
-             "; members are 0 to " + std::to_string(group.size - 1);
-    });
+    require_root("broadcast", group, root);
     if (group.size == 1) return;
     Arrival mine = Arrival::of<T>("broadcast", {}, values);
     mine.root = root;

@@ -6,19 +6,14 @@
 #include <stepvideo/kernels/linear/linear.cuh>
 
 #include "kernels/linear/linear_cases.hpp"
+#include "kernels/linear/planned.cuh"
 
 using namespace stepvideo;
 
-using testing::NeedsDevice;
+using testing::NeedsDevice, testing::Planned;
 BOOST_TEST_GLOBAL_FIXTURE(NeedsDevice);
 
 namespace {
-
-/// Plans for the default stream, and the Device that has them.
-struct Planned {
-  MatmulPlans plans{device};
-  Device execution{.matmuls = &plans};
-};
 
 template <class T, class Out>
 struct Precision {

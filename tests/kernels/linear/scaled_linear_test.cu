@@ -1,20 +1,17 @@
 #define BOOST_TEST_MODULE scaled_linear_device
 #include <stepvideo/kernels/linear/scaled_linear.cuh>
 
+#include "kernels/linear/planned.cuh"
 #include "kernels/linear/scaled_linear_cases.hpp"
 #include "support/device.cuh"
 
 using namespace stepvideo;
 
-using testing::NeedsDevice;
+using testing::NeedsDevice, testing::Planned;
 BOOST_TEST_GLOBAL_FIXTURE(NeedsDevice);
 
 namespace {
 
-struct Planned {
-  MatmulPlans plans{device};
-  Device execution{.matmuls = &plans};
-};
 /// Tensor cores keep about 14 bits of a sum of fp8 products.
 constexpr double sum_error = 16'000;
 

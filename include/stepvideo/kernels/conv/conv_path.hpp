@@ -32,13 +32,16 @@ struct ConvPath {
   std::string_view element, input;
 };
 
+/// Elements that Hopper's warpgroup products multiply.
+template <Element T>
+inline constexpr bool warpgroup_products_take = sizeof(T) == 2 || std::same_as<T, fp8_e4m3>;
+
 /// The kernel that serves causal_conv3d or conv2d with a weight of T, whose rules `in` keeps, on `gpu`.
 template <Element T, class In>
 ConvPath conv_path(const KernelGpu& gpu, const VideoView<In>& in) {
   using Obstacle = ConvPath::Obstacle;
   using Input = std::remove_const_t<In>;
-  constexpr bool is_fp8 = std::same_as<T, fp8_e4m3>;
-  constexpr ConvKernel next = is_fp8 ? ConvKernel::none : ConvKernel::warp;
+  constexpr ConvKernel next = std::same_as<T, fp8_e4m3> ? ConvKernel::none : ConvKernel::warp;
   ConvPath path{.compute_capability = gpu.compute_capability,
                 .in_channels = in.channels,
                 .element = element_name<T>,
@@ -47,7 +50,7 @@ ConvPath conv_path(const KernelGpu& gpu, const VideoView<In>& in) {
     if (in_the_way && path.obstacle == Obstacle::none) path.kernel = kernel, path.obstacle = obstacle;
   };
   stands(gpu.compute_capability < 80, ConvKernel::none, Obstacle::old_gpu);
-  stands(sizeof(T) != 2 && !is_fp8, ConvKernel::plain, Obstacle::element);
+  stands(!warpgroup_products_take<T>, ConvKernel::plain, Obstacle::element);
   stands(gpu.compute_capability / 10 != 9, next, Obstacle::other_gpu);
   stands(!gpu.has_code_for_warpgroups, next, Obstacle::build);
   stands(!std::same_as<Input, T>, next, Obstacle::input);

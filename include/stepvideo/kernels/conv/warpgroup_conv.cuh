@@ -1,10 +1,10 @@
 // Convolution on GPUs with warpgroup matrix products and bulk copies: one thread fetches, warpgroups compute.
 #pragma once
 #include <algorithm>
-#include <concepts>
 
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/launch.cuh>
+#include <stepvideo/kernels/conv/conv_path.hpp>
 #include <stepvideo/kernels/conv/conv_shape.hpp>
 #include <stepvideo/kernels/conv/warpgroup_conv_mainloop.cuh>
 #include <stepvideo/kernels/tile/kernel_gpu.cuh>
@@ -105,10 +105,6 @@ decltype(auto) with_warpgroup_conv_policy(index_t in_channels, Use&& use) {
   if (in_channels * index_t{sizeof(T)} <= 32) return use(WarpgroupConvPolicy<T, 128, 1>{});
   return use(WarpgroupConvPolicy<T, 128, 4>{});
 }
-
-/// Elements of which warpgroup_conv multiplies.
-template <Element T>
-inline constexpr bool warpgroup_products_take = sizeof(T) == 2 || std::same_as<T, fp8_e4m3>;
 
 /// The current device and, for elements that it takes, this program's code of warpgroup_conv for it.
 template <Element T, Element Out, class Finish>
