@@ -1,4 +1,5 @@
-// gated_residual at the model's full size: a float stream, a delta and a rounded result in bf16.
+// gated_residual at the model's full size: a float stream, a delta, and a result rounded to bf16 or to fp8
+// rows.
 #include <stepvideo/kernels/norm/gated_residual.cuh>
 
 #include "support/device_bench.cuh"
@@ -19,6 +20,15 @@ void bench_gated_residual(Report& report) {
                  [&](int run) {
                    gated_residual(device, rows(delta.at(run).data()), gates, rows(stream.at(run).data()),
                                   rows(out.data()));
+                 });
+  const Buffer<fp8_e4m3, Device> values(size);
+  const Buffer<float, Device> scales(tokens);
+  const ScaledTokensView scaled{rows(values.data()), scales.vector()};
+  report.measure({.name = "gated_residual, float stream, fp8 rows out, 75888 x 6144",
+                  .bytes = (4.0 + 2.0 + 4.0 + 1.0) * size + 4.0 * tokens},
+                 [&](int run) {
+                   gated_residual(device, rows(delta.at(run).data()), gates, rows(stream.at(run).data()),
+                                  scaled);
                  });
 }
 

@@ -1,4 +1,4 @@
-// Rows to fp8 with a scale each.
+// Rows to fp8 with a scale each, and a function of each element.
 #pragma once
 #include <type_traits>
 
@@ -7,16 +7,18 @@
 #include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/tile/activation.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 
-/// out.values = fp8(in / scale), scale = max(|row|) / 448: (batch, tokens, width), any strides; see Fp8Scale
-/// for zeros, NaN and infinities. The same bits on every execution. Throws RequestError where shapes
-/// disagree.
-template <class In>
+/// out.values = fp8(function(in) / scale), scale = max(|function(row)|) / 448: (batch, tokens, width), any
+/// strides; GeluTanh{} is a function, evaluated in float32. See Fp8Scale for zeros, NaN and infinities. The
+/// same bits on every execution where the function has them, as Identity does. Throws RequestError where
+/// shapes disagree.
+template <class In, class Function = Identity>
 requires Element<std::remove_const_t<In>>
-void quantize_rows(Host, TokensView<In> in, ScaledTokensView out) {
+void quantize_rows(Host, TokensView<In> in, ScaledTokensView out, Function function = {}) {
   require_scaled_tokens_fit("quantize_rows", in, out);
 #pragma omp parallel for collapse(2) schedule(static)
   for (index_t batch = 0; batch < in.batch; ++batch)
@@ -25,11 +27,11 @@ void quantize_rows(Host, TokensView<In> in, ScaledTokensView out) {
       fp8_e4m3* target = out.values.row(batch, token);
       float largest = 0;
 #pragma omp simd reduction(max : largest)
-      for (index_t i = 0; i < in.width; ++i) largest = LargerMagnitude{}(largest, float(source[i]));
+      for (index_t i = 0; i < in.width; ++i) largest = LargerMagnitude{}(largest, function(float(source[i])));
       const Fp8Scale scale = Fp8Scale::of(largest);
       out.scale(batch, token) = scale.scale;
 #pragma omp simd
-      for (index_t i = 0; i < in.width; ++i) round_into(target[i], scale(float(source[i])));
+      for (index_t i = 0; i < in.width; ++i) round_into(target[i], scale(function(float(source[i]))));
     }
 }
 

@@ -6,10 +6,12 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
+#include <stepvideo/kernels/norm/layer_norm.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
@@ -42,6 +44,12 @@ void require_gated_residual_shapes(TokensView<Delta> delta, MatrixView<const flo
             return "gated_residual: the stream is " + shape_text(stream) + " and out " + shape_text(out) +
                    "; they must have the same shape";
           });
+}
+template <class Delta, class Stream>
+void require_gated_residual_shapes(TokensView<Delta> delta, MatrixView<const float> gate,
+                                   TokensView<Stream> stream, ScaledTokensView out) {
+  require_gated_residual_shapes(delta, gate, stream, out.values);
+  require_scaled_tokens_fit("gated_residual", stream, out);
 }
 
 }  // namespace stepvideo
@@ -81,6 +89,23 @@ void gated_residual(Host, TokensView<Delta> delta, MatrixView<const float> gate,
       if (static_cast<const void*>(target) == row) continue;
 #pragma omp simd
       for (index_t i = 0; i < stream.width; ++i) round_into(target[i], float(row[i]));
+    }
+}
+
+/// The same with out quantised as quantize_rows does, from the stream as it is stored: an fp8 matrix
+/// product's input without a pass of its own. Here out needs data.
+template <class Delta, HostElement Stream>
+requires HostElement<std::remove_const_t<Delta>>
+void gated_residual(Host, TokensView<Delta> delta, MatrixView<const float> gate, TokensView<Stream> stream,
+                    ScaledTokensView out) {
+  require_gated_residual_shapes(delta, gate, stream, out);
+#pragma omp parallel for collapse(2) schedule(static)
+  for (index_t batch = 0; batch < stream.batch; ++batch)
+    for (index_t token = 0; token < stream.tokens; ++token) {
+      Stream* row = stream.row(batch, token);
+      norm_detail::add_gated(delta.row(batch, token), gate.data == nullptr ? nullptr : gate.row(batch), row,
+                             stream.width);
+      norm_detail::store_row(out, batch, token, [row](index_t i) { return float(row[i]); });
     }
 }
 
