@@ -1,6 +1,8 @@
 // The cases of fp8 attention, for any execution.
 #pragma once
+#include <algorithm>
 #include <cmath>
+#include <span>
 #include <vector>
 
 #include <stepvideo/kernels/attention/fp8_attention.hpp>
@@ -14,7 +16,7 @@
 namespace stepvideo::testing {
 
 struct Fp8Extents {
-  index_t batch = 1, queries = 1, keys = 1, heads = 1, groups = 1;
+  index_t batch = 1, queries = 1, keys = 1, heads = 1, groups = 1, dim = 128;
   int order = 0;
   bool outliers = false;
 };
@@ -22,19 +24,18 @@ struct Fp8Extents {
 /// Random operands on the host and in the memory of `E`, and poisoned results.
 template <class T, Execution E>
 struct Fp8Problem {
-  static constexpr index_t dim = 128;
   Fp8Extents extents;
-  float scale = 1 / std::sqrt(float(dim));
+  float scale = 1 / std::sqrt(float(extents.dim));
   StridedHeads<T> queries, keys, values, out;
   Buffer<T, E> there_queries, there_keys, there_values, there_out;
   Buffer<float, E> there_log_sum_exp;
 
   Fp8Problem(E execution, std::mt19937& engine, const Fp8Extents& e)
       : extents(e),
-        queries(engine, e.order, e.batch, e.queries, e.heads, dim, e.outliers),
-        keys(engine, (e.order + 1) % 3, e.batch, e.keys, e.groups, dim, e.outliers),
-        values(engine, e.order, e.batch, e.keys, e.groups, dim, e.outliers),
-        out(engine, e.order, e.batch, e.queries, e.heads, dim) {
+        queries(engine, e.order, e.batch, e.queries, e.heads, e.dim, e.outliers),
+        keys(engine, (e.order + 1) % 3, e.batch, e.keys, e.groups, e.dim, e.outliers),
+        values(engine, e.order, e.batch, e.keys, e.groups, e.dim, e.outliers),
+        out(engine, e.order, e.batch, e.queries, e.heads, e.dim) {
     for (T& value : out.storage) value = T(NAN);
     carry_inputs(execution);
     there_out = carry(execution, out.storage);
@@ -71,8 +72,13 @@ struct Fp8Problem {
     for (index_t b = 0; b < extents.batch; ++b)
       for (index_t t = 0; t < extents.queries; ++t)
         for (index_t h = 0; h < extents.heads; ++h)
-          for (index_t i = 0; i < dim; ++i) rows.push_back(float(view.row(b, t, h)[i]));
+          for (index_t i = 0; i < extents.dim; ++i) rows.push_back(float(view.row(b, t, h)[i]));
     return rows;
+  }
+  /// Elements of the results' memory that are numbers; what lies between the rows stays poisoned.
+  index_t numbers() const {
+    const auto storage = bring(there_out);
+    return std::count_if(storage.begin(), storage.end(), [](T value) { return !std::isnan(float(value)); });
   }
   template <class Sees, class Bias>
   oracle::Attention expected(Sees&& sees, Bias&& bias) const {
@@ -95,6 +101,7 @@ void check_fp8(const Fp8Problem<T, E>& problem, const oracle::Attention& expecte
                const Fp8Roundings& roundings = {}) {
   const auto results = problem.results();
   BOOST_REQUIRE_EQUAL(results.size(), expected.out.size());
+  BOOST_CHECK_EQUAL(problem.numbers(), std::ssize(results));
   STEPVIDEO_CHECK_CLOSE(results, expected.out, fp8_bound);
   const auto allowed = fp8_allowed_errors<T>(problem.queries.view, problem.keys.view, problem.values.view,
                                              problem.scale, sees, bias, expected, roundings);
@@ -105,8 +112,11 @@ void check_fp8(const Fp8Problem<T, E>& problem, const oracle::Attention& expecte
                                                    << " times what it may lose");
 }
 
+/// Channels that the device quantises, of one problem after another.
+inline constexpr index_t fp8_head_dims[] = {128, 64, 128, 64, 64};
+
 template <class T, Execution E, class Test>
-void on_fp8_problems(E execution, int trials, Test&& test) {
+void on_fp8_problems(E execution, int trials, Test&& test, std::span<const index_t> dims = fp8_head_dims) {
   std::mt19937 engine(47);
   const int tokens[] = {1, 2, 63, 64, 65, 127, 128, 129, 190, 256, 300, 385, 650, 1025};
   const auto any = [&] { return tokens[random_int(engine, 0, int(std::size(tokens)) - 1)]; };
@@ -117,6 +127,7 @@ void on_fp8_problems(E execution, int trials, Test&& test) {
                              .keys = any(),
                              .heads = groups * random_int(engine, 1, 2),
                              .groups = groups,
+                             .dim = dims[std::size_t(trial) % dims.size()],
                              .order = trial % 3};
     test(engine, Fp8Problem<T, E>(execution, engine, extents), trial);
   }
@@ -166,7 +177,7 @@ void padded_keys_receive_no_weight_in_fp8(E execution) {
     for (index_t b = 0; b < e.batch; ++b)
       for (index_t key = std::max<index_t>(lengths[b], 0); key < e.keys; ++key)
         for (index_t group = 0; group < e.groups; ++group)
-          for (index_t i = 0; i < 128; ++i)
+          for (index_t i = 0; i < e.dim; ++i)
             problem.keys.view.row(b, key, group)[i] = problem.values.view.row(b, key, group)[i] = T(INFINITY);
     problem.carry_inputs(execution);
     const auto carried = carry(execution, lengths);
@@ -179,29 +190,31 @@ void padded_keys_receive_no_weight_in_fp8(E execution) {
     for (std::size_t i = 0; i < expected.log_sum_exp.size(); ++i)
       if (lengths[index_t(i / of_element)] <= 0) BOOST_REQUIRE_EQUAL(log_sum_exp[index_t(i)], -INFINITY);
     for (std::size_t i = 0; i < expected.out.size(); ++i)
-      if (lengths[index_t(i / of_element / 128)] <= 0) expected.out[i] = 0;
+      if (lengths[index_t(i / of_element / std::size_t(e.dim))] <= 0) expected.out[i] = 0;
     check_fp8(problem, expected, sees, fp8_no_bias);
   });
 }
 
-/// Against operands as fp8 holds them only the weights' rounding is left.
+/// Against operands as fp8 holds them only the weights' rounding is left. The host quantises: the kernel
+/// takes more heads than the device does.
 template <class T, Execution E>
 void fp8_attention_of_quantised_operands_agrees_with_the_oracle(E execution) {
-  on_fp8_problems<T>(execution, 10, [&](std::mt19937&, const Fp8Problem<T, E>& problem, int) {
+  constexpr index_t dims[] = {128, 64, 16, 112, 48, 80};
+  const auto test = [&](std::mt19937&, const Fp8Problem<T, E>& problem, int) {
     const auto& e = problem.extents;
-    const auto memory = problem.workspace(execution);
-    const auto operands = quantize_attention<T>(
-        execution, problem.queries.in(problem.there_queries), problem.keys.in(problem.there_keys),
-        problem.values.in(problem.there_values), {}, true, Workspace(memory));
+    const HeadsView<const T> host_queries = problem.queries.view, host_keys = problem.keys.view;
+    const Buffer<std::byte> memory(
+        static_cast<index_t>(fp8_attention_workspace(host, host_queries, host_keys)));
+    const auto there = quantize_attention<T>(host, host_queries, host_keys, problem.values.view,
+                                             {.rotate = has_hadamard(e.dim)}, true, Workspace(memory));
+    const auto carried = carry(execution, memory);
+    const auto operands = Fp8Operands::in<T>(Workspace(carried), host_queries, host_keys);
     fp8_attention(execution, QuantizedHeads<const fp8_e4m3>(operands.queries),
                   QuantizedHeads<const fp8_e4m3>(operands.keys),
                   QuantizedValues<const fp8_e4m3>(operands.values), FullMask{},
                   problem.out.in(problem.there_out),
                   {.scale = problem.scale, .log_sum_exp = problem.log_sum_exp()});
 
-    // The same views of the host's copy of the workspace.
-    const auto copied = bring(memory);
-    const auto there = Fp8Operands::in<T>(Workspace(copied), problem.queries.view, problem.keys.view);
     const auto dequantised = [&](const QuantizedHeads<fp8_e4m3>& heads) {
       const auto& view = heads.values;
       Buffer<float> values(view.batch * view.tokens * view.heads * view.dim);
@@ -216,11 +229,11 @@ void fp8_attention_of_quantised_operands_agrees_with_the_oracle(E execution) {
     };
     const auto q = dequantised(there.queries), k = dequantised(there.keys);
     Buffer<float> v(k.size());
-    const auto values = HeadsView<float>::dense(v.data(), e.batch, e.keys, e.groups, 128);
+    const auto values = HeadsView<float>::dense(v.data(), e.batch, e.keys, e.groups, e.dim);
     const auto& codes = there.values;
     for (index_t b = 0; b < e.batch; ++b)
       for (index_t h = 0; h < e.groups; ++h)
-        for (index_t i = 0; i < 128; ++i)
+        for (index_t i = 0; i < e.dim; ++i)
           for (index_t position = 0; position < codes.codes.dim; ++position) {
             const index_t t = position / 16 * 16 + oracle::tokens_at_positions[position % 16];
             if (t < e.keys)
@@ -228,11 +241,12 @@ void fp8_attention_of_quantised_operands_agrees_with_the_oracle(E execution) {
                   codes.means.row(b, 0, h)[i] +
                   codes.scales.row(b, 0, h)[i] * float(codes.codes.row(b, i, h)[position]);
           }
-    const auto queries = HeadsView<const float>::dense(q.data(), e.batch, e.queries, e.heads, 128),
-               keys = HeadsView<const float>::dense(k.data(), e.batch, e.keys, e.groups, 128);
+    const auto queries = HeadsView<const float>::dense(q.data(), e.batch, e.queries, e.heads, e.dim),
+               keys = HeadsView<const float>::dense(k.data(), e.batch, e.keys, e.groups, e.dim);
     const auto expected = oracle::attention<float>(queries, keys, HeadsView<const float>(values),
                                                    problem.scale, fp8_sees_all, fp8_no_bias);
     const auto results = problem.results();
+    BOOST_CHECK_EQUAL(problem.numbers(), std::ssize(results));
     STEPVIDEO_CHECK_CLOSE(results, expected.out, 0.035);
     auto allowed = fp8_allowed_errors<float>(queries, keys, values, problem.scale, fp8_sees_all, fp8_no_bias,
                                              expected, {.products = 0, .weights = 0.026, .values = 0});
@@ -243,8 +257,9 @@ void fp8_attention_of_quantised_operands_agrees_with_the_oracle(E execution) {
                                                      << " times what it may lose");
     const auto log_sum_exp = bring(problem.there_log_sum_exp);
     for (index_t i = 0; i < log_sum_exp.size(); ++i)
-      BOOST_CHECK_SMALL(log_sum_exp[i] - expected.log_sum_exp[std::size_t(i)], 1.5e-2);
-  });
+      BOOST_CHECK_SMALL(log_sum_exp[i] - expected.log_sum_exp[std::size_t(i)], 2.5e-2);
+  };
+  on_fp8_problems<T>(execution, 12, test, dims);
 }
 
 /// Keys are walked from the last to the first: here each tile's scores are far above all before.

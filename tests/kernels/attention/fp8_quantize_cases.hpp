@@ -29,7 +29,8 @@ template <class T, Execution E>
 void quantized_heads_read_back_as_what_they_were(E execution) {
   std::mt19937 engine(41);
   for (int trial = 0; trial < 30; ++trial) {
-    const index_t batch = random_int(engine, 1, 2), heads = random_int(engine, 1, 3), dim = 128;
+    const index_t batch = random_int(engine, 1, 2), heads = random_int(engine, 1, 3),
+                  dim = trial % 4 == 0 ? 64 : 128;
     const index_t tokens = fp8_token_counts[random_int(engine, 0, 11)];
     const StridedHeads<T> in(engine, trial % 3, batch, tokens, heads, dim, true);
     const bool rotate = trial % 2, center = trial % 4 < 2, has_lengths = trial % 5 == 0;
@@ -97,7 +98,8 @@ template <class T, Execution E>
 void quantized_values_read_back_as_what_they_were(E execution) {
   std::mt19937 engine(43);
   for (int trial = 0; trial < 30; ++trial) {
-    const index_t batch = random_int(engine, 1, 2), heads = random_int(engine, 1, 3), dim = 128;
+    const index_t batch = random_int(engine, 1, 2), heads = random_int(engine, 1, 3),
+                  dim = trial % 4 == 0 ? 64 : 128;
     const index_t tokens = trial == 0 ? 2309 : fp8_token_counts[random_int(engine, 0, 11)],
                   padded = (tokens + 127) / 128 * 128;
     const StridedHeads<T> in(engine, trial % 3, batch, tokens, heads, dim, true);

@@ -5,10 +5,10 @@
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
-#include <stepvideo/kernels/tile/kernel_gpu.cuh>
 #include <stepvideo/kernels/attention/fp8_attention.hpp>
 #include <stepvideo/kernels/attention/fp8_mainloop.cuh>
 #include <stepvideo/kernels/attention/quantize_attention.cuh>
+#include <stepvideo/kernels/tile/kernel_gpu.cuh>
 #include <stepvideo/kernels/tile/shared_memory.cuh>
 
 namespace stepvideo {
@@ -40,9 +40,9 @@ __global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32,
   }
 }
 
-/// See the host's fp8_attention on quantised operands: same shapes, errors and rounding. Heads of 128
-/// channels; operands aligned to 16 bytes with strides of whole 16 bytes, a positive scale, a Hopper GPU.
-/// Throws RequestError where that is not so.
+/// See the host's fp8_attention on quantised operands: same shapes, errors and rounding. Heads of up to 128
+/// channels in whole 16s, which all take the time of 128; operands aligned to 16 bytes with strides of whole
+/// 16 bytes, a positive scale, a Hopper GPU. Throws RequestError where that is not so.
 template <Element T, AttentionMask Mask>
 void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
                    const QuantizedHeads<const fp8_e4m3>& keys, const QuantizedValues<const fp8_e4m3>& values,
@@ -51,9 +51,9 @@ void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
   require_fp8_attention_call(queries, keys, values, mask, out, options);
   using Policy = Fp8AttentionPolicy<T, std::remove_cvref_t<decltype(kernel_mask(mask))>>;
   const float scale = options.scale_for(out.dim);
-  require(out.dim == Policy::dim, [&] {
-    return "fp8_attention: heads have " + std::to_string(out.dim) + " channels; on the device " +
-           std::to_string(Policy::dim) + " are built";
+  require(out.dim > 0 && out.dim <= Policy::dim && out.dim % Policy::dim_step == 0, [&] {
+    return "fp8_attention: heads have " + std::to_string(out.dim) + " channels; on the device multiples of " +
+           std::to_string(Policy::dim_step) + " up to " + std::to_string(Policy::dim) + " are built";
   });
   require(scale > 0, [&] {
     return "fp8_attention: the scale is " + std::to_string(scale) + "; on the device it must be positive";

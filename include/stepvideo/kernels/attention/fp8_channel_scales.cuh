@@ -115,7 +115,7 @@ namespace attention_detail {
 /// Calls `function(policy)` for the head dimension and alignment at hand.
 template <Element T, class Function>
 void with_policy(index_t dim, const Misalignment& misaligned, Function&& function) {
-  dispatch<128>("head dimension", dim, [&]<int built>(std::integral_constant<int, built>) {
+  dispatch<64, 128>("head dimension", dim, [&]<int built>(std::integral_constant<int, built>) {
     if (misaligned) {
       function(QuantizePolicy<T, built, 1>{});
     } else {
@@ -170,7 +170,7 @@ std::size_t channel_extents_workspace(Device, HeadsView<const T> in) {
                                         in.dim);
 }
 
-/// See the host's mean_of_heads. Two-byte elements, heads of 128 channels.
+/// See the host's mean_of_heads. Two-byte elements, heads of 64 or 128 channels.
 template <Element T>
 void mean_of_heads(Device device, std::type_identity_t<HeadsView<const T>> in, const QuantizeOptions& options,
                    HeadsView<float> means, Workspace workspace) {

@@ -11,14 +11,15 @@ namespace stepvideo {
 
 /// Stores a thread's part of two queries, at.first_query and the one 8 further on: `sums` of weights and
 /// value codes in wgmma's accumulator layout, divided by the sums of the weights, scaled, and with the
-/// values' mean given back. Zeros for a query that saw no key. A quad's stores fill 16 bytes; they are 1 in
-/// 600 of the kernel's accesses.
+/// values' mean given back. Zeros for a query that saw no key. Of a narrower head than the tile, its
+/// channels. A quad's stores fill 16 bytes; they are 1 in 600 of the kernel's accesses.
 template <class Policy, int size>
 __device__ void store_fp8_results(const Fp8AttentionParams<Policy>& params, const AttentionWork& at,
                                   const Fp8RowSoftmax& softmax, const float (&sums)[size],
                                   const float (&weight_sums)[2]) {
   using Out = typename Policy::Out;
   const int lane_of_quad = static_cast<int>(threadIdx.x) % 4, first = lane_of_quad * 2;
+  const int dim = static_cast<int>(params.out.dim);
   const float* scales = params.value_scales.row(at.batch, 0, at.key_head) + first;
   const float* means = params.value_means.row(at.batch, 0, at.key_head) + first;
 #pragma unroll
@@ -32,6 +33,7 @@ __device__ void store_fp8_results(const Fp8AttentionParams<Policy>& params, cons
     Out* target = params.out.row(at.batch, query, at.head) + first;
 #pragma unroll
     for (int i = 0; i < Policy::dim; i += 8) {
+      if (i % Policy::dim_step == 0 && i >= dim) break;
       float pair[2];
 #pragma unroll
       for (int c = 0; c < 2; ++c)

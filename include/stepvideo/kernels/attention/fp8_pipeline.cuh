@@ -15,7 +15,10 @@ template <Element OutElement, class KernelMask>
 struct Fp8AttentionPolicy {
   using Out = OutElement;
   using Mask = KernelMask;
-  static constexpr int dim = 128, keys = static_cast<int>(quantization_block_tokens);
+  /// Channels of a tile. Narrower heads, in whole steps, leave the rest of it zeros, as bulk copies fill what
+  /// lies behind a tensor.
+  static constexpr int dim = 128, dim_step = 16;
+  static constexpr int keys = static_cast<int>(quantization_block_tokens);
   static constexpr int consumers = 2, stages = 4;
   /// Tiles whose results stay in the tensor cores' accumulators, which cut what they add off about 13 bits
   /// below the largest: sums of weights come out 0.7 % low after 1,000 keys. Results before them wait in

@@ -135,7 +135,8 @@ __global__ void __launch_bounds__(Policy::threads)
   }
 }
 
-/// See the host's quantize_heads: same shapes, errors and rounding. Two-byte elements, heads of 128 channels.
+/// See the host's quantize_heads: same shapes, errors and rounding. Two-byte elements, heads of 64 or 128
+/// channels.
 template <Element T>
 void quantize_heads(Device device, std::type_identity_t<HeadsView<const T>> in, HeadsView<const float> means,
                     const QuantizeOptions& options, const QuantizedHeads<fp8_e4m3>& out) {
@@ -152,8 +153,8 @@ void quantize_heads(Device device, std::type_identity_t<HeadsView<const T>> in, 
   });
 }
 
-/// See the host's quantize_values: same shapes, errors and rounding. Two-byte elements, heads of 128
-/// channels, codes aligned to four bytes.
+/// See the host's quantize_values: same shapes, errors and rounding. Two-byte elements, heads of 64 or
+/// 128 channels, codes aligned to four bytes.
 template <Element T>
 void quantize_values(Device device, std::type_identity_t<HeadsView<const T>> in,
                      const QuantizeOptions& options, const QuantizedValues<fp8_e4m3>& out,
