@@ -13,6 +13,7 @@
 #include <fmt/ranges.h>
 
 #include "launch/environment.hpp"
+#include "pipeline/process_ranks.hpp"
 
 namespace stepvideo::commands {
 namespace {
@@ -122,7 +123,10 @@ FlagParser& FlagParser::on_ranks() {
   is_on_ranks_ = true;
   flag("deadline-factor", common_.deadline_factor,
        "ranks that wait for one name it after so many times the predicted time [3]");
-  return flag("deadline-floor", common_.deadline_floor_seconds, "and so many seconds [5]");
+  flag("deadline-floor", common_.deadline_floor_seconds, "and so many seconds [5]");
+  return flag("heartbeat", heartbeat_,
+              "a process of this run that gives no sign of life for so many seconds counts as stopped; 0 for "
+              "never [3]");
 }
 
 FlagParser& FlagParser::on_replicas() {
@@ -264,6 +268,12 @@ void FlagParser::check_ranks() {
             "0 for the floor",
             common_.deadline_factor, common_.deadline_floor_seconds);
       });
+  if (!heartbeat_) return;
+  stepvideo::require(*heartbeat_ == 0 || (*heartbeat_ >= 1 && *heartbeat_ <= 1e6), [&] {
+    return fmt::format("--heartbeat is {}; 1 to 1000000 seconds work, and 0 for never", *heartbeat_);
+  });
+  if (pipeline::ProcessRanks* const processes = pipeline::process_ranks())
+    processes->set_longest_silence(*heartbeat_);
 }
 
 void FlagParser::read_value(const char*, const std::string& text, std::string& target) {

@@ -100,6 +100,7 @@ class FlagParser {
   std::string device_ = "auto";
   std::optional<std::string> precision_;
   std::optional<int> gpus_;
+  std::optional<double> heartbeat_;
   std::optional<std::string> topology_;
 };
 

@@ -25,10 +25,10 @@ SharedLibrary mpi_library() {
 
 }  // namespace
 
-std::unique_ptr<RankWire> mpi_wire(int ranks) {
-  std::unique_ptr<RankWire> wire;
+std::unique_ptr<WorldWire> mpi_wire(int ranks) {
+  std::unique_ptr<WorldWire> wire;
   try {
-    wire.reset(mpi_library().get<RankWire*()>("stepvideo_mpi_wire")());
+    wire.reset(mpi_library().get<WorldWire*()>("stepvideo_mpi_wire")());
   } catch (const Error& error) {
     throw RequestError(fmt::format(
         "mpirun started {} processes for this run, and this program finds no MPI ({}); torchrun and srun "

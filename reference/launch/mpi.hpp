@@ -8,6 +8,6 @@ namespace stepvideo::launch {
 
 /// This process' end of so many. Throws RequestError where there is no MPI, and where it finds another
 /// number.
-std::unique_ptr<RankWire> mpi_wire(int ranks);
+std::unique_ptr<WorldWire> mpi_wire(int ranks);
 
 }  // namespace stepvideo::launch

@@ -2,6 +2,6 @@
 // MPI.
 #include <stepvideo/comm/mpi_wire.hpp>
 
-extern "C" stepvideo::RankWire* stepvideo_mpi_wire() {
+extern "C" stepvideo::WorldWire* stepvideo_mpi_wire() {
   return new stepvideo::MpiWire;
 }

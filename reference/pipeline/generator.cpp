@@ -8,6 +8,7 @@
 #include "io/extension.hpp"
 #include "io/manifest.hpp"
 #include "io/model_folder.hpp"
+#include "pipeline/last_words.hpp"
 #include "pipeline/memory.hpp"
 #include "pipeline/placed_transformer.hpp"
 #include "pipeline/process_ranks.hpp"
@@ -259,7 +260,7 @@ void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progre
   for (Job& job : jobs)
     if (is_open(job)) due.push_back(&job);
   if (due.empty()) return;
-  if (options.ranks.decoders > 1)
+  if (options.ranks.decoders > 1 || process_ranks() != nullptr)
     for (Job* const job : due) keep_for_others(*job);
   std::unique_ptr<VideoCodec::Decoder> decoder;
   try {
@@ -274,6 +275,9 @@ void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progre
   for (Job* const job : due) {
     if (jobs.size() > 1) progress.tell(job->output.string());
     try {
+      const LastWords last_words([&](const std::string&) {
+        return job->steps_kept == job->steps_done ? remedy_of(model_, *job) : std::string();
+      });
       decode_one(*decoder, *job, options, progress);
     } catch (const Interrupted&) {
       throw;

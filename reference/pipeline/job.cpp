@@ -55,6 +55,10 @@ void keep_for_others(Job& job) {
   }
 }
 
+std::string remedy_of(const ModelSource& model, const Job& job) {
+  return "the latents are there, and this finishes the job: " + decode_command(model, job);
+}
+
 std::exception_ptr with_remedy(const std::exception& failure, const ModelSource& model, Job& job) {
   const bool is_memory = dynamic_cast<const std::bad_alloc*>(&failure) != nullptr;
   const std::string what = is_memory ? "out of memory while decoding" : failure.what();
@@ -64,8 +68,7 @@ std::exception_ptr with_remedy(const std::exception& failure, const ModelSource&
     return std::make_exception_ptr(
         Error(fmt::format("{}; the latents are lost, too: {}", what, lost.what())));
   }
-  return std::make_exception_ptr(Error(fmt::format("{}; the latents are there, and this finishes the job: {}",
-                                                   what, decode_command(model, job))));
+  return std::make_exception_ptr(Error(what + "; " + remedy_of(model, job)));
 }
 
 void say_how_to_go_on(std::vector<Job>& jobs, const Interrupted& interrupt) {

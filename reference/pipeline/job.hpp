@@ -60,6 +60,8 @@ void keep_last(Job& job);
 /// latents. Where the disk refuses, what is decoded from memory now may be all there will be.
 void keep_for_others(Job& job);
 
+/// The command that makes the job's output from the latents in its step file, as a part of a sentence.
+std::string remedy_of(const ModelSource& model, const Job& job);
 /// The failure of a decode, with the command that finishes the job, where the latents are there for it.
 std::exception_ptr with_remedy(const std::exception& failure, const ModelSource& model, Job& job);
 

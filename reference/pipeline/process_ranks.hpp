@@ -35,6 +35,9 @@ struct SharedModels {
   LoadReplica load_replica = {};
 };
 
+/// Seconds without a sign of life after which a process counts as stopped.
+inline constexpr double default_longest_silence = 3;
+
 /// The processes of this run. Rank 0 does the run and asks the others for their part of each integration and
 /// of each decode; they follow.
 class ProcessRanks {
@@ -58,6 +61,8 @@ class ProcessRanks {
                                                const LoadReplica& load, Progress& progress) = 0;
   /// The others': does what rank 0 asks for until it has ended.
   virtual void follow(const SharedModels& models, const Ranks& ranks) = 0;
+  /// A process that gives no sign of life for so long counts as stopped; 0 for never.
+  virtual void set_longest_silence(double seconds) = 0;
 };
 
 /// nullptr where this process is the whole run.
@@ -67,9 +72,9 @@ ProcessRanks* set_process_ranks(ProcessRanks* ranks);
 
 /// Calls `command`, on all processes that a launcher started for this run, with process_ranks() between them.
 /// What stops one of them stops all, and every process throws its reason; of a rank other than 0 an
-/// ExitCode where rank 0 says the same. A rank that stalls is named, and the others end it. Throws
-/// RequestError where mpirun started several and this program finds no MPI, Error or RankLost where they do
-/// not meet.
+/// ExitCode where rank 0 says the same. A rank that stalls or is stopped is named, and the others end it.
+/// Throws RequestError where mpirun started several and this program finds no MPI, Error or RankLost where
+/// they do not meet.
 void on_processes(const std::function<void()>& command);
 
 }  // namespace stepvideo::pipeline

@@ -2,16 +2,12 @@
 #pragma once
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <cstring>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <span>
-#include <stop_token>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -37,8 +33,7 @@ class RankLate : public RankLost {
 };
 
 /// One rank's part in finding it. A rank that waits answers others' questions meanwhile: whom it waits for.
-/// One that writes or draws has a thread that answers. One that does not answer is the late one, at work or
-/// stopped.
+/// One that does not answer is the late one, at work or stopped.
 class ProcessWatch {
  public:
   /// Both outlive this.
@@ -58,37 +53,31 @@ class ProcessWatch {
     const auto flights = recorder_.flights();
     const auto open = open_flight(flights);
     if (!open || open->number != flight_) {
-      flight_ = open ? open->number : -1, waited_ = waited_for_away_ = {};
+      flight_ = open ? open->number : -1, waited_ = {};
       return;
     }
-    // Time in which a rank is away does not count; that it lives is asked as often.
-    (away_.empty() ? waited_ : waited_for_away_) += passed;
-    if (open->deadline == FlightClock::duration{} || std::max(waited_, waited_for_away_) < open->deadline)
-      return;
-    name_the_late(*open, others);
+    // Nor does time in which a rank is away. A process that is stopped then is the heartbeat's to find.
+    if (away_.empty()) waited_ += passed;
+    if (open->deadline != FlightClock::duration{} && waited_ >= open->deadline) name_the_late(*open, others);
   }
 
-  /// From here on this rank writes or draws, for as long as that takes, and does not use its wire; or it is
-  /// back. A stopped process does not say that it is away.
-  void tell_away(bool is_away) {
-    answering_ = {};
-    tell_all({.kind = is_away ? Note::away : Note::back});
-    if (!is_away) return;
-    waits_for_ = {absent};
-    answering_ = std::jthread([this](std::stop_token stop) {
-      std::mutex mutex;
-      std::unique_lock lock(mutex);
-      for (std::condition_variable_any wake; !stop.stop_requested();
-           wake.wait_for(lock, stop, interval, [] { return false; })) {
-        take_notes();
-        wire_.is_posted();  // answers that could not leave yet
-      }
-    });
+  /// From here on this rank writes or draws, for as long as that takes; or it is back.
+  void tell_away(bool is_away) { tell_all({.kind = is_away ? Note::away : Note::back}); }
+
+  /// What to say where a rank is lost: with where this rank is, and what the lost one did last.
+  std::string sentence_of(const Losses::Loss& loss) const {
+    std::string text = fmt::format("rank {} {}", loss.rank, loss.why);
+    const auto flights = recorder_.flights();
+    if (const auto open = open_flight(flights))
+      text += fmt::format("; rank {} waits in {} since {}", wire_.rank(), watchdog_detail::flight_text(*open),
+                          watchdog_detail::seconds(FlightClock::now() - open->enqueued));
+    return text + last_with(loss.rank);
   }
 
-  /// Goes on answering while another rank is there, for a time at most.
-  void answer_while_there_is(int rank, FlightClock::duration time) {
-    for (const auto begin = FlightClock::now(); FlightClock::now() - begin < time && !wire_.is_gone(rank);) {
+  /// Goes on answering until something `is_over`, for a time at most.
+  template <class IsOver>
+  void answer_until(IsOver&& is_over, FlightClock::duration time) {
+    for (const auto begin = FlightClock::now(); FlightClock::now() - begin < time && !is_over();) {
       take_notes();
       wire_.pause();
     }
@@ -99,7 +88,7 @@ class ProcessWatch {
   static constexpr auto patience = std::chrono::milliseconds(1500);
 
   /// Instead of a rank: the sender waits for none.
-  static constexpr int nobody = -1, absent = -2;
+  static constexpr int nobody = -1;
 
   struct Note {
     enum Kind : int { ask, answer, away, back, verdict } kind = ask;
@@ -159,6 +148,7 @@ class ProcessWatch {
       take_notes();
       throw_verdict();
       if (const auto answer = answers_.find(rank); answer != answers_.end()) return answer->second;
+      if (away_.contains(rank)) return nobody;
       wire_.pause();
     }
     return {};
@@ -174,8 +164,8 @@ class ProcessWatch {
       suspects.pop_back();
       if (rank < 0 || !asked.insert(rank).second) continue;
       const auto next = ask(rank);
-      if (next == absent) {
-        waited_for_away_ = {};
+      if (away_.contains(rank)) {
+        waited_ = {};
         return;
       }
       if (next)
@@ -190,31 +180,34 @@ class ProcessWatch {
                                flight_text(flight), seconds(now - flight.enqueued))
                  : fmt::format("rank {} is late: rank {} waits in {} since {}", late, wire_.rank(),
                                flight_text(flight), seconds(now - flight.enqueued));
-    if (late >= 0) {
-      const auto flights = recorder_.flights();
-      const auto last = std::find_if(flights.rbegin(), flights.rend(), [&](const Flight& other) {
-        return other.ended && other.group.contains(late);
-      });
-      if (last != flights.rend())
-        text += fmt::format("; the last collective that it ended with it, {}, ended {} ago",
-                            flight_text(*last), seconds(now - *last->ended));
-    }
+    if (late >= 0) text += last_with(late);
     Note note{.kind = Note::verdict, .rank = late};
     std::strncpy(note.text, text.c_str(), sizeof note.text - 1);
     tell_all(note);
     throw RankLate(late, text, true);
   }
 
+  /// What this rank and another did together last.
+  std::string last_with(int rank) const {
+    using watchdog_detail::flight_text, watchdog_detail::seconds;
+    const auto flights = recorder_.flights();
+    const auto last = std::find_if(flights.rbegin(), flights.rend(), [&](const Flight& other) {
+      return other.ended && other.group.contains(rank);
+    });
+    if (last == flights.rend()) return {};
+    return fmt::format("; the last collective that it ended with it, {}, ended {} ago", flight_text(*last),
+                       seconds(FlightClock::now() - *last->ended));
+  }
+
   RankWire& wire_;
   const FlightRecorder& recorder_;
   FlightClock::time_point looked_ = FlightClock::now();
-  FlightClock::duration waited_{}, waited_for_away_{};
+  FlightClock::duration waited_{};
   long long flight_ = -1;
   std::vector<int> waits_for_;
   std::map<int, int> answers_;  ///< by rank: whom it waits for
   std::set<int> away_;
   std::optional<RankLate> verdict_;  ///< of another rank
-  std::jthread answering_;           ///< last: it uses the others
 };
 
 }  // namespace stepvideo::pipeline

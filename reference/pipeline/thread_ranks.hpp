@@ -18,6 +18,7 @@
 #include "exit_code.hpp"
 #include "interrupt.hpp"
 #include "io/pending_file.hpp"
+#include "pipeline/last_words.hpp"
 #include "pipeline/rank_work.hpp"
 
 namespace stepvideo::pipeline {
@@ -127,7 +128,7 @@ class ThreadRanks {
     const int late = std::max(found.rank, 0);
     progress_of(late, progress).log({.kind = Event::Kind::error, .stage = stage_, .message = found.message});
     if (others_left && found.rank != 0 && rescue) rescue();
-    say_failure(found.message);
+    say_failure(LastWords::speak_all(found.message));
     io::drop_pending();
     std::_Exit(1);
   }

@@ -163,6 +163,7 @@ std::shared_ptr<VaeDecoderModel> WiredRanks::load_decoder(const LoadVaeDecoder& 
 std::vector<std::exception_ptr> WiredRanks::deal(std::span<const std::size_t> jobs, int replicas,
                                                  const LoadReplica& load, Progress& progress) {
   say({.kind = Order::deal, .replicas = replicas});
+  const Tolerant tolerant(*this);
   RankWire& wire = communicator_.messages().wire();
   ReplicaDealer dealer(wire, jobs, replicas);
   GroupWire own(wire, 0, ranks() / replicas);
@@ -183,7 +184,7 @@ void WiredRanks::lead_group(GroupWire& group, JobSource& jobs, const LoadReplica
     try {
       const std::function<void()> meanwhile = [&] { jobs.meanwhile(); };
       ProcessMessages messages(group);
-      with_ranks(messages, meanwhile, [&](WiredRanks& ranks) {
+      with_ranks(messages, meanwhile, nullptr, [&](WiredRanks& ranks) {
         const auto work = load(progress, meanwhile);
         while (job) {
           Outcome outcome;
@@ -212,7 +213,7 @@ void WiredRanks::follow_group(GroupWire& group, const SharedModels& models, cons
                               Progress& progress) {
   while (wait_for_word<bool>(group, 0)) try {
       ProcessMessages messages(group);
-      with_ranks(messages, {}, [&](WiredRanks& all) { all.follow_orders(models, ranks, progress); });
+      with_ranks(messages, {}, nullptr, [&](WiredRanks& all) { all.follow_orders(models, ranks, progress); });
     } catch (const std::exception&) {
       // The first rank says what it was.
     }
@@ -248,6 +249,7 @@ void WiredRanks::follow_orders(const SharedModels& models, const Ranks& ranks, P
             decoder->follow(order);
             break;
           case Order::deal: {
+            const Tolerant tolerant(*this);
             const int of_each = this->ranks() / order.replicas;
             RankWire& wire = communicator_.messages().wire();
             GroupWire group(wire, rank() / of_each * of_each, of_each);

@@ -10,10 +10,12 @@
 #include <vector>
 
 #include <stepvideo/comm/group_wire.hpp>
+#include <stepvideo/comm/heartbeat.hpp>
 #include <stepvideo/comm/process_communicator.hpp>
 
 #include "exit_code.hpp"
 #include "io/pending_file.hpp"
+#include "pipeline/last_words.hpp"
 #include "pipeline/process_ranks.hpp"
 #include "pipeline/process_watch.hpp"
 #include "pipeline/rank_work.hpp"
@@ -35,17 +37,38 @@ struct Order {
   Latents latents() const { return {shape, channels, Buffer<float>(shape.tokens() * channels)}; }
 };
 
+/// How long the others may take for what they write down before this process ends without a rank.
+inline constexpr auto longest_end = std::chrono::seconds(3);
+
+inline void begin_the_end(Heartbeat* heartbeat, const std::string& why, bool says) {
+  const std::string sentence = LastWords::speak_all(why);
+  if (says) say_failure(sentence);
+  if (heartbeat != nullptr) heartbeat->leave();
+}
+[[noreturn]] inline void end_now(RankWire& wire) {
+  io::drop_pending();
+  wire.abort();
+  std::abort();  // none of them returns
+}
+
 class WiredRanks final : public ProcessRanks {
  public:
-  /// `meanwhile`, where there is one, is called while this rank waits for others.
-  explicit WiredRanks(ProcessCommunicator& communicator, const std::function<void()>& meanwhile = {})
-      : communicator_(communicator), watch_(communicator.messages().wire(), recorder_) {
+  /// `meanwhile`, where there is one, is called while this rank waits for others; `heartbeat`, where there is
+  /// one, is of these ranks. Both outlive this.
+  explicit WiredRanks(ProcessCommunicator& communicator, const std::function<void()>& meanwhile = {},
+                      Heartbeat* heartbeat = nullptr)
+      : communicator_(communicator),
+        heartbeat_(heartbeat),
+        watch_(communicator.messages().wire(), recorder_) {
     communicator.messages().set_while_waiting([this, meanwhile](std::span<const int> others) {
       if (meanwhile) meanwhile();
+      // Here, where others may still read this rank's memory.
+      if (const auto loss = heartbeat_ ? heartbeat_->loss() : std::nullopt; loss && loss->is_stopped)
+        end_without(*loss);
       try {
         watch_.look(others);
       } catch (const RankLate& late) {
-        end_without(late);  // here, where others may still read this rank's memory
+        end_without(late);
       }
     });
   }
@@ -62,6 +85,9 @@ class WiredRanks final : public ProcessRanks {
   std::vector<std::exception_ptr> deal(std::span<const std::size_t> jobs, int replicas,
                                        const LoadReplica& load, Progress& progress) override;
   void follow(const SharedModels& models, const Ranks& ranks) override;
+  void set_longest_silence(double seconds) override {
+    if (heartbeat_ != nullptr) heartbeat_->set_longest_silence(Heartbeat::Seconds(seconds));
+  }
 
   /// Rank 0's order, on every rank. Nobody is late who waits for the next.
   Order say(Order order) {
@@ -79,15 +105,12 @@ class WiredRanks final : public ProcessRanks {
   template <class Work>
   void do_part(const std::string& stage, FlightLog& flights, Progress& progress,
                const std::function<void()>& rescue, Work&& work) {
-    last_words_ = [&](const RankLate& late) {
+    const LastWords last_words([&](const std::string& why) {
       flights.write(progress, true);
-      progress.log({.kind = Event::Kind::error, .stage = stage, .message = late.what()});
+      progress.log({.kind = Event::Kind::error, .stage = stage, .message = why});
       if (rescue) rescue();
-    };
-    const struct ForgetAtTheEnd {
-      std::function<void(const RankLate&)>& last_words;
-      ~ForgetAtTheEnd() { last_words = {}; }
-    } forget_at_the_end{last_words_};
+      return std::string();
+    });
     pipeline::do_part(rank(), flights, progress, work);
   }
 
@@ -106,6 +129,23 @@ class WiredRanks final : public ProcessRanks {
   FlightRecorder& recorder() { return recorder_; }
 
  private:
+  /// While it lives, groups of ranks deal with the loss of others.
+  class Tolerant {
+   public:
+    explicit Tolerant(WiredRanks& ranks) : heartbeat_(ranks.heartbeat_) {
+      set(ranks.communicator_.messages().wire().outlives_ranks());
+    }
+    Tolerant(const Tolerant&) = delete;
+    Tolerant& operator=(const Tolerant&) = delete;
+    ~Tolerant() { set(false); }
+
+   private:
+    void set(bool is_tolerant) {
+      if (heartbeat_ != nullptr) heartbeat_->set_tolerant(is_tolerant);
+    }
+    Heartbeat* heartbeat_;
+  };
+
   void follow_orders(const SharedModels& models, const Ranks& ranks, Progress& progress);
   /// The first rank's part of a group, and the others'.
   static void lead_group(GroupWire& group, JobSource& jobs, const LoadReplica& load, Progress& progress);
@@ -115,28 +155,36 @@ class WiredRanks final : public ProcessRanks {
   Group world() const { return {0, 1, ranks()}; }
 
   /// A rank that does not come, and does not answer: no message will ever end the run, so this process ends
-  /// it. Rank 0 writes its last step; the others leave it the time to.
+  /// it.
   [[noreturn]] void end_without(const RankLate& late) {
     using namespace std::chrono_literals;
-    if (late.is_found_here()) say_failure(late.what());
-    if (last_words_) last_words_(late);
-    if (rank() != 0) watch_.answer_while_there_is(0, late.rank() == 0 ? 500ms : 3s);
-    io::drop_pending();
-    communicator_.messages().wire().abort();
-    std::abort();  // none of them returns
+    begin_the_end(heartbeat_, late.what(), late.is_found_here());
+    const auto is_over = [&] {
+      if (heartbeat_ != nullptr) return heartbeat_->have_others_left(late.rank());
+      return rank() == 0 || communicator_.messages().wire().is_gone(0);
+    };
+    watch_.answer_until(is_over, late.rank() == 0 ? 500ms : longest_end);
+    end_now(communicator_.messages().wire());
+  }
+  /// The same where the heartbeat says so.
+  [[noreturn]] void end_without(const Losses::Loss& loss) {
+    begin_the_end(heartbeat_, watch_.sentence_of(loss), heartbeat_->is_speaker());
+    watch_.answer_until([&] { return heartbeat_->have_others_left(); }, longest_end);
+    end_now(communicator_.messages().wire());
   }
 
   ProcessCommunicator& communicator_;
+  Heartbeat* heartbeat_;
   FlightRecorder recorder_{4096};
   ProcessWatch watch_;
-  std::function<void(const RankLate&)> last_words_;
 };
 
 /// Calls `work(WiredRanks&)`, with process_ranks() being the ranks of these messages.
 template <class Work>
-void with_ranks(ProcessMessages& messages, const std::function<void()>& meanwhile, Work&& work) {
+void with_ranks(ProcessMessages& messages, const std::function<void()>& meanwhile, Heartbeat* heartbeat,
+                Work&& work) {
   run_on_processes(messages, [&](ProcessCommunicator& communicator) {
-    WiredRanks ranks(communicator, meanwhile);
+    WiredRanks ranks(communicator, meanwhile, heartbeat);
     const struct TheRanks {
       ProcessMessages& messages;
       ProcessRanks* before;

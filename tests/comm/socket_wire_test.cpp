@@ -4,6 +4,7 @@
 #include <stepvideo/comm/rendezvous.hpp>
 
 #include "comm/communicator_cases.hpp"
+#include "comm/local_wires.hpp"
 #include "comm/process_cases.hpp"
 #include "support/processes.hpp"
 #include "support/scratch_folder.hpp"
@@ -27,11 +28,6 @@ ProcessRun run_some(int ranks, const std::vector<int>& started, const std::strin
   const auto codes = wait_for_processes(processes);
   return {*std::ranges::max_element(codes), read_text(scratch / "err"),
           std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()};
-}
-ProcessRun start_ranks(int ranks, const std::string& scenario) {
-  std::vector<int> all(std::size_t(ranks), 0);
-  for (int rank = 0; rank < ranks; ++rank) all[std::size_t(rank)] = rank;
-  return run_some(ranks, all, scenario);
 }
 
 Rendezvous job_of(int rank, int ranks, int port) {
@@ -83,13 +79,6 @@ void check_contains(const std::string& text, const std::string& phrase) {
   BOOST_CHECK_MESSAGE(text.find(phrase) != text.npos, "'" << text << "' lacks: " << phrase);
 }
 
-/// The two ends of a connection.
-std::pair<Socket, Socket> connection() {
-  int ends[2];
-  BOOST_REQUIRE_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
-  return {Socket(ends[0]), Socket(ends[1])};
-}
-
 /// A rank's wire and the bare ends of its connection with another.
 struct WireAndStranger {
   std::optional<SocketWire> wire;
@@ -107,16 +96,10 @@ struct WireAndStranger {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(collectives_of_every_topology_are_exact_and_attention_has_one_ranks_bits) {
-  check_collectives(start_ranks);
-}
-
-BOOST_AUTO_TEST_CASE(a_rank_that_throws_or_ends_early_takes_the_others_out) {
-  check_failures(start_ranks);
-}
-
-BOOST_AUTO_TEST_CASE(ranks_that_disagree_are_named_with_both_values) {
-  check_disagreements(start_ranks);
+ProcessRun stepvideo::testing::start_ranks(int ranks, const std::string& scenario) {
+  std::vector<int> all(std::size_t(ranks), 0);
+  for (int rank = 0; rank < ranks; ++rank) all[std::size_t(rank)] = rank;
+  return run_some(ranks, all, scenario);
 }
 
 BOOST_AUTO_TEST_CASE(a_killed_rank_is_named_by_all_others_at_once) {

@@ -27,7 +27,7 @@ std::vector<pid_t> by_mpirun(int ranks, const StringList& arguments, const fs::p
 BOOST_AUTO_TEST_CASE(a_rank_that_is_killed_or_stopped_or_exits_at_any_step_is_named_and_the_run_goes_on) {
   check_faults(by_mpirun, 50, [](const Fault& fault) {
     const std::string rank = "rank " + std::to_string(fault.rank);
-    return fault.kind == Fault::stopped ? "stepvideo: " + rank + " is late: rank " : "process " + rank;
+    return fault.kind == Fault::stopped ? "stepvideo: " + rank + " is " : "process " + rank;
   });
   BOOST_CHECK(fs::is_empty(session_folder()));
 }

@@ -5,13 +5,13 @@
 #include <functional>
 #include <thread>
 
-#include <boost/test/unit_test.hpp>
-
 #include <stepvideo/comm/process_communicator.hpp>
-#include <stepvideo/comm/socket_wire.hpp>
+
+#include "comm/local_wires.hpp"
 
 using namespace stepvideo;
 using namespace stepvideo::pipeline;
+using namespace stepvideo::testing;
 using namespace std::chrono_literals;
 
 namespace {
@@ -19,31 +19,11 @@ namespace {
 constexpr int ranks = 3;
 constexpr Group world{0, 1, ranks};
 
-/// Wires between ranks of this process.
-std::vector<std::unique_ptr<SocketWire>> wires() {
-  std::vector<std::vector<RankSockets>> sockets(ranks);
-  for (auto& of_rank : sockets) of_rank.resize(ranks);
-  const auto connect = [](Socket& a, Socket& b) {
-    int ends[2];
-    BOOST_REQUIRE_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
-    a = Socket(ends[0]), b = Socket(ends[1]);
-  };
-  for (std::size_t a = 0; a < ranks; ++a)
-    for (std::size_t b = a + 1; b < ranks; ++b) {
-      connect(sockets[a][b].words, sockets[b][a].words);
-      connect(sockets[a][b].data, sockets[b][a].data);
-    }
-  std::vector<std::unique_ptr<SocketWire>> all;
-  for (int rank = 0; rank < ranks; ++rank)
-    all.push_back(std::make_unique<SocketWire>(rank, std::move(sockets[std::size_t(rank)])));
-  return all;
-}
-
 /// Every rank adds up once with a deadline of 200 ms, rank 0 after `before`, in which it uses its watch or
 /// does nothing. Returns what each threw.
 std::vector<std::string> add_up(const std::function<void(ProcessWatch&)>& before) {
   std::vector<std::string> thrown(ranks);
-  auto all = wires();
+  auto all = wires_between(ranks);
   {
     std::vector<std::jthread> threads;
     for (int rank = 0; rank < ranks; ++rank)

@@ -92,15 +92,14 @@ const std::string& video_of_one_rank() {
   return bytes;
 }
 
-/// Starts three ranks, sends `signal` to rank 1 while they decode, and waits for the end: a deadline is three
-/// of the slowest turn. Returns what was said; nothing is left, and --resume gives the bits of an unbroken
-/// run.
+/// Starts three ranks, sends `signal` to rank 1 while they decode, and waits for the end, which comes before
+/// any deadline: one is three of the slowest turn. Returns what was said; nothing is left, and --resume gives
+/// the bits of an unbroken run.
 std::string with_a_signal_to_rank_1_of_a_decode(int signal) {
   const ScratchFolder folder;
   const fs::path output = folder / "o.safetensors", log = folder / "run.ndjson", errors = folder / "err";
-  const std::string line = on_processes(
-      3, generate(output, {"--topology", "ulysses=3", "--log-file", log.string(), "--deadline-floor", "1"}),
-      errors);
+  const std::string line =
+      on_processes(3, generate(output, {"--topology", "ulysses=3", "--log-file", log.string()}), errors);
   const pid_t launcher = fork();
   BOOST_REQUIRE_GE(launcher, 0);
   if (launcher == 0) {
@@ -122,7 +121,7 @@ std::string with_a_signal_to_rank_1_of_a_decode(int signal) {
   BOOST_REQUIRE_EQUAL(kill(rank_1, signal), 0);
   int status = 0;
   waitpid(launcher, &status, 0);
-  BOOST_CHECK_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), 25);
+  BOOST_CHECK_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), 10);
   BOOST_CHECK(!WIFEXITED(status) || WEXITSTATUS(status) != 0);
   for (int i = 0; i < 100 && kill(rank_1, 0) == 0; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -204,5 +203,7 @@ BOOST_AUTO_TEST_CASE(a_rank_that_is_killed_while_it_decodes_ends_the_run) {
 }
 
 BOOST_AUTO_TEST_CASE(a_rank_that_is_stopped_while_it_decodes_is_named_and_ended) {
-  check_contains(with_a_signal_to_rank_1_of_a_decode(SIGSTOP), "stepvideo: rank 1 is late: rank ");
+  const std::string said = with_a_signal_to_rank_1_of_a_decode(SIGSTOP);
+  check_contains(said, "stepvideo: rank 1 is stopped: it has given no sign of life for 3.");
+  check_contains(said, "; the latents are there, and this finishes the job: stepvideo decode --model ");
 }

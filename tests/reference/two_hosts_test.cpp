@@ -87,7 +87,7 @@ BOOST_AUTO_TEST_CASE(hosts_whose_cable_is_cut_end_and_the_run_goes_on) {
       std::stod(read_text(folder / "cut"));
   BOOST_CHECK_LT(seconds, 11);  // the shell says whole seconds
   BOOST_CHECK_EQUAL(read_text(folder / "codes"), "1\n1\n1\n1\n");
-  check_contains(read_text(folder / "err"), " is late: rank ");
+  check_contains(read_text(folder / "err"), "stepvideo: rank ");
   const auto resumed =
       run_program(denoise_small(folder / "l.safetensors", steps, {"--resume"}), "OMP_NUM_THREADS=1");
   BOOST_CHECK_MESSAGE(resumed.exit_code == 0, resumed.errors);

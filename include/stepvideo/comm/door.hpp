@@ -26,7 +26,7 @@ inline constexpr Words greeting{'s', 't', 'e', 'p', 'v', 'i', 'd', 'e',
 
 /// What who connects says of itself.
 struct Claim {
-  enum Kind : std::int32_t { words, data };
+  enum Kind : std::int32_t { words, data, beats };
   JobToken token = {};
   std::int32_t rank = 0, ranks = 0, kind = words;
   std::int32_t port = 0;  ///< where it listens itself

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <optional>
 #include <span>
+#include <string>
 
 #include <stepvideo/comm/rank_wire.hpp>
 
@@ -35,6 +36,8 @@ class GroupWire final : public RankWire {
   void drop_moves() override { all_.drop_moves(); }
   void pause() override { all_.pause(); }
   bool is_gone(int rank) const override { return all_.is_gone(first_ + rank); }
+  std::string why_gone(int rank) const override { return all_.why_gone(first_ + rank); }
+  bool outlives_ranks() const override { return all_.outlives_ranks(); }
   [[noreturn]] void abort() override {
     all_.abort();
     std::abort();  // none of them returns

@@ -201,7 +201,7 @@ class ProcessMessages {
     const bool is_gone = wire_.is_gone(other);
     for (Words message; !ending && take(other, message);) continue;
     if (!ending && is_gone) {
-      ending = "rank " + std::to_string(other) + " is gone: its process ended without a word";
+      ending = "rank " + std::to_string(other) + " " + wire_.why_gone(other);
       vanished_[std::size_t(other)] = true;
     }
     return ending.has_value();

@@ -102,11 +102,12 @@ class Arriving {
       throw RankLost(named(rank) + " came and is gone");
   }
 
-  /// Lets in the ranks from `first` on, each of which makes both of its connections.
+  /// Lets in the ranks from `first` on, each of which makes all of its connections.
   template <class OnRank>
   void await(Door& door, int first, OnRank&& on_rank) {
     const auto is_there = [&](int rank) {
-      return sockets_[std::size_t(rank)].words.is_open() && sockets_[std::size_t(rank)].data.is_open();
+      const RankSockets& of_rank = sockets_[std::size_t(rank)];
+      return of_rank.words.is_open() && of_rank.data.is_open() && (job_.rank != 0 || of_rank.beats.is_open());
     };
     int missing = job_.ranks - first;
     while (missing > 0) {
@@ -116,10 +117,7 @@ class Arriving {
       if (!guest) continue;
       const Claim& claim = guest->claim;
       const bool is_known = claim.ranks == job_.ranks && claim.rank >= first && claim.rank < job_.ranks;
-      RankSockets* const place = is_known ? &sockets_[std::size_t(claim.rank)] : nullptr;
-      Socket* const socket = place == nullptr             ? nullptr
-                             : claim.kind == Claim::words ? &place->words
-                                                          : &place->data;
+      Socket* const socket = is_known ? socket_of(sockets_[std::size_t(claim.rank)], claim.kind) : nullptr;
       const Answer answer = claim.ranks != job_.ranks                ? Answer::other_number
                             : socket == nullptr || socket->is_open() ? Answer::not_awaited
                                                                      : Answer::welcome;
@@ -127,6 +125,19 @@ class Arriving {
       *socket = std::move(guest->socket);
       if (claim.kind == Claim::words) on_rank(claim.rank, *socket, claim.port);
       if (is_there(claim.rank)) --missing;
+    }
+  }
+  /// nullptr for a kind that this rank has not.
+  Socket* socket_of(RankSockets& of_rank, std::int32_t kind) const {
+    switch (kind) {
+      case Claim::words:
+        return &of_rank.words;
+      case Claim::data:
+        return &of_rank.data;
+      case Claim::beats:
+        return job_.rank == 0 ? &of_rank.beats : nullptr;
+      default:
+        return nullptr;
     }
   }
   template <class IsThere>
@@ -165,6 +176,7 @@ class Arriving {
       if (!rank_0.words.is_open()) std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     rank_0.data = enter(0, found, Claim::data);
+    rank_0.beats = enter(0, found, Claim::beats);
     const auto places = hear_places();
     deadline_ = SocketClock::now() + job_.patience;  // all are there: only the connections are to be made
     for (int rank = 1; rank < job_.rank; ++rank) {
@@ -266,7 +278,7 @@ class Arriving {
 /// Connections without the job's token, and those that say nothing, are closed, and cost the others nothing.
 inline std::vector<RankSockets> meet_ranks(const Rendezvous& job) {
   rlimit files{};
-  const rlim_t needed = 2 * static_cast<rlim_t>(job.ranks) + 64;
+  const rlim_t needed = 3 * static_cast<rlim_t>(job.ranks) + 64;
   if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < needed)
     throw Error("this process may have " + std::to_string(files.rlim_cur) + " files open and " +
                 std::to_string(job.ranks) + " ranks need " + std::to_string(needed) +

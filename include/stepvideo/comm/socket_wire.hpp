@@ -1,4 +1,5 @@
-// Ranks that any launcher started, over TCP: two connections between each two of them.
+// Ranks that any launcher started, over TCP: two connections between each two of them, and a third with rank
+// 0.
 #pragma once
 #include <array>
 #include <chrono>
@@ -15,17 +16,22 @@
 
 namespace stepvideo {
 
-/// The connections to one rank: what is said, and what is moved, so that words never wait for data.
+/// The connections to one rank: what is said, and what is moved, so that words never wait for data; between
+/// rank 0 and another signs of life.
 struct RankSockets {
-  Socket words, data;
+  Socket words, data, beats;
 };
 
 /// A rank whose process ends is seen at once: its connections close.
-class SocketWire final : public RankWire {
+class SocketWire final : public WorldWire {
  public:
   /// By rank; this rank's own are not open (comm/rendezvous.hpp).
-  SocketWire(int rank, std::vector<RankSockets> sockets) : rank_(rank) {
-    for (RankSockets& of_rank : sockets) peers_.emplace_back().sockets = std::move(of_rank);
+  SocketWire(int rank, std::vector<RankSockets> sockets)
+      : WorldWire(static_cast<int>(sockets.size())), rank_(rank) {
+    for (RankSockets& of_rank : sockets) {
+      beat_ends_.emplace_back().socket = std::move(of_rank.beats);
+      peers_.emplace_back().sockets = std::move(of_rank);
+    }
     peers_[std::size_t(rank)].is_gone = true;
     largest_message_ = 4096 + 32 * peers_.size();
   }
@@ -35,10 +41,14 @@ class SocketWire final : public RankWire {
   ~SocketWire() override {
     for (const Peer& peer : peers_)
       if (!peer.is_gone) shutdown(peer.sockets.words.get(), SHUT_WR);
-    for (const auto begin = SocketClock::now(); SocketClock::now() - begin < std::chrono::seconds(1);) {
-      if (std::ranges::all_of(peers_, &Peer::is_gone)) return;
+    const auto is_over = [&] {
+      for (int rank = 0; rank < ranks(); ++rank)
+        if (rank != rank_ && !is_gone(rank)) return false;
+      return true;
+    };
+    for (const auto begin = SocketClock::now();
+         !is_over() && SocketClock::now() - begin < std::chrono::seconds(1);)
       pause();
-    }
   }
 
   int rank() const override { return rank_; }
@@ -96,11 +106,28 @@ class SocketWire final : public RankWire {
     poll(waiting.data(), waiting.size(), longest_pause_milliseconds);
     for (Peer& peer : peers_) flush(peer), drain(peer);
   }
-  bool is_gone(int rank) const override { return rank != rank_ && peers_[std::size_t(rank)].is_gone; }
-  [[noreturn]] void abort() override {
-    is_posted();
-    std::_Exit(1);
+  bool is_gone(int rank) const override {
+    return rank != rank_ && (peers_[std::size_t(rank)].is_gone || losses_.has(rank));
   }
+
+  bool send_beat(int rank, const Beat& beat) override {
+    BeatEnd& end = beat_ends_[std::size_t(rank)];
+    if (end.unsent.empty()) {  // else the rank takes nothing, and has enough
+      end.outgoing = beat;
+      end.unsent = std::as_bytes(std::span(&end.outgoing, 1));
+    }
+    return end.socket.is_open() && send_some(end.socket, end.unsent);
+  }
+  bool take_beat(int rank, std::optional<Beat>& beat) override {
+    BeatEnd& end = beat_ends_[std::size_t(rank)];
+    if (end.missing.empty()) end.missing = std::as_writable_bytes(std::span(&end.incoming, 1));
+    const bool is_open = end.socket.is_open() && receive_some(end.socket, end.missing);
+    beat = end.missing.empty() ? std::optional(end.incoming) : std::nullopt;
+    return is_open;
+  }
+
+  bool outlives_ranks() const override { return true; }
+  [[noreturn]] void abort() override { std::_Exit(1); }
 
  private:
   static constexpr int longest_pause_milliseconds = 20;
@@ -120,6 +147,14 @@ class SocketWire final : public RankWire {
     bool data_ended = false;  ///< and that of data
 
     bool moves() const { return !sends.empty() || !receives.empty(); }
+  };
+
+  /// Of the connection of beats, which has a thread of its own.
+  struct BeatEnd {
+    Socket socket;
+    Beat outgoing, incoming;
+    std::span<const std::byte> unsent;
+    std::span<std::byte> missing;
   };
 
   Peer& peer_of(int rank) { return peers_[std::size_t(rank)]; }
@@ -175,7 +210,8 @@ class SocketWire final : public RankWire {
 
   int rank_;
   std::size_t largest_message_ = 0;
-  std::vector<Peer> peers_;  ///< by rank
+  std::vector<Peer> peers_;         ///< by rank
+  std::vector<BeatEnd> beat_ends_;  ///< by rank
 };
 
 }  // namespace stepvideo
