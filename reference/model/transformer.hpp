@@ -192,6 +192,7 @@ class Transformer {
       tap_("transformer_blocks.", block, part, view);
     };
     const HeadShape heads = ranks_.heads();
+    const auto part_of = [&](const auto& view) { return ranks_.part(view); };
     const auto head = [&](TokensView<T> view) { return packed_heads(view, heads, 1, 0); };
     const auto part = [&](index_t p) { return packed_heads(at.qkv, heads, 3, static_cast<int>(p)); };
 
@@ -202,9 +203,11 @@ class Transformer {
                  ranks_.local(rope_.view()), QkvOutput<T>{part(0), part(1)});
     ranks_.attend(execution_, part(0), part(1), part(2), head(at.attended), all_tokens);
     multiply(at.attended, matrices.wo, Store{}, at.delta);
-    ranks_.add_up(execution_, at.delta);
+    ranks_.add_up_part(execution_, at.delta);
     tap(".attn1", at.delta);
-    gated_residual(execution_, at.delta, at.modulation(block, 2), at.stream, at.rounded);
+    gated_residual(execution_, part_of(at.delta), at.modulation(block, 2), part_of(at.stream),
+                   part_of(at.rounded));
+    ranks_.gather_parts(execution_, at.rounded);
 
     const auto queries = head(at.queries);
     multiply(at.rounded, matrices.cross_wq, Store{}, at.queries);
@@ -213,19 +216,22 @@ class Transformer {
         text.keys_values(block, matrices.cross_wkv, terms.cross_key_norm.vector(), qk_epsilon);
     attention(execution_, queries, keys.keys, keys.values, text.mask(), head(at.attended), {});
     multiply(at.attended, matrices.cross_wo, Store{}, at.delta);
-    ranks_.add_up(execution_, at.delta);
+    ranks_.add_up_part(execution_, at.delta);
     tap(".attn2", at.delta);
     const LayerNormTerms<T> norm2{terms.norm2_weight.vector(), terms.norm2_bias.vector(),
                                   at.modulation(block, 4), at.modulation(block, 3)};
-    gated_residual_layer_norm(execution_, at.delta, {}, at.stream, norm2, block_epsilon, at.normed);
+    gated_residual_layer_norm(execution_, part_of(at.delta), {}, part_of(at.stream), norm2, block_epsilon,
+                              part_of(at.normed));
+    ranks_.gather_parts(execution_, at.normed);
     tap(".attn2.residual", at.stream);
 
     feed_forward(matrices, at);
-    ranks_.add_up(execution_, at.delta);
+    ranks_.add_up_part(execution_, at.delta);
     tap(".ff", at.delta);
     const Norm next = norm_before(block + 1, at);
-    gated_residual_layer_norm(execution_, at.delta, at.modulation(block, 5), at.stream, next.terms,
-                              next.epsilon, at.normed);
+    gated_residual_layer_norm(execution_, part_of(at.delta), at.modulation(block, 5), part_of(at.stream),
+                              next.terms, next.epsilon, part_of(at.normed));
+    ranks_.gather_parts(execution_, at.normed);
     tap("", at.stream);
     blocks_->release(execution_, block);
   }

@@ -99,9 +99,30 @@ class TransformerRanks {
     }
   }
 
-  /// What each rank's heads or hidden columns contribute becomes the sum.
-  void add_up(E execution, TokensView<T> contributions) const {
-    if constexpr (!is_alone) layers(contributions.tokens).add_up(execution, contributions);
+  // Between its products the residual stream is shared along tensor: each rank adds and normalises its part
+  // of the tokens, and what the next product reads is gathered.
+
+  /// The rank's part of a tensor of its tokens.
+  template <class Value>
+  TokensView<Value> part(TokensView<Value> all) const {
+    if constexpr (!is_alone) {
+      const Shard own = layers(all.tokens).tokens_along_tensor(all.tokens);
+      all.data = all.row(0, own.first), all.tokens = own.count;
+    }
+    return all;
+  }
+  /// What each rank's heads or hidden columns contribute becomes, in the rank's part, the sum.
+  void add_up_part(E execution, TokensView<T> contributions) const {
+    if constexpr (!is_alone)
+      if (mesh_.gpus.tensor > 1)
+        layers(contributions.tokens)
+            .add_up_to_parts(execution, TokensView<const T>(contributions), part(contributions));
+  }
+  /// Each rank's part, on all ranks.
+  void gather_parts(E execution, TokensView<T> all) const {
+    if constexpr (!is_alone)
+      if (mesh_.gpus.tensor > 1)
+        layers(all.tokens).gather_parts(execution, TokensView<const T>(part(all)), all);
   }
 
  private:

@@ -39,7 +39,8 @@ FlightClock::duration RankDeadline::operator()(std::string_view op, const Group&
     ++steps_;
   }
   // What is exchanged once a step, velocities and words of agreement, waits for whole steps.
-  const bool is_of_layer = op == "all_to_all" || op == "shift" || (op == "all_reduce" && bytes > sizeof(int));
+  const bool is_of_layer = op == "all_to_all" || op == "shift" || op == "reduce_scatter" ||
+                           (op == "all_reduce" && bytes > sizeof(int));
   const double step_seconds = std::max(deadlines_.step_seconds, slowest_seconds_);
   const double seconds =
       (deadlines_.factor * step_seconds / (is_of_layer ? deadlines_.layers : 1) + deadlines_.floor_seconds) *

@@ -73,11 +73,12 @@ std::vector<CollectiveCost> collectives_of(const Request& request, Topology gpus
               .before_seconds = times.layer_seconds},
              link.send_bytes_per_second);
   if (gpus.tensor > 1) {
-    // After both attentions and the feed forward.
-    const double passes = 2.0 * (gpus.tensor - 1) / gpus.tensor;
-    list.add({.op = "all-reduce of the layers' results",
+    // After both attentions and the feed forward: the sums of each rank's part of the tokens, and,
+    // normalised, these to all.
+    const double passes = static_cast<double>(gpus.tensor - 1) / gpus.tensor;
+    list.add({.op = "layers' sums, in parts and gathered",
               .axis = Axis::tensor,
-              .calls = 3LL * config.layers,
+              .calls = 6LL * config.layers,
               .bytes = passes * tokens * config.width() * element,
               .before_seconds = times.layer_seconds},
              link.all_reduce_bytes_per_second);

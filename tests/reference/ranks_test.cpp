@@ -229,6 +229,20 @@ BOOST_AUTO_TEST_CASE(every_rank_has_its_log) {
   check_contains(trace::to_text(trace::explain_run({scratch.path()})), "4 ranks");
 }
 
+BOOST_AUTO_TEST_CASE(norms_are_shared_along_tensor) {
+  const ScratchFolder scratch;
+  Run{.ranks = {.topology = {.tensor = 2}, .log_file = scratch / "run.ndjson"}}();
+  for (const auto& log : trace::read_run({scratch.path()})) {
+    std::map<std::string, int> of_step_2;
+    for (const auto& event : log.events)
+      if (event.kind == Event::Kind::collective && event.step == 2) ++of_step_2[*event.op];
+    // After both attentions and the feed forward of two layers, for each prompt: every rank gets the sum of
+    // its part, and all the normalised parts. No rank adds or normalises all tokens.
+    BOOST_CHECK((of_step_2 ==
+                 std::map<std::string, int>{{"reduce_scatter", 12}, {"all_gather", 12}, {"all_reduce", 1}}));
+  }
+}
+
 /// Not run by itself: the test below runs it in a process of its own, which it must end.
 BOOST_AUTO_TEST_CASE(child_whose_rank_hangs, *boost::unit_test::disabled()) {
   Run run{.ranks = {.topology = {.ulysses = 2}, .deadlines = {.factor = 0, .floor_seconds = 0.3}},

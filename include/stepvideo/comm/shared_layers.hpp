@@ -25,8 +25,8 @@ constexpr MatrixView<T> depth_share(MatrixView<T> weight, Shard share, index_t e
 }
 
 /// The collectives of a layer for one rank of a mesh. Tensors are (batch, tokens, width) with dense tokens
-/// and batch elements; `tokens` is the number of the whole video. Throws RequestError where a tensor is not
-/// the rank's share, and what the communicator throws.
+/// and, but for parts, batch elements; `tokens` is the number of the whole video. Throws RequestError where a
+/// tensor is not the rank's share, and what the communicator throws.
 template <Communicator C>
 class SharedLayers {
  public:
@@ -46,7 +46,7 @@ class SharedLayers {
   }
 
   /// The same where the residual stream's tokens are shared along tensor as well: the rank receives the sum
-  /// of its part, tokens_along_tensor(contributions.tokens).
+  /// of its part, tokens_along_tensor(contributions.tokens), which may be that part of the contributions.
   template <Summable T>
   void add_up_to_parts(E execution, TokensView<const T> contributions, TokensView<T> part) const {
     require_dense("add_up_to_parts", contributions);
@@ -55,7 +55,7 @@ class SharedLayers {
                        communicator_.reduce_scatter(execution, along(Axis::tensor), all, counts, mine);
                      });
   }
-  /// And back: every rank along tensor receives all of their tokens.
+  /// And back: every rank along tensor receives all of their tokens. `part` may be its part of `all`.
   template <Movable T>
   void gather_parts(E execution, TokensView<const T> part, TokensView<T> all) const {
     require_dense("gather_parts", all);
@@ -123,7 +123,7 @@ class SharedLayers {
   template <class All, class Part, class Exchange>
   static void for_each_element(std::string_view op, const TokensView<All>& all, const TokensView<Part>& part,
                                Counts counts, Exchange&& exchange) {
-    require_dense(op, part);
+    require(part.token_stride == part.width, [&] { return gaps_text(op, part); });
     require(part.batch == all.batch && part.width == all.width, [&] {
       return std::string(op) + ": the part is " + shape_text(part) + " and the whole " + shape_text(all) +
              "; batch and width must be equal";
@@ -135,10 +135,13 @@ class SharedLayers {
 
   template <class T>
   static void require_dense(std::string_view op, const TokensView<T>& view) {
-    require(view.token_stride == view.width && view.batch_stride == view.tokens * view.width, [&] {
-      return std::string(op) + ": a tensor of " + shape_text(view) +
-             " has gaps between tokens or batch elements; collectives take dense ones";
-    });
+    require(view.token_stride == view.width && view.batch_stride == view.tokens * view.width,
+            [&] { return gaps_text(op, view); });
+  }
+  template <class T>
+  static std::string gaps_text(std::string_view op, const TokensView<T>& view) {
+    return std::string(op) + ": a tensor of " + shape_text(view) +
+           " has gaps between tokens or batch elements; collectives take dense ones";
   }
 
   C& communicator_;
