@@ -61,7 +61,7 @@ void decode_on_this_process(const Arguments& arguments) {
   const std::vector<plan::PhaseCost> costs{plan_decode(common, video, settings, codec.config())};
   pipeline::Ranks ranks = ranks_of(common, {.topology = {.ulysses = common.ranks}}, 1, {});
   set_decoders(ranks, costs);
-  agree_on({&manifest}, ranks.topology);
+  agree_on(common, {&manifest}, ranks.topology);
   if (is_follower())
     return pipeline::process_ranks()->follow({.load_decoder = codec.loader(settings, ranks.decoders)}, ranks);
   Progress progress = start_progress(common);

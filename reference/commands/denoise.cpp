@@ -79,7 +79,7 @@ void denoise_on_this_process(const Arguments& arguments) {
 
   const auto ranks = ranks_of(common, cost, denoiser.config().layers,
                               trace::run_facts(video, settings.steps, to_string(common.precision), cost));
-  agree_on({&manifest}, cost.topology);
+  agree_on(common, {&manifest}, cost.topology);
   if (is_follower()) return pipeline::process_ranks()->follow(denoiser.shared(common.precision), ranks);
 
   int steps_done = 0;

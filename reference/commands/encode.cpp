@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <iostream>
 
 #include <fmt/format.h>
@@ -9,6 +10,9 @@
 #include "commands/weight_flags.hpp"
 #include "io/pending_file.hpp"
 #include "io/video_fit.hpp"
+#include "model/vae_deal.hpp"
+#include "pipeline/memory.hpp"
+#include "pipeline/process_ranks.hpp"
 #include "pipeline/video_codec.hpp"
 
 namespace stepvideo::commands {
@@ -49,7 +53,22 @@ io::Video read_on_grid(const std::filesystem::path& path, std::optional<io::Fram
 
 }  // namespace
 
-void encode(const Arguments& arguments) {
+namespace {
+
+/// As many ranks as have a chunk, and as the memory has encoders for.
+pipeline::Ranks encoding_ranks(const CommonOptions& common, const pipeline::VideoCodec& codec,
+                               VideoShape video, const pipeline::CodecSettings& settings, double bytes) {
+  pipeline::Ranks ranks = ranks_of(common, {.topology = {.ulysses = common.ranks}}, 1, {});
+  const double memory = static_cast<double>(pipeline::available_memory_bytes(host));
+  const int fitting = static_cast<int>(std::clamp(memory / bytes, 1.0, 1.0 * common.ranks));
+  ranks.decoders = model::vae::decoders_for(video.chunks(), fitting);
+  // A chunk's encoding takes about what its decoding does.
+  const plan::PhaseCost decode = plan_decode(common, video, settings, codec.config());
+  ranks.decode_turn_seconds = decode.seconds / decode.turns;
+  return ranks;
+}
+
+void encode_on_this_process(const Arguments& arguments) {
   std::filesystem::path video_path, output;
   std::optional<std::string> fps, fit;
   ProvenanceFlags provenance;
@@ -66,8 +85,11 @@ void encode(const Arguments& arguments) {
       .require("output");
   vae_flags.declare(parser);
   provenance.declare(parser);
+  parser.on_processes();
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
+  require(!common.topology,
+          [] { return "--topology: encode deals chunks to ranks, which needs none; leave it out"; });
   io::require_writable_output("--output", output, {".safetensors"});
 
   const auto rate = fps ? std::optional(io::parse_frame_rate("--fps", *fps)) : std::nullopt;
@@ -79,7 +101,8 @@ void encode(const Arguments& arguments) {
 
   const pipeline::VideoCodec codec(weights.source(common, "encode"));
   const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);
-  require_codec_memory(common, video.shape, codec.encode_bytes(video.shape, settings));
+  const double bytes = codec.encode_bytes(video.shape, settings);
+  require_codec_memory(common, video.shape, bytes);
   io::Json manifest = start_manifest("encode", common, common.precision,
                                      weights.components({io::Component::vae}), provenance);
   weights.put(manifest);
@@ -87,8 +110,13 @@ void encode(const Arguments& arguments) {
   if (fit) manifest["fit"] = *fit;
   vae_flags.put(manifest);
   add_video_source(manifest, video_path, provenance);
+  const auto ranks = encoding_ranks(common, codec, video.shape, settings, bytes);
+  agree_on(common, {&manifest}, ranks.topology);
+  if (is_follower())
+    return pipeline::process_ranks()->follow(
+        {.encode = [&](Progress& progress) { codec.encode(video, settings, progress, ranks); }}, ranks);
   Progress progress = start_progress(common);
-  const auto moments = codec.encode(video, settings, progress);
+  const auto moments = codec.encode(video, settings, progress, ranks);
 
   const io::Shape shape = {1, moments.shape.frames, codec.latent_channels(), moments.shape.height,
                            moments.shape.width};
@@ -100,6 +128,12 @@ void encode(const Arguments& arguments) {
                          io::named_tensor("logvar", shape, moments.log_variance)},
                         metadata);
   progress.print_summary();
+}
+
+}  // namespace
+
+void encode(const Arguments& arguments) {
+  pipeline::on_processes([&] { encode_on_this_process(arguments); });
 }
 
 }  // namespace stepvideo::commands

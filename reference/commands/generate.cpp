@@ -302,11 +302,19 @@ void generate_on_this_process(const Arguments& arguments) {
   std::vector<plan::PhaseCost> decodes;
   for (const Job& job : jobs)
     decodes.push_back(plan_decode(flags.common, job.request.video, options.vae, generator.codec().config()));
+  if (jobs.size() > 1 && pipeline::process_ranks() != nullptr) {
+    // Ranks that one video leaves idle decode others.
+    VideoShape all = jobs.front().request.video;
+    all.frames = 0;
+    for (const Job& job : jobs) all.frames += job.request.video.chunks() * VideoShape::chunk_frames;
+    decodes.push_back(plan_decode(flags.common, all, options.vae, generator.codec().config()));
+  }
   set_decoders(options.ranks, decodes);
   options.replicas = flags.common.replicas;
   std::vector<const Json*> manifests;
-  for (const Job& job : jobs) manifests.push_back(&job.manifest);
-  agree_on(manifests, costs.front().topology);
+  std::vector<fs::path> outputs;
+  for (const Job& job : jobs) manifests.push_back(&job.manifest), outputs.push_back(job.output);
+  agree_on(flags.common, manifests, costs.front().topology, outputs);
   if (is_follower()) return pipeline::process_ranks()->follow(generator.shared(jobs, options), options.ranks);
   take_up(jobs, names, flags, generator, options);
   require_disk(jobs, flags, generator);

@@ -1,6 +1,7 @@
 #include "commands/options.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <concepts>
@@ -121,6 +122,11 @@ FlagParser& FlagParser::common_without_model() {
 
 FlagParser& FlagParser::on_ranks() {
   is_on_ranks_ = true;
+  return on_processes();
+}
+
+FlagParser& FlagParser::on_processes() {
+  is_on_processes_ = true;
   flag("deadline-factor", common_.deadline_factor,
        "ranks that wait for one name it after so many times the predicted time [3]");
   flag("deadline-floor", common_.deadline_floor_seconds, "and so many seconds [5]");
@@ -174,6 +180,10 @@ void FlagParser::require_values(const std::vector<std::string>& arguments) const
   }
 }
 
+/// They change what is written, and a manifest does not tell of them.
+constexpr std::array flags_of_outputs{"checkpoint-every", "keep-latents", "output",       "preview-every",
+                                      "preview-path",     "replicas",     "reproducible", "resume"};
+
 bool FlagParser::parse(const std::vector<std::string>& arguments) {
   if (std::ranges::find(arguments, "--help") != arguments.end()) {
     std::cout << "stepvideo " << command_ << ": " << synopsis_ << "\n\n" << description_;
@@ -192,6 +202,9 @@ bool FlagParser::parse(const std::vector<std::string>& arguments) {
                             .positional({})
                             .style(allow_long | long_allow_next | long_allow_adjacent)
                             .run();
+    for (const auto& option : parsed.options)
+      if (std::ranges::find(flags_of_outputs, option.string_key) != flags_of_outputs.end())
+        common_.of_outputs["--" + option.string_key] = option.value.empty() ? "given" : option.value.front();
     po::store(parsed, values);
     po::notify(values);
   } catch (const po::unknown_option& error) {
@@ -231,7 +244,7 @@ void FlagParser::check_common() {
 void FlagParser::check_ranks() {
   stepvideo::require(!gpus_ || *gpus_ >= 1,
                      [&] { return fmt::format("--gpus is {}; 1 or more works", *gpus_); });
-  const int processes = is_on_ranks_ ? launch::launched().ranks : 1, replicas = common_.replicas;
+  const int processes = is_on_processes_ ? launch::launched().ranks : 1, replicas = common_.replicas;
   stepvideo::require(replicas >= 1,
                      [&] { return fmt::format("--replicas is {}; 1 or more works", replicas); });
   if (topology_ && topology_ != "auto") {
@@ -251,7 +264,7 @@ void FlagParser::check_ranks() {
                        all, processes, processes);
   });
   if (all == 1) return;
-  stepvideo::require(is_on_ranks_, [&] {
+  stepvideo::require(is_on_ranks_ || processes > 1, [&] {
     return fmt::format("--gpus {}: {} runs on one rank; leave --gpus and --topology out", all, command_);
   });
   stepvideo::require(common_.device.kind == place::Choice::Kind::cpu, [&] {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,6 +36,8 @@ struct CommonOptions {
   double deadline_factor = plan::deadline_factor, deadline_floor_seconds = plan::deadline_floor_seconds;
   std::optional<std::filesystem::path> log_file;
   bool is_quiet = false;
+  /// The flags given that change what is written and that no manifest tells, by name.
+  std::map<std::string, std::string> of_outputs;
 };
 
 /// A command's flags: declare them, then parse.
@@ -66,6 +69,8 @@ class FlagParser {
 
   /// Says that the command runs on several ranks, and adds the flags that watch them.
   FlagParser& on_ranks();
+  /// The same of one that runs on several ranks only where a launcher started them as processes.
+  FlagParser& on_processes();
   /// The same of one that deals its work to replicas of them.
   FlagParser& on_replicas();
 
@@ -95,7 +100,7 @@ class FlagParser {
   std::string synopsis_;
   po::options_description description_;
   std::vector<std::string> required_;
-  bool has_common_ = false, is_on_ranks_ = false;
+  bool has_common_ = false, is_on_ranks_ = false, is_on_processes_ = false;
   CommonOptions common_;
   std::string device_ = "auto";
   std::optional<std::string> precision_;

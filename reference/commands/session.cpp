@@ -58,7 +58,8 @@ plan::PhaseCost plan_decode(const CommonOptions& options, VideoShape video,
   return plan::CostModel(std::move(request)).decode_phase(decoding_ranks(options));
 }
 
-void agree_on(const std::vector<const io::Json*>& manifests, Topology topology) {
+void agree_on(const CommonOptions& options, const std::vector<const io::Json*>& manifests, Topology topology,
+              const std::vector<std::filesystem::path>& outputs) {
   pipeline::ProcessRanks* const processes = pipeline::process_ranks();
   if (processes == nullptr) return;
   std::vector<SharedFact> facts{{"ranks", std::to_string(processes->ranks())},
@@ -69,6 +70,8 @@ void agree_on(const std::vector<const io::Json*>& manifests, Topology topology) 
     for (const auto& [name, value] : flat.items())
       if (name != "/model/path") facts.push_back({name.substr(1), value.dump()});
   }
+  for (const auto& [name, value] : options.of_outputs) facts.push_back({name, value});
+  for (const auto& output : outputs) facts.push_back({"output", output.string()});
   processes->require_same_facts(facts);
 }
 

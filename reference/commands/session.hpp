@@ -43,9 +43,11 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run);
 plan::PhaseCost plan_decode(const CommonOptions& options, VideoShape video,
                             const pipeline::CodecSettings& settings, const model::VaeConfig& config);
 
-/// Where ranks are processes, makes sure that all of them were asked for the same, by their manifests and the
-/// topology. Throws RequestError naming two ranks, the field and both values.
-void agree_on(const std::vector<const io::Json*>& manifests, Topology topology);
+/// Where ranks are processes, makes sure that all of them were asked for the same, by their manifests, the
+/// topology, and the flags that change what is written. Throws RequestError naming two ranks, the field and
+/// both values.
+void agree_on(const CommonOptions& options, const std::vector<const io::Json*>& manifests, Topology topology,
+              const std::vector<std::filesystem::path>& outputs = {});
 /// Whether this process is a rank that leaves all but its part of the transformer to rank 0.
 bool is_follower();
 

@@ -28,6 +28,13 @@ void tell_cost(const std::vector<Job*>& jobs, const RunOptions& options, Progres
     for (Job* const job : jobs) add_stages(job->manifest, progress, begin);
 }
 
+/// Of jobs among all.
+std::vector<std::size_t> numbers_of(const std::vector<Job*>& some, const std::vector<Job>& all) {
+  std::vector<std::size_t> numbers;
+  for (const Job* const job : some) numbers.push_back(static_cast<std::size_t>(job - all.data()));
+  return numbers;
+}
+
 /// Failures that are the same wherever the job is done.
 bool is_of_job(const std::exception& failure) {
   return dynamic_cast<const SharedFailure*>(&failure) != nullptr ||
@@ -56,6 +63,7 @@ void Generator::require_possible(const Request& request, const fs::path& output)
 SharedModels Generator::shared(const std::vector<Job>& jobs, const RunOptions& options) const {
   SharedModels models = denoiser_.shared(jobs.front().request.precision);
   models.load_replica = replica(jobs, options);
+  models.load_video_decoder = video_decoder(jobs, options);
   models.load_decoder = codec_.loader(options.vae, options.ranks.decoders);
   return models;
 }
@@ -190,15 +198,13 @@ void Generator::denoise_on_processes(const std::vector<Job>& jobs, std::vector<J
                       *job->conditioning);
     });
   std::erase_if(due, [](const Job* job) { return job->failure != nullptr; });
-  std::vector<std::size_t> numbers;
-  for (const Job* const job : due) numbers.push_back(static_cast<std::size_t>(job - jobs.data()));
-  const auto failures = process_ranks()->deal(numbers, options.replicas, replica(jobs, options), progress);
+  const Groups groups{options.replicas, static_cast<int>(options.ranks.topology.ranks())};
+  const auto dealt = process_ranks()->deal(numbers_of(due, jobs), groups, replica(jobs, options), progress);
   for (std::size_t i = 0; i < due.size(); ++i)
     attempt(*due[i], [&] {
-      if (failures[i]) std::rethrow_exception(failures[i]);
-      SavedRun saved = read_step_file(step_file_of(due[i]->output));
-      if (options.tells_cost) due[i]->manifest["stages"] = saved.manifest.value("stages", io::Json::object());
-      take_over(*due[i], std::move(saved));
+      if (dealt[i].failure) std::rethrow_exception(dealt[i].failure);
+      if (options.tells_cost) due[i]->manifest["stages"] = io::Json::parse(dealt[i].result);
+      take_over(*due[i], read_step_file(step_file_of(due[i]->output)));
     });
 }
 
@@ -216,11 +222,7 @@ LoadReplica Generator::replica(const std::vector<Job>& jobs, const RunOptions& o
       progress.tell(job.output.string());
       tell_cost({&job}, own, progress, [&] { denoise_one(*transformer, job, own, progress); });
       keep_last(job);
-      if (!own.tells_cost) return;
-      // What the steps took goes back with the last of them.
-      const fs::path file = step_file_of(job.output);
-      const SavedRun last = read_step_file(file);
-      write_step_file(file, job.manifest, last.steps_done, last.latents, last.conditioning);
+      return job.manifest.value("stages", io::Json::object()).dump();
     };
   };
 }
@@ -262,6 +264,7 @@ void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progre
   if (due.empty()) return;
   if (options.ranks.decoders > 1 || process_ranks() != nullptr)
     for (Job* const job : due) keep_for_others(*job);
+  if (decodes_whole_videos(due, options)) return decode_on_processes(jobs, due, options, progress);
   std::unique_ptr<VideoCodec::Decoder> decoder;
   try {
     tell_cost(due, options, progress,
@@ -287,6 +290,62 @@ void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progre
     }
     attempt(*job, [&] { clear_away(*job, options); });
   }
+}
+
+bool Generator::decodes_whole_videos(const std::vector<Job*>& due, const RunOptions& options) {
+  const int ranks = options.ranks.decoders;
+  if (process_ranks() == nullptr || ranks == 1) return false;
+  int most = 0, shared_turns = 0;
+  for (const Job* const job : due) {
+    const int chunks = job->request.video.chunks();
+    most = std::max(most, chunks);
+    shared_turns += (chunks + ranks - 1) / ranks;
+  }
+  return (static_cast<int>(due.size()) + ranks - 1) / ranks * most < shared_turns;
+}
+
+/// A job's step file takes it, with what is told of it so far, to the rank that decodes it.
+void Generator::decode_on_processes(const std::vector<Job>& jobs, const std::vector<Job*>& due,
+                                    const RunOptions& options, Progress& progress) const {
+  std::vector<Job*> ready;
+  for (Job* const job : due) {
+    attempt(*job, [&] {
+      const fs::path file = step_file_of(job->output);
+      write_step_file(file, job->manifest, job->steps_done, *job->latents, read_conditioning(file));
+    });
+    if (is_open(*job)) ready.push_back(job);
+  }
+  const Groups groups{std::min(options.ranks.decoders, static_cast<int>(ready.size())), 1, true};
+  const auto dealt =
+      process_ranks()->deal(numbers_of(ready, jobs), groups, video_decoder(jobs, options), progress);
+  for (std::size_t i = 0; i < ready.size(); ++i) {
+    Job& job = *ready[i];
+    job.is_done = !dealt[i].failure;
+    if (job.is_done) job.latents.reset();
+    if (!job.is_done) try {
+        std::rethrow_exception(dealt[i].failure);
+      } catch (const std::exception& failure) {
+        job.failure = with_remedy(failure, model_, job);
+      }
+  }
+}
+
+LoadReplica Generator::video_decoder(const std::vector<Job>& jobs, const RunOptions& options) const {
+  return [this, &jobs, options](Progress& progress, const std::function<void()>& meanwhile) {
+    const std::shared_ptr<VideoCodec::Decoder> decoder =
+        codec_.load_decoder_of_one(options.vae, options.ranks.decoders, progress);
+    return [this, &jobs, options, meanwhile, decoder, &progress](std::size_t number) {
+      meanwhile();  // rank 0 deals before it decodes itself
+      SavedRun saved = read_step_file(step_file_of(jobs[number].output));
+      Job job{.request = jobs[number].request, .output = jobs[number].output, .manifest = saved.manifest};
+      job.manifest.erase("step");
+      take_over(job, std::move(saved));
+      progress.tell(job.output.string());
+      decode_one(*decoder, job, options, progress);
+      clear_away(job, options);
+      return std::string();
+    };
+  };
 }
 
 void Generator::decode_one(VideoCodec::Decoder& decoder, Job& job, const RunOptions& options,

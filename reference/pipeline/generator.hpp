@@ -65,6 +65,11 @@ class Generator {
   void denoise_on_processes(const std::vector<Job>& jobs, std::vector<Job*> due, const RunOptions& options,
                             Progress& progress) const;
   LoadReplica replica(const std::vector<Job>& jobs, const RunOptions& options) const;
+  LoadReplica video_decoder(const std::vector<Job>& jobs, const RunOptions& options) const;
+  /// Whole videos on a rank each take fewer turns than each video on all of them.
+  static bool decodes_whole_videos(const std::vector<Job*>& due, const RunOptions& options);
+  void decode_on_processes(const std::vector<Job>& jobs, const std::vector<Job*>& due,
+                           const RunOptions& options, Progress& progress) const;
   void start_from_noise(Job& job) const;
   void denoise_one(Denoiser::Loaded& transformer, Job& job, const RunOptions& options,
                    Progress& progress) const;

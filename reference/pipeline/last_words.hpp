@@ -1,6 +1,7 @@
 // What a process does before it ends in the middle of its work.
 #pragma once
 #include <algorithm>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -30,8 +31,11 @@ class LastWords {
   static std::string speak_all(const std::string& why) {
     mutex().lock();
     std::string sentence = why;
-    for (auto words = all().rbegin(); words != all().rend(); ++words)
-      if (const std::string more = (*words)->speak_(why); !more.empty()) sentence += "; " + more;
+    for (auto words = all().rbegin(); words != all().rend(); ++words) try {
+        if (const std::string more = (*words)->speak_(why); !more.empty()) sentence += "; " + more;
+      } catch (const std::exception&) {
+        // The others are called all the same.
+      }
     return sentence;
   }
 

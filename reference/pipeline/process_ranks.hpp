@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <stepvideo/comm/rank_agreement.hpp>
@@ -18,10 +19,23 @@
 
 namespace stepvideo::pipeline {
 
-/// Loads a replica's transformer, on the first rank of a group of processes, where process_ranks() is that
-/// group. Returns what does one of the run's jobs with it, and calls `meanwhile` before every step.
-using LoadReplica = std::function<std::function<void(std::size_t job)>(
+/// Loads a replica's transformer, or a decoder, on the first rank of a group of processes, where
+/// process_ranks() is that group. Returns what does one of the run's jobs with it, and calls `meanwhile`
+/// before every step. What that returns is rank 0's to read.
+using LoadReplica = std::function<std::function<std::string(std::size_t job)>(
     Progress& progress, const std::function<void()>& meanwhile)>;
+
+/// Groups of ranks in a row, of equal numbers, from rank 0 on.
+struct Groups {
+  int count = 1, ranks_of_each = 1;
+  bool decode = false;  ///< whole videos, or else they denoise
+};
+
+/// What became of a job: why it failed, or what it returned.
+struct DealtJob {
+  std::exception_ptr failure = {};
+  std::string result = {};
+};
 
 /// What rank 0 may ask the others for their parts of.
 struct SharedModels {
@@ -32,7 +46,8 @@ struct SharedModels {
   };
   std::optional<Transformer> transformer = {};
   LoadVaeDecoder load_decoder = {};
-  LoadReplica load_replica = {};
+  LoadReplica load_replica = {}, load_video_decoder = {};
+  std::function<void(Progress& progress)> encode = {};
 };
 
 /// Seconds without a sign of life after which a process counts as stopped.
@@ -55,10 +70,13 @@ class ProcessRanks {
   /// `progress` outlives it.
   virtual std::shared_ptr<VaeDecoderModel> load_decoder(const LoadVaeDecoder& load, const Ranks& ranks,
                                                         Progress& progress) = 0;
-  /// Rank 0's: the jobs are dealt to groups of ranks in a row, of equal numbers, which do them at the same
-  /// time; as pipeline::deal. A SharedFailure or RequestError is the job's own.
-  virtual std::vector<std::exception_ptr> deal(std::span<const std::size_t> jobs, int replicas,
-                                               const LoadReplica& load, Progress& progress) = 0;
+  /// Rank 0's: the jobs are dealt to groups, which do them at the same time; as pipeline::deal. A
+  /// SharedFailure or RequestError is the job's own.
+  virtual std::vector<DealtJob> deal(std::span<const std::size_t> jobs, const Groups& groups,
+                                     const LoadReplica& load, Progress& progress) = 0;
+  /// On all ranks, with the same video: rank 0 gets its moments. The first `ranks.decoders` encode.
+  virtual void encode(const LoadVaeEncoder& load, VideoView<const float> video, LatentsView<float> mean,
+                      LatentsView<float> log_variance, const Ranks& ranks, Progress& progress) = 0;
   /// The others': does what rank 0 asks for until it has ended.
   virtual void follow(const SharedModels& models, const Ranks& ranks) = 0;
   /// A process that gives no sign of life for so long counts as stopped; 0 for never.

@@ -19,13 +19,15 @@
 
 #include "interrupt.hpp"
 #include "pipeline/dealer.hpp"
+#include "pipeline/process_ranks.hpp"
 
 namespace stepvideo::pipeline {
 
-/// What became of a job on a replica. `interrupted` may come from one without a job; `left` is its last.
+/// What became of a job on a replica: what it returned, or why it did not. `interrupted` may come from one
+/// without a job; `left` is its last.
 struct Outcome {
   enum Kind : int { done, failed, failed_of_job, interrupted, left } kind = done;
-  char text[1020] = {};
+  char text[4000] = {};
 
   static Outcome of(Kind kind, const std::string& text) {
     Outcome outcome{.kind = kind};
@@ -143,6 +145,7 @@ class ReplicaDealer final : public JobSource {
       : wire_(wire),
         jobs_(jobs.begin(), jobs.end()),
         dealer_(jobs.size(), replicas),
+        results_(jobs.size()),
         replicas_(static_cast<std::size_t>(replicas)) {
     for (int replica = 0; replica < replicas; ++replica)
       at(replica).first_rank = replica * wire.ranks() / replicas;
@@ -176,12 +179,16 @@ class ReplicaDealer final : public JobSource {
     if (dealer_.is_interrupted()) interrupt_this_process();
   }
 
-  /// When rank 0's own group has ended: waits for the others. As Dealer::failures(); throws Error where a
+  /// When rank 0's own group has ended: waits for the others. By job; throws the interrupt, and Error where a
   /// group's first rank failed outside of its jobs.
-  std::vector<std::exception_ptr> finish() {
+  std::vector<DealtJob> finish() {
     wait_for_others();
     if (lost_) std::rethrow_exception(lost_);
-    return dealer_.failures();
+    const auto failures = dealer_.failures();
+    std::vector<DealtJob> dealt;
+    for (std::size_t job = 0; job < failures.size(); ++job)
+      dealt.push_back({failures[job], std::move(results_[job])});
+    return dealt;
   }
 
  private:
@@ -252,6 +259,7 @@ class ReplicaDealer final : public JobSource {
     const std::string text(outcome.text, strnlen(outcome.text, sizeof outcome.text));
     switch (outcome.kind) {
       case Outcome::done:
+        results_[card.value().job] = text;
         return dealer_.done(number);
       case Outcome::interrupted:
         return interrupt(text);
@@ -269,6 +277,7 @@ class ReplicaDealer final : public JobSource {
   RankWire& wire_;
   std::vector<std::size_t> jobs_;
   Dealer dealer_;
+  std::vector<std::string> results_;  ///< by job
   std::vector<Replica> replicas_;
   std::exception_ptr lost_;  ///< a group's first rank failed outside of its jobs
 };

@@ -36,4 +36,7 @@ class VaeEncoderModel {
                       LatentsView<float> log_variance) = 0;
 };
 
+/// Loads a rank's encoder, as a stage of its progress.
+using LoadVaeEncoder = std::function<std::shared_ptr<VaeEncoderModel>(Progress&)>;
+
 }  // namespace stepvideo::pipeline

@@ -134,6 +134,11 @@ std::unique_ptr<VideoCodec::Decoder> VideoCodec::load_decoder(const CodecSetting
                                                             : load(progress));
 }
 
+std::unique_ptr<VideoCodec::Decoder> VideoCodec::load_decoder_of_one(const CodecSettings& settings,
+                                                                     int decoders, Progress& progress) const {
+  return std::make_unique<LoadedDecoder>(loader(settings, decoders)(progress));
+}
+
 FrameDecoder VideoCodec::load_frame_decoder(const CodecSettings& settings, Progress& progress) const {
   const auto decoder =
       progress.stage("load VAE decoder (preview)", 0, [&](Stage& stage) { return load(settings, 1, stage); });
@@ -147,30 +152,40 @@ FrameDecoder VideoCodec::load_frame_decoder(const CodecSettings& settings, Progr
   };
 }
 
+LoadVaeEncoder VideoCodec::encoder_loader(const CodecSettings& settings, int encoders) const {
+  const PlacedVaeConfig config{config_, settings.memory(encoders)};
+  return [this, settings, config](Progress& progress) {
+    return progress.stage("load VAE encoder", 0, [&](Stage& stage) -> std::shared_ptr<VaeEncoderModel> {
+      if (settings.place.is_gpu())
+        return load_vae_encoder_on_gpu(settings.place, settings.precision, config, weights_, stage);
+      return with_element(settings.precision, [&]<Element T>() {
+        return weights_.on_host(expected_tensors(config), false,
+                                [&](auto source) -> std::shared_ptr<VaeEncoderModel> {
+                                  return std::make_shared<PlacedVaeEncoder<T, Host>>(
+                                      settings.place, host, config, std::move(source));
+                                });
+      });
+    });
+  };
+}
+
 VideoCodec::Moments VideoCodec::encode(const io::Video& video, const CodecSettings& settings,
-                                       Progress& progress) const {
+                                       Progress& progress, const Ranks& ranks) const {
   require_video_on_grid(video.shape);
   require_encoder();
   const LatentShape shape = video.shape.latent();
   Moments moments{shape, Buffer<float>(shape.tokens() * latent_channels()),
                   Buffer<float>(shape.tokens() * latent_channels())};
-  const PlacedVaeConfig config{config_, settings.memory()};
-  const auto encoder =
-      progress.stage("load VAE encoder", 0, [&](Stage& stage) -> std::unique_ptr<VaeEncoderModel> {
-        if (settings.place.is_gpu())
-          return load_vae_encoder_on_gpu(settings.place, settings.precision, config, weights_, stage);
-        return with_element(settings.precision, [&]<Element T>() {
-          return weights_.on_host(expected_tensors(config), false,
-                                  [&](auto source) -> std::unique_ptr<VaeEncoderModel> {
-                                    return std::make_unique<PlacedVaeEncoder<T, Host>>(
-                                        settings.place, host, config, std::move(source));
-                                  });
-        });
-      });
+  const auto view = [&](const Buffer<float>& values) {
+    return LatentsView<float>{values.data(), 1, latent_channels(), shape};
+  };
+  const LoadVaeEncoder load = encoder_loader(settings, ranks.decoders);
+  if (ProcessRanks* const processes = process_ranks()) {
+    processes->encode(load, video.view(), view(moments.mean), view(moments.log_variance), ranks, progress);
+    return moments;
+  }
+  const auto encoder = load(progress);
   progress.stage("encode", 0, [&](Stage&) {
-    const auto view = [&](const Buffer<float>& values) {
-      return LatentsView<float>{values.data(), 1, latent_channels(), shape};
-    };
     encoder->encode(video.view(), view(moments.mean), view(moments.log_variance));
   });
   return moments;

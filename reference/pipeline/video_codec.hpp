@@ -70,6 +70,9 @@ class VideoCodec {
   /// it.
   std::unique_ptr<Decoder> load_decoder(const CodecSettings& settings, Progress& progress,
                                         const Ranks& ranks = {}) const;
+  /// The decoder of one of so many ranks that decode a video each.
+  std::unique_ptr<Decoder> load_decoder_of_one(const CodecSettings& settings, int decoders,
+                                               Progress& progress) const;
   /// Loads the decoder of one of so many ranks. The codec outlives it.
   LoadVaeDecoder loader(const CodecSettings& settings, int decoders) const;
 
@@ -82,9 +85,13 @@ class VideoCodec {
     LatentShape shape;
     Buffer<float> mean, log_variance;
   };
-  Moments encode(const io::Video& video, const CodecSettings& settings, Progress& progress) const;
+  /// Where ranks are processes, all of them call it: so many as `ranks.decoders` says share the chunks, and
+  /// rank 0 gets the moments.
+  Moments encode(const io::Video& video, const CodecSettings& settings, Progress& progress,
+                 const Ranks& ranks = {}) const;
 
  private:
+  LoadVaeEncoder encoder_loader(const CodecSettings& settings, int encoders) const;
   std::shared_ptr<VaeChunkDecoder> load(const CodecSettings& settings, int decoders, Stage& stage) const;
   void require_encoder() const;
   /// Elements of the tensors that begin so.

@@ -6,6 +6,7 @@
 
 #include "interrupt.hpp"
 #include "pipeline/shared_decode.hpp"
+#include "pipeline/shared_encode.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
@@ -160,13 +161,14 @@ std::shared_ptr<VaeDecoderModel> WiredRanks::load_decoder(const LoadVaeDecoder& 
   return std::make_shared<DecoderOnProcesses>(*this, load, order.decoders, ranks, progress);
 }
 
-std::vector<std::exception_ptr> WiredRanks::deal(std::span<const std::size_t> jobs, int replicas,
-                                                 const LoadReplica& load, Progress& progress) {
-  say({.kind = Order::deal, .replicas = replicas});
+std::vector<DealtJob> WiredRanks::deal(std::span<const std::size_t> jobs, const Groups& groups,
+                                       const LoadReplica& load, Progress& progress) {
+  say({.kind = Order::deal, .groups = groups});
   const Tolerant tolerant(*this);
   RankWire& wire = communicator_.messages().wire();
-  ReplicaDealer dealer(wire, jobs, replicas);
-  GroupWire own(wire, 0, ranks() / replicas);
+  GroupWire all(wire, 0, groups.count * groups.ranks_of_each);
+  ReplicaDealer dealer(all, jobs, groups.count);
+  GroupWire own(wire, 0, groups.ranks_of_each);
   lead_group(own, dealer, load, progress);
   return dealer.finish();
 }
@@ -189,7 +191,7 @@ void WiredRanks::lead_group(GroupWire& group, JobSource& jobs, const LoadReplica
         while (job) {
           Outcome outcome;
           try {
-            work(*job);
+            outcome = Outcome::of(Outcome::done, work(*job));
           } catch (const SharedFailure& error) {
             outcome = Outcome::of(Outcome::failed_of_job, error.what());
           } catch (const RequestError& error) {
@@ -217,6 +219,31 @@ void WiredRanks::follow_group(GroupWire& group, const SharedModels& models, cons
     } catch (const std::exception&) {
       // The first rank says what it was.
     }
+}
+
+void WiredRanks::follow_deal(const Groups& groups, const SharedModels& models, const Ranks& ranks,
+                             Progress& progress) {
+  const Tolerant tolerant(*this);
+  if (rank() >= groups.count * groups.ranks_of_each) return;
+  RankWire& wire = communicator_.messages().wire();
+  GroupWire group(wire, rank() / groups.ranks_of_each * groups.ranks_of_each, groups.ranks_of_each);
+  JobsOfRank0 jobs(wire);
+  if (group.rank() == 0)
+    lead_group(group, jobs, groups.decode ? models.load_video_decoder : models.load_replica, progress);
+  else
+    follow_group(group, models, ranks, progress);
+}
+
+void WiredRanks::encode(const LoadVaeEncoder& load, VideoView<const float> video, LatentsView<float> mean,
+                        LatentsView<float> log_variance, const Ranks& ranks, Progress& progress) {
+  if (rank() == 0) say({.kind = Order::encode});
+  if (rank() >= ranks.decoders) return;
+  RankCommunicator recorded(communicator_, recorder_, RankDeadline(ranks.decode_deadlines(), recorder_));
+  FlightLog flights(recorder_, "encode");
+  std::shared_ptr<VaeEncoderModel> encoder;
+  name_failures(rank(), [&] { encoder = load(progress); });
+  do_part("encode", flights, progress, {},
+          [&] { encode_part(recorded, *encoder, video, mean, log_variance, ranks.decoders, progress); });
 }
 
 void WiredRanks::follow(const SharedModels& models, const Ranks& ranks) {
@@ -248,18 +275,13 @@ void WiredRanks::follow_orders(const SharedModels& models, const Ranks& ranks, P
           case Order::decode:
             decoder->follow(order);
             break;
-          case Order::deal: {
-            const Tolerant tolerant(*this);
-            const int of_each = this->ranks() / order.replicas;
-            RankWire& wire = communicator_.messages().wire();
-            GroupWire group(wire, rank() / of_each * of_each, of_each);
-            JobsOfRank0 jobs(wire);
-            if (group.rank() == 0)
-              lead_group(group, jobs, models.load_replica, progress);
-            else
-              follow_group(group, models, ranks, progress);
+          case Order::deal:
+            if (order.groups.decode) transformer.reset();
+            follow_deal(order.groups, models, ranks, progress);
             break;
-          }
+          case Order::encode:
+            models.encode(progress);
+            break;
           case Order::end:
             break;
         }

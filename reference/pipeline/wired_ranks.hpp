@@ -25,12 +25,13 @@ namespace stepvideo::pipeline {
 
 /// What rank 0 asks for.
 struct Order {
-  enum Kind : int { load_transformer, denoise, load_decoder, decode, deal, end } kind = end;
+  enum Kind : int { load_transformer, denoise, load_decoder, decode, deal, encode, end } kind = end;
   SamplerSettings settings = {};
   int steps_done = 0;
   LatentShape shape = {};
   int channels = 0;
-  int decoders = 0, replicas = 1;
+  int decoders = 0;
+  Groups groups = {};
   index_t prompts = 0, llm_tokens = 0, llm_width = 0, clip_tokens = 0, clip_width = 0;
 
   /// With room for their values.
@@ -82,8 +83,10 @@ class WiredRanks final : public ProcessRanks {
                                                      const Ranks& ranks, Progress& progress) override;
   std::shared_ptr<VaeDecoderModel> load_decoder(const LoadVaeDecoder& load, const Ranks& ranks,
                                                 Progress& progress) override;
-  std::vector<std::exception_ptr> deal(std::span<const std::size_t> jobs, int replicas,
-                                       const LoadReplica& load, Progress& progress) override;
+  std::vector<DealtJob> deal(std::span<const std::size_t> jobs, const Groups& groups, const LoadReplica& load,
+                             Progress& progress) override;
+  void encode(const LoadVaeEncoder& load, VideoView<const float> video, LatentsView<float> mean,
+              LatentsView<float> log_variance, const Ranks& ranks, Progress& progress) override;
   void follow(const SharedModels& models, const Ranks& ranks) override;
   void set_longest_silence(double seconds) override {
     if (heartbeat_ != nullptr) heartbeat_->set_longest_silence(Heartbeat::Seconds(seconds));
@@ -151,6 +154,8 @@ class WiredRanks final : public ProcessRanks {
   static void lead_group(GroupWire& group, JobSource& jobs, const LoadReplica& load, Progress& progress);
   static void follow_group(GroupWire& group, const SharedModels& models, const Ranks& ranks,
                            Progress& progress);
+  /// The part of a rank other than 0 where jobs are dealt.
+  void follow_deal(const Groups& groups, const SharedModels& models, const Ranks& ranks, Progress& progress);
 
   Group world() const { return {0, 1, ranks()}; }
 

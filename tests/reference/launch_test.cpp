@@ -52,6 +52,59 @@ BOOST_AUTO_TEST_CASE(processes_that_were_asked_for_something_else_are_refused_by
       "and version\n");
 }
 
+BOOST_AUTO_TEST_CASE(processes_that_would_write_something_else_are_refused_by_name) {
+  const ScratchFolder folder;
+  const fs::path a = folder / "a.safetensors", b = folder / "b.safetensors";
+  const auto refused = [&](const fs::path& second_output, const StringList& second,
+                           const std::string& sentence) {
+    const int port = unused_port();
+    const auto start = [&](int rank, const fs::path& output, const StringList& more) {
+      return start_program(denoise_small(output, 4, with({"--topology", "guidance=2"}, more)),
+                           (folder / "err").string(), torchrun_variables(rank, 2, port));
+    };
+    BOOST_CHECK(wait_for_processes({start(0, a, {}), start(1, second_output, second)}) ==
+                std::vector<int>(2, 2));
+    check_contains(read_text(folder / "err"), "stepvideo: rank 0 has " + sentence + "; start all ranks with");
+    fs::remove(folder / "err");
+  };
+  refused(b, {}, "--output " + a.string() + " and rank 1 has --output " + b.string());
+  refused(a, {"--resume"}, "no --resume and rank 1 has --resume given");
+  BOOST_CHECK(folder.names().empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_video_that_processes_encode_has_the_moments_of_one) {
+  const ScratchFolder folder;
+  const auto video =
+      testing::run_program({"generate", "--model", STEPVIDEO_DEMO_MODEL, "--prompt", "a red circle",
+                            "--frames", "68", "--height", "32", "--width", "32", "--steps", "1", "--device",
+                            "cpu", "--output", (folder / "v.safetensors").string()});
+  BOOST_REQUIRE_MESSAGE(video.exit_code == 0, video.errors);
+  const auto encode = [&](const fs::path& output) {
+    return StringList{"encode",
+                      "--model",
+                      STEPVIDEO_TEST_DATA "/golden/vae_tiny",
+                      "--video",
+                      (folder / "v.safetensors").string(),
+                      "--reproducible",
+                      "--quiet",
+                      "--device",
+                      "cpu",
+                      "--output",
+                      output.string()};
+  };
+  const auto alone = run_program(encode(folder / "one.safetensors"), "OMP_NUM_THREADS=1");
+  BOOST_REQUIRE_MESSAGE(alone.exit_code == 0, alone.errors);
+  for (const int ranks : {2, 3, 5}) {  // four chunks: two turns, two, one with a rank that has none
+    const fs::path shared = folder / "shared.safetensors", log = folder / "run.ndjson";
+    const auto codes = wait_for_processes(
+        by_torchrun(ranks, with(encode(shared), {"--log-file", log.string()}), folder / "err"));
+    BOOST_CHECK_MESSAGE(codes == std::vector<int>(std::size_t(ranks), 0), read_text(folder / "err"));
+    BOOST_CHECK(read_text(shared) == read_text(folder / "one.safetensors"));
+    check_contains(read_text(folder / "run.rank1.ndjson"), R"("stage":"encode","event":"step","step":1)");
+    fs::remove(shared);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_launch_in_which_a_rank_does_not_come_names_it) {
   const ScratchFolder folder;
   const auto result = run_by_torchrun({0, 2}, 3, denoise_small(folder / "l.safetensors", 4),

@@ -31,13 +31,19 @@ int few_steps(int) {
 }
 
 /// `work(rank, job)` is called on the first rank of a group, in a fork of this process, behind its steps.
+/// `signalled` gets a signal a second after its start.
 template <class Work>
-Dealt deal_jobs(Work&& work, int (*steps_of)(int rank) = few_steps, int groups = 2) {
+Dealt deal_jobs(Work&& work, int (*steps_of)(int rank) = few_steps, int groups = 2, int signalled = -1) {
   const ScratchFolder folder;
   const fs::path done = folder / "done", failed = folder / "failed";
   const auto in_fork = [&] {
     const int of_each = 2;
     const int rank = process_ranks()->rank();
+    if (rank == signalled)
+      std::thread([] {
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+        kill(getpid(), SIGINT);
+      }).detach();
     const LoadReplica load = [&](Progress&, const std::function<void()>& meanwhile) {
       BOOST_REQUIRE_EQUAL(process_ranks()->ranks(), of_each);
       return [&](std::size_t job) {
@@ -49,6 +55,7 @@ Dealt deal_jobs(Work&& work, int (*steps_of)(int rank) = few_steps, int groups =
         work(rank, job);
         std::ofstream(done, std::ios::app) << std::to_string(job) + " " + std::to_string(rank) + "\n"
                                            << std::flush;
+        return "by " + std::to_string(rank);
       };
     };
     if (rank > 0) return process_ranks()->follow({.load_replica = load}, {.topology = {.ulysses = of_each}});
@@ -58,9 +65,9 @@ Dealt deal_jobs(Work&& work, int (*steps_of)(int rank) = few_steps, int groups =
     for (std::size_t i = 0; i < job_count; ++i) jobs[i] = i;
     std::ofstream out(failed);
     try {
-      for (const auto& failure : process_ranks()->deal(jobs, groups, load, progress)) try {
-          if (failure) std::rethrow_exception(failure);
-          out << "\n";
+      for (const auto& dealt : process_ranks()->deal(jobs, {groups, of_each}, load, progress)) try {
+          if (dealt.failure) std::rethrow_exception(dealt.failure);
+          out << (dealt.result.starts_with("by ") ? "\n" : "a result is lost\n");
         } catch (const std::exception& error) {
           out << error.what() << "\n";
         }
@@ -188,6 +195,20 @@ BOOST_AUTO_TEST_CASE(a_signal_to_the_first_rank_of_a_group_without_a_job_stops_t
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_signal_to_any_rank_of_a_group_without_a_job_stops_the_others) {
+  for (const int waiting : {1, 3}) {
+    const auto begin = std::chrono::steady_clock::now();
+    const Dealt dealt = deal_jobs([](int, std::size_t) {},
+                                  waiting == 1 ? [](int rank) { return rank == 0 ? 1 : most_steps; }
+                                               : [](int rank) { return rank == 2 ? 1 : most_steps; },
+                                  2, waiting);
+    BOOST_CHECK(dealt.codes == std::vector<int>(4, 0));
+    BOOST_CHECK((dealt.failures == StringList{"interrupted"}));
+    BOOST_CHECK_EQUAL(dealt.ranks.size(), job_count - 1);
+    BOOST_CHECK_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(an_interrupt_reaches_all_groups_when_rank_0s_gets_no_more_jobs) {
   const Dealt dealt = deal_jobs(
       [](int rank, std::size_t) {
@@ -237,9 +258,17 @@ BOOST_AUTO_TEST_CASE(videos_of_groups_of_processes_are_those_of_one_rank) {
       4, batch(prompts, folder / "dealt", with(of_four, {"--log-file", log.string()})), folder / "err"));
   BOOST_REQUIRE_MESSAGE(codes == std::vector<int>(4, 0), read_text(folder / "err"));
   check_videos(folder, prompts, folder / "dealt");
-  for (const char* const name : {"run.rank1.ndjson", "run.replica1.ndjson", "run.replica1.rank1.ndjson"})
-    BOOST_CHECK_MESSAGE(
-        read_text(folder / name).find(R"("stage":"denoise","event":"step")") != std::string::npos, name);
+  const auto has_step = [&](const char* name, const std::string& stage) {
+    return read_text(folder / name).find(R"("stage":")" + stage + R"(","event":"step")") != std::string::npos;
+  };
+  for (const char* const name :
+       {"run.ndjson", "run.rank1.ndjson", "run.replica1.ndjson", "run.replica1.rank1.ndjson"})
+    BOOST_CHECK_MESSAGE(has_step(name, "denoise"), name);
+  // Three videos of one chunk each.
+  for (const char* const name : {"run.ndjson", "run.rank1.ndjson", "run.replica1.ndjson"})
+    BOOST_CHECK_MESSAGE(has_step(name, "decode"), name);
+  BOOST_CHECK_EQUAL(std::ranges::distance(fs::directory_iterator(folder / "dealt"), fs::directory_iterator{}),
+                    3);
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_whose_process_is_killed_goes_on) {

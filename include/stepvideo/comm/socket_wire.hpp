@@ -19,7 +19,7 @@ namespace stepvideo {
 /// The connections to one rank: what is said, and what is moved, so that words never wait for data; between
 /// rank 0 and another signs of life.
 struct RankSockets {
-  Socket words, data, beats;
+  Socket words, data, beats = {};
 };
 
 /// A rank whose process ends is seen at once: its connections close.
