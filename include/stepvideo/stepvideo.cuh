@@ -41,6 +41,7 @@
 #include <stepvideo/kernels/elementwise/convert.cuh>
 #include <stepvideo/kernels/elementwise/embed.cuh>
 #include <stepvideo/kernels/elementwise/latents.cuh>
+#include <stepvideo/kernels/elementwise/pixels.cuh>
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
 #include <stepvideo/kernels/elementwise/timestep.cuh>
 #include <stepvideo/kernels/elementwise/transpose.cuh>

@@ -59,6 +59,7 @@
 #include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/elementwise/embed.hpp>
 #include <stepvideo/kernels/elementwise/latents.hpp>
+#include <stepvideo/kernels/elementwise/pixels.hpp>
 #include <stepvideo/kernels/elementwise/quantize_rows.hpp>
 #include <stepvideo/kernels/elementwise/timestep.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>

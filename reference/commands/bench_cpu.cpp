@@ -139,7 +139,8 @@ double measure_decoder(const std::filesystem::path& model, LatentShape shape) {
   const index_t channels = decoder.config().latent_channels;
   const Rotation latents(shape.tokens() * channels, 1);
   return median_seconds([&](int run) {
-    decoder.decode({latents.at(run).data(), 1, channels, shape}, [](VideoView<const float>) {});
+    decoder.decode({latents.at(run).data(), 1, channels, shape}, YuvPixels<1>{},
+                   [](const io::ReadyFrames&) {});
   });
 }
 

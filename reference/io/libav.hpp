@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 
 #include <fmt/format.h>
@@ -66,9 +67,8 @@ inline Frame allocate_frame(AVPixelFormat format, int width, int height, const s
   return frame;
 }
 
-/// RGB in [-1, 1], one row of values after another, into a frame of AV_PIX_FMT_RGB24: (clamp(x, -1, 1) + 1) x
-/// 127.5, rounded.
-void fill_rgb24(const float* pixels, AVFrame& frame);
+/// RgbPixels into a frame of AV_PIX_FMT_RGB24.
+void fill_rgb24(std::span<const std::uint8_t> pixels, AVFrame& frame);
 
 /// Frames of any pixel format become RGB in [-1, 1], upright: by their tags, or what players assume where
 /// there are none.

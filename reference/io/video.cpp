@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cmath>
 #include <map>
 #include <utility>
 #include <vector>
@@ -26,7 +25,7 @@ namespace {
 class TensorVideoWriter final : public VideoWriter {
  public:
   TensorVideoWriter(const std::filesystem::path& path, VideoShape shape, VideoOptions options)
-      : VideoWriter(path, shape),
+      : VideoWriter(path, shape, FloatPixels{}),
         options_(std::move(options)),
         stream_(path, {{"video", Dtype::f32, {1, shape.frames, 3, shape.height, shape.width}, {}}},
                 metadata(), later_manifest_bytes),
@@ -40,7 +39,8 @@ class TensorVideoWriter final : public VideoWriter {
     if (!options_.manifest) return {};
     return {{"manifest", options_.manifest()}};
   }
-  void write_frame(const float* pixels) override {
+  void write_frame(std::span<const std::uint8_t> frame) override {
+    const auto* const pixels = reinterpret_cast<const float*>(frame.data());
     const index_t count = index_t{1} * shape().height * shape().width;
     for (index_t channel = 0; channel < 3; ++channel)
       for (index_t i = 0; i < count; ++i) planes_[channel * count + i] = pixels[i * 3 + channel];
@@ -77,20 +77,19 @@ Video read_tensor_video(const std::filesystem::path& path) {
 
 }  // namespace
 
-void VideoWriter::append(VideoView<const float> frames) {
-  if (frames.height != shape_.height || frames.width != shape_.width || frames.channels != 3)
-    throw Error(fmt::format("{}: frames of {}x{} with {} channels do not fit {} in 3 channels",
-                            path_.string(), frames.height, frames.width, frames.channels, to_string(shape_)));
-  const index_t frame_values = frames.height * frames.width * 3;
+void VideoWriter::append(const ReadyFrames& frames) {
+  const index_t frame_bytes = frame_bytes_of(format_, shape_.height, shape_.width);
+  if (frames.height != shape_.height || frames.width != shape_.width || frames.frame_bytes != frame_bytes)
+    throw Error(fmt::format("{}: frames of {}x{} in {} bytes do not fit {} in {} bytes", path_.string(),
+                            frames.height, frames.width, frames.frame_bytes, to_string(shape_), frame_bytes));
   for (index_t frame = 0; frame < frames.frames; ++frame) {
-    const float* const pixels = frames.pixel(frame, 0, 0);
     if (frames_written_ >= shape_.frames)
       throw Error(
           fmt::format("{}: a frame came after the {} that were announced", path_.string(), shape_.frames));
-    if (!std::all_of(pixels, pixels + frame_values, [](float value) { return std::isfinite(value); }))
+    if (frames.marks[frame] != 0)
       throw Error(fmt::format("{}: frame {} holds NaN or infinite values; nothing was written",
                               path_.string(), frames_written_));
-    write_frame(pixels);
+    write_frame({frames.frame(frame), static_cast<std::size_t>(frame_bytes)});
     ++frames_written_;
   }
 }

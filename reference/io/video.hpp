@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include <stepvideo/core/buffer.hpp>
@@ -12,6 +13,7 @@
 #include <stepvideo/core/view.hpp>
 
 #include "io/frame_rate.hpp"
+#include "io/pixel_format.hpp"
 
 namespace stepvideo::io {
 
@@ -41,35 +43,37 @@ class VideoWriter {
   VideoWriter(const VideoWriter&) = delete;
   VideoWriter& operator=(const VideoWriter&) = delete;
 
-  /// The next frames: RGB, nominally in [-1, 1], (frames, height, width, 3). Throws Error naming the frame
-  /// when a value is NaN or infinite, or when there are more frames than were announced.
-  void append(VideoView<const float> frames);
+  /// What append() takes.
+  const PixelFormat& format() const { return format_; }
+  /// The next frames. Throws Error naming the frame when it came of a NaN or an infinity, or when there are
+  /// more frames than were announced.
+  void append(const ReadyFrames& frames);
   /// Writes what is left and publishes the file. Throws Error when frames are missing or the disk refuses.
   void finish();
 
  protected:
-  VideoWriter(std::filesystem::path path, VideoShape shape) : path_(std::move(path)), shape_(shape) {}
+  VideoWriter(std::filesystem::path path, VideoShape shape, const PixelFormat& format)
+      : path_(std::move(path)), shape_(shape), format_(format) {}
 
   const std::filesystem::path& path() const { return path_; }
   VideoShape shape() const { return shape_; }
-  /// One frame, (height, width, 3), finite.
-  virtual void write_frame(const float* pixels) = 0;
+  /// The bytes of one frame.
+  virtual void write_frame(std::span<const std::uint8_t> pixels) = 0;
   virtual void publish() = 0;
 
  private:
   std::filesystem::path path_;
   VideoShape shape_;
+  PixelFormat format_;
   int frames_written_ = 0;
 };
 
-/// A writer for `shape.frames` frames, by video_kind(). All but tensors hold 8-bit pixels, (clamp(x, -1, 1) +
-/// 1) x 127.5 rounded; the same frames give the same bytes for any number of threads. `.mp4`: H.264, `.webm`:
-/// VP9, both BT.709 in limited range and tagged so. `.y4m`: raw, in the matrix that readers assume for its
-/// height. PNG folder: frame_00000.png and on, RGB. `.safetensors`: `video` (1, frames, 3, height, width),
-/// the floats as they come. The manifest is the metadata's `manifest`, the
-/// container's `comment`, the file NAME.json beside a .y4m, or
-/// the file manifest.json in a folder. Throws Error when the file cannot be created or the build cannot write
-/// it.
+/// A writer for `shape.frames` frames, by video_kind(). All but tensors hold 8-bit pixels; the same frames
+/// give the same bytes for any number of threads. `.mp4`: H.264, `.webm`: VP9, both BT.709 in limited range
+/// and tagged so. `.y4m`: raw, in the matrix that readers assume for its height. PNG folder: frame_00000.png
+/// and on, RGB. `.safetensors`: `video` (1, frames, 3, height, width), the floats as they come. The manifest
+/// is the metadata's `manifest`, the container's `comment`, the file NAME.json beside a .y4m, or the file
+/// manifest.json in a folder. Throws Error when the file cannot be created or the build cannot write it.
 std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path, VideoShape shape,
                                                VideoOptions options = {});
 

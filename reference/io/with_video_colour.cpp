@@ -138,12 +138,11 @@ RgbConverter::Picture RgbConverter::convert(const AVFrame& frame) {
   return picture;
 }
 
-void fill_rgb24(const float* pixels, AVFrame& frame) {
-  for (int row = 0; row < frame.height; ++row) {
-    std::uint8_t* const bytes = frame.data[0] + static_cast<std::ptrdiff_t>(row) * frame.linesize[0];
-    for (int i = 0; i < frame.width * 3; ++i)
-      bytes[i] = static_cast<std::uint8_t>(std::lround((std::clamp(*pixels++, -1.0f, 1.0f) + 1.0f) * 127.5f));
-  }
+void fill_rgb24(std::span<const std::uint8_t> pixels, AVFrame& frame) {
+  const auto row_bytes = static_cast<std::size_t>(frame.width) * 3;
+  for (int row = 0; row < frame.height; ++row)
+    std::memcpy(frame.data[0] + static_cast<std::ptrdiff_t>(row) * frame.linesize[0],
+                pixels.data() + static_cast<std::size_t>(row) * row_bytes, row_bytes);
 }
 
 }  // namespace stepvideo::io::libav

@@ -33,7 +33,7 @@ struct CloseOutput {
 class StreamWriter final : public VideoWriter {
  public:
   StreamWriter(const std::filesystem::path& path, VideoShape shape, VideoOptions options)
-      : VideoWriter(path, shape),
+      : VideoWriter(path, shape, RgbPixels{}),
         options_(std::move(options)),
         kind_(video_kind(path)),
         format_(format_of(kind_)),
@@ -111,7 +111,7 @@ class StreamWriter final : public VideoWriter {
     check(code, path(), "written");
   }
 
-  void write_frame(const float* pixels) override {
+  void write_frame(std::span<const std::uint8_t> pixels) override {
     libav::fill_rgb24(pixels, *pixels_);
     check(av_frame_make_writable(frame_.get()), path(), "encoded");
     check(sws_scale(scaler_.get(), pixels_->data, pixels_->linesize, 0, shape().height, frame_->data,

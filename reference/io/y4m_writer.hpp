@@ -2,7 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <fstream>
-#include <vector>
+#include <string_view>
 
 #include "io/pending_file.hpp"
 #include "io/video.hpp"
@@ -18,16 +18,13 @@ class Y4mWriter final : public VideoWriter {
   Y4mWriter(const std::filesystem::path& path, VideoShape shape, VideoOptions options);
 
  private:
-  void write_frame(const float* pixels) override;
+  void write_frame(std::span<const std::uint8_t> pixels) override;
   void publish() override;
-  void write(const char* bytes, std::size_t count);
+  void write(std::string_view bytes);
 
   VideoOptions options_;
-  bool halves_colour_;
   PendingFile file_;
   std::ofstream stream_;
-  std::vector<unsigned char> planes_;  // of one frame: Y, Cb, Cr
-  std::vector<float> colours_;         // Cb and Cr of each pixel, before they are averaged
 };
 
 }  // namespace stepvideo::io

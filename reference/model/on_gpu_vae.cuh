@@ -6,6 +6,7 @@
 #include <stepvideo/kernels/conv/pixel_shuffle.cuh>
 #include <stepvideo/kernels/elementwise/convert.cuh>
 #include <stepvideo/kernels/elementwise/latents.cuh>
+#include <stepvideo/kernels/elementwise/pixels.cuh>
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
 #include <stepvideo/kernels/norm/group_norm.cuh>
 

@@ -43,12 +43,24 @@ class StreamSlab {
     return recast<T>(stream_, stream_.channels);
   }
   index_t channels() const { return stream_.channels; }
-  std::size_t peak_bytes() const { return peak_; }
+  std::size_t peak_bytes() const { return peak_ + kept_; }
 
   /// A GPU's kernels ask for scratch, which lies beside the slab.
   void ask_scratch(const NormScratch& scratch) { scratch_ = scratch_.or_more(scratch); }
   const NormScratch& scratch() const { return scratch_; }
 
+  /// A video that stays whatever else comes and goes: from the memory's end, before anything else is taken.
+  template <Element T>
+  VideoView<T> keep(index_t frames, index_t height, index_t width, index_t channels) {
+    VideoView<T> video{nullptr, frames, height, width, channels};
+    const std::size_t bytes = workspace_bytes<T>(video.size());
+    kept_ += bytes;
+    if (memory_ == nullptr) return video;
+    require_bytes(bytes);
+    bytes_ -= bytes;
+    video.data = reinterpret_cast<T*>(memory_ + bytes_);
+    return video;
+  }
   /// A video of these extents on the stream's side.
   template <Element T>
   VideoView<T> beside(index_t frames, index_t height, index_t width, index_t channels) {
@@ -97,11 +109,15 @@ class StreamSlab {
     used_[side] += bytes;
     peak_ = std::max(peak_, used_[0] + used_[1]);
     if (memory_ == nullptr) return nullptr;
-    require(peak_ <= bytes_, [&] {
-      return "the VAE's slab has " + std::to_string(bytes_) + " bytes and " + std::to_string(peak_) +
+    require_bytes(peak_);
+    return side == 0 ? memory_ + first : memory_ + bytes_ - used_[side];
+  }
+  /// Beside what is kept.
+  void require_bytes(std::size_t bytes) const {
+    require(bytes <= bytes_, [&] {
+      return "the VAE's slab has " + std::to_string(bytes_) + " bytes and " + std::to_string(bytes) +
              " are taken from it; count it for the same chunk and element";
     });
-    return side == 0 ? memory_ + first : memory_ + bytes_ - used_[side];
   }
   template <Element T>
   VideoView<T> take(int side, VideoView<T> video) {
@@ -110,7 +126,7 @@ class StreamSlab {
   }
 
   std::byte* memory_ = nullptr;
-  std::size_t bytes_ = 0, peak_ = 0;
+  std::size_t bytes_ = 0, peak_ = 0, kept_ = 0;
   NormScratch scratch_;
   VideoView<std::byte> stream_{};
   std::size_t stream_bytes_ = 0;

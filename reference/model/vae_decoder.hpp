@@ -1,7 +1,6 @@
 // From latents to frames.
 #pragma once
 #include <algorithm>
-#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,13 +9,14 @@
 #include <stepvideo/kernels/conv/channels.hpp>
 #include <stepvideo/kernels/conv/pixel_shuffle.hpp>
 #include <stepvideo/kernels/elementwise/latents.hpp>
+#include <stepvideo/kernels/elementwise/pixels.hpp>
 
+#include "model/decoded_chunk.hpp"
 #include "model/frames_to_host.hpp"
 #include "model/vae_deal.hpp"
 #include "model/vae_decoder_rooms.hpp"
 #include "model/vae_layers.hpp"
 #include "model/vae_memory.hpp"
-#include "model/vae_seam.hpp"
 
 namespace stepvideo::model {
 
@@ -55,8 +55,8 @@ class VaeVolumeUpsample {
 
 /// The decoder with its weights in the memory of `E`; convolutions behind norms, but for the last, are N: T,
 /// or fp8 where the GPU has warpgroup products. Works chunk by chunk: three latent frames become 17 frames. A
-/// chunk's memory is vae::DecoderRooms' and is kept between calls; beside it one frame waits for the next
-/// chunk, in the host's memory, and on a GPU pinned memory holds two chunks of frames.
+/// chunk's memory is vae::DecoderRooms' and is kept between calls; beside it the host's memory holds the
+/// pixels of one chunk, or pinned memory those of two where a GPU makes them.
 template <Element T, Execution E, Element N = T>
 class VaeDecoder {
  public:
@@ -73,24 +73,17 @@ class VaeDecoder {
   void observe(vae::Observer* observer) { observer_ = observer; }
 
   /// Decodes one video. `latents` (1, frames, channels, height, width), in the memory of `E`: one frame gives
-  /// one image, a multiple of three gives 17 frames for each three. `on_frames` gets (frames, 16 height, 16
-  /// width, 3) in the host's memory, nominally in [-1, 1], not clamped, in order, as soon as the seams around
-  /// them are blended; the view is valid during the call. A GPU works on the next chunk meanwhile. Throws
-  /// RequestError naming frames or channels that do not fit, or a limit of memory that no run of frames
-  /// keeps.
-  void decode(LatentsView<const float> latents,
-              const std::function<void(VideoView<const float>)>& on_frames) {
-    VaeSeam seam;
-    const int chunks = VideoShape::from_latent(latents.shape).chunks();
-    decode_chunks(latents, {}, [&](int chunk, VideoView<float> frames) {
-      seam.join(frames, chunk + 1 == chunks, on_frames);
-    });
+  /// one image, a multiple of three gives 17 frames for each three. `on_frames` gets frames of 16 height x 16
+  /// width pixels as `format`, in the host's memory, in order, as soon as the seams around them are joined;
+  /// the view is valid during the call. A GPU works on the next chunk meanwhile. Throws RequestError naming
+  /// frames or channels that do not fit, or a limit of memory that no run of frames keeps.
+  void decode(LatentsView<const float> latents, const io::PixelFormat& format, const OnFrames& on_frames) {
+    decode_chunks(latents, {}, format, [&](const DecodedChunk& chunk) { on_frames(chunk.frames); });
   }
 
-  /// Decodes some chunks of the same: `on_chunk` gets the number of each, in order, and its frames as they
-  /// are before the seams. Throws as decode() does.
-  void decode_chunks(LatentsView<const float> latents, vae::ChunkDeal deal,
-                     const std::function<void(int chunk, VideoView<float> frames)>& on_chunk) {
+  /// Decodes some chunks of the same: `on_chunk` gets each, in order. Throws as decode() does.
+  void decode_chunks(LatentsView<const float> latents, vae::ChunkDeal deal, const io::PixelFormat& format,
+                     const OnChunk& on_chunk) {
     const LatentShape shape = latents.shape;
     require(latents.batch == 1, [&] {
       return "the latents hold " + std::to_string(latents.batch) + " videos; the decoder takes one at a time";
@@ -106,17 +99,18 @@ class VaeDecoder {
             });
     require(shape.height > 0 && shape.width > 0,
             "the latents have no pixels; height and width must be 1 or more");
-    const int step = std::min(shape.frames, VideoShape::chunk_latent_frames), chunks = shape.frames / step;
+    const DecodedChunkRooms rooms{VideoShape::from_latent(shape), deal, format};
+    const int step = std::min(shape.frames, VideoShape::chunk_latent_frames), chunks = rooms.video.chunks();
     const index_t frame_size = latents.channels * shape.height * shape.width;
-    FramesToHost<E> to_host(execution_);
-    int next = deal.first;  // that is delivered
+    FramesToHost<E> to_host(execution_, rooms);
     for (int chunk = deal.first; chunk < chunks; chunk += deal.stride) {
       LatentsView<const float> own = latents;
       own.data += chunk * step * frame_size;
       own.shape.frames = step;
-      to_host.pass(decode_chunk(own), chunk + deal.stride >= chunks, [&](VideoView<float> frames, bool) {
-        on_chunk(std::exchange(next, next + deal.stride), frames);
-      });
+      const Decoded decoded = decode_chunk(own);
+      to_host.pass(
+          chunk, chunk + deal.stride >= chunks,
+          [&](const DecodedChunk& to) { write_pixels(decoded, rooms, to); }, on_chunk);
     }
   }
 
@@ -126,8 +120,13 @@ class VaeDecoder {
 
   VaeDecoder(const ParameterLoader<E>& from, const VaeConfig& config);
 
-  /// The frames of one chunk, valid until the next.
-  VideoView<float> decode_chunk(LatentsView<const float> latents);
+  /// The frames of one chunk, valid until the next, and where its last one waits for that.
+  struct Decoded {
+    VideoView<float> frames, waiting;
+  };
+  Decoded decode_chunk(LatentsView<const float> latents);
+  /// Gives the execution the work that fills `to`.
+  void write_pixels(const Decoded& chunk, const DecodedChunkRooms& rooms, const DecodedChunk& to) const;
 
   /// From latents to the first video: two convolutions and a shuffle, each with its shortcut.
   void stem(LatentsView<const float> latents, const Run& run, const Rooms& at) const {
@@ -209,7 +208,7 @@ VaeDecoder<T, E, N>::VaeDecoder(const ParameterLoader<E>& from, const VaeConfig&
 }
 
 template <Element T, Execution E, Element N>
-VideoView<float> VaeDecoder<T, E, N>::decode_chunk(LatentsView<const float> latents) {
+auto VaeDecoder<T, E, N>::decode_chunk(LatentsView<const float> latents) -> Decoded {
   const index_t together =
       vae::decoder_frames_together<T, N>(config_, latents.shape, !std::same_as<E, Host>, limit_);
   const auto placed = vae::place(execution_, memory_, [&](vae::StreamSlab slab) {
@@ -227,7 +226,36 @@ VideoView<float> VaeDecoder<T, E, N>::decode_chunk(LatentsView<const float> late
   const vae::DecoderRuns& runs = at.tail.runs();
   for (index_t first = 0; first < runs.coarse_frames; first += runs.coarse)
     coarse_run(run, at, first, std::min(runs.coarse, runs.coarse_frames - first));
-  return at.pixels;
+  return {at.pixels, at.waiting};
+}
+
+template <Element T, Execution E, Element N>
+void VaeDecoder<T, E, N>::write_pixels(const Decoded& chunk, const DecodedChunkRooms& rooms,
+                                       const DecodedChunk& to) const {
+  const auto& [frames, waiting] = chunk;
+  const bool has_before = rooms.has_before(to.number), has_behind = rooms.has_behind(to.number);
+  const VideoView<float> first = frames.frames_from(0, 1), last = frames.frames_from(frames.frames - 1, 1);
+  for (const auto* part : {&to.frames, &to.front, &to.back})
+    std::fill_n(part->marks, part->frames, std::uint8_t{0});
+  const auto write = [&](VideoView<const float> from, const io::PixelFormat& format,
+                         const PixelFrames<std::uint8_t>& out) {
+    io::write_pixels(execution_, from, format, out);
+  };
+  if (rooms.leaves_seams()) {
+    if (has_before) write(first, FloatPixels{}, to.front);
+    write(frames.frames_from(has_before, to.frames.frames), rooms.format, to.frames);
+    if (has_behind) write(last, FloatPixels{}, to.back);
+    return;
+  }
+  if (has_before) {
+    join_seam(execution_, VectorView<float>{waiting.data, waiting.size()}, {first.data, first.size()});
+    write(waiting, rooms.format, to.frames.frames_from(0, 1));
+  }
+  const index_t done = frames.frames - (has_behind ? 1 : 0);
+  write(frames.frames_from(0, done), rooms.format, to.frames.frames_from(has_before, done));
+  if (has_behind)
+    copy(execution_, VectorView<const float>{last.data, last.size()},
+         VectorView<float>{waiting.data, waiting.size()});
 }
 
 }  // namespace stepvideo::model

@@ -148,6 +148,7 @@ struct DecoderRooms {
   VideoView<T> coarse;  ///< level 2's result
   DecoderTail<T, N> tail;
   VideoView<float> pixels;
+  VideoView<float> waiting;  ///< the last frame of a chunk, until the next one's first is known
   std::size_t bytes = 0;
   NormScratch scratch;
 
@@ -159,6 +160,8 @@ struct DecoderRooms {
     const index_t frames = chunk.frames, height = chunk.height, width = chunk.width;
     Pasts none;
     DecoderRooms at;
+    at.waiting = slab.keep<float>(frames == 1 ? 0 : 1, VideoShape::pixels_per_latent * height,
+                                  VideoShape::pixels_per_latent * width, 3);
     at.latents = slab.opposite<T>(frames, height, width, config.latent_channels);
     slab.advance(at.latents);
     at.stem = slab.opposite<T>(decoder.stem_width);

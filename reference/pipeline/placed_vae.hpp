@@ -33,18 +33,18 @@ class PlacedVaeDecoder final : public VaeChunkDecoder {
     decoder_.limit_memory(config.memory);
   }
 
-  void decode(LatentsView<const float> latents,
-              const std::function<void(VideoView<const float>)>& on_frames) override {
+  void decode(LatentsView<const float> latents, const io::PixelFormat& format,
+              const model::OnFrames& on_frames) override {
     const Carried<float, E> carried(execution_, latents.data, latents.size());
     latents.data = carried.data();
-    decoder_.decode(latents, on_frames);
+    decoder_.decode(latents, format, on_frames);
   }
 
   void decode_chunks(LatentsView<const float> latents, model::vae::ChunkDeal deal,
-                     const std::function<void(int chunk, VideoView<float> frames)>& on_chunk) override {
+                     const io::PixelFormat& format, const model::OnChunk& on_chunk) override {
     const Carried<float, E> carried(execution_, latents.data, latents.size());
     latents.data = carried.data();
-    decoder_.decode_chunks(latents, deal, on_chunk);
+    decoder_.decode_chunks(latents, deal, format, on_chunk);
   }
 
  private:

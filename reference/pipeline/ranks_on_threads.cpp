@@ -70,11 +70,12 @@ class DecoderOnThreads final : public VaeDecoderModel {
     });
   }
 
-  void decode(LatentsView<const float> latents,
-              const std::function<void(VideoView<const float>)>& on_frames) override {
+  void decode(LatentsView<const float> latents, const io::PixelFormat& format,
+              const model::OnFrames& on_frames) override {
     const int ranks = decoders_for(latents, ranks_.count()), threads = omp_get_max_threads();
     ranks_.run_watched(ranks, progress_, {}, [&](int rank) {
-      SharedDecode part(ranks_[rank].recorded, *decoders_[static_cast<std::size_t>(rank)], latents, ranks);
+      SharedDecode part(ranks_[rank].recorded, *decoders_[static_cast<std::size_t>(rank)], latents, format,
+                        ranks);
       part.divide_threads(threads);
       rank == 0 ? part.lead(on_frames) : part.follow(ranks_.progress_of(rank, progress_));
     });

@@ -12,7 +12,7 @@
 #include <stepvideo/core/shape.hpp>
 
 #include "interrupt.hpp"
-#include "model/vae_seam.hpp"
+#include "model/seams_on_host.hpp"
 #include "pipeline/away.hpp"
 #include "pipeline/rank_work.hpp"
 #include "pipeline/vae_model.hpp"
@@ -32,10 +32,12 @@ template <Communicator C>
 class SharedDecode {
  public:
   /// On each of the first `ranks` ranks of the communicator, with the same latents.
-  SharedDecode(C& communicator, VaeChunkDecoder& decoder, LatentsView<const float> latents, int ranks)
+  SharedDecode(C& communicator, VaeChunkDecoder& decoder, LatentsView<const float> latents,
+               const io::PixelFormat& format, int ranks)
       : communicator_(communicator),
         decoder_(decoder),
         latents_(latents),
+        format_(format),
         ranks_(ranks),
         chunks_(VideoShape::from_latent(latents.shape).chunks()) {}
 
@@ -43,27 +45,30 @@ class SharedDecode {
   void divide_threads(int threads) { threads_ = threads; }
 
   /// On rank 0; see model::VaeDecoder::decode(). Where frames cannot be taken the others are told, and leave.
-  void lead(const std::function<void(VideoView<const float>)>& on_frames) {
-    model::VaeSeam seam;
-    Buffer<float> theirs;
+  void lead(const model::OnFrames& on_frames) {
+    model::SeamsOnHost seams(format_);
     int taken = 0;
-    const auto take = [&](VideoView<float> frames) {
+    const auto take = [&](const model::DecodedChunk& chunk) {
       const Away away(communicator_);  // a disk may be slow
-      const bool is_last = ++taken == chunks_;
-      seam.join(frames, is_last, on_frames);
+      ++taken;
+      seams.pass(chunk, on_frames);
     };
     try {
+      const model::DecodedChunkRooms rooms{VideoShape::from_latent(latents_.shape), {0, ranks_}, format_};
+      Buffer<std::uint8_t> theirs;
       begin_turn(0);
-      decoder_.decode_chunks(latents_, {0, ranks_}, [&](int chunk, VideoView<float> frames) {
-        take(frames);
-        if (theirs.size() == 0 && ranks_ > 1) theirs = Buffer<float>(frames.size());
-        for (int other = 1; other < ranks_ && chunk + other < chunks_; ++other) {
+      decoder_.decode_chunks(latents_, {0, ranks_}, format_, [&](const model::DecodedChunk& own) {
+        take(own);
+        for (int other = 1; other < ranks_ && own.number + other < chunks_; ++other) {
+          const int number = own.number + other;
+          const index_t bytes = rooms.lay_out(number).memory.size;
+          if (theirs.size() < bytes) theirs = Buffer<std::uint8_t>(bytes);
+          const model::DecodedChunk chunk = rooms.lay_out(number, theirs.data());
           meet(other);
-          communicator_.broadcast(host, pair_with(other), theirs.vector(), 1);
-          frames.data = theirs.data();
-          take(frames);
+          communicator_.broadcast(host, pair_with(other), chunk.memory, 1);
+          take(chunk);
         }
-        begin_turn(chunk + ranks_);
+        begin_turn(own.number + ranks_);
       });
     } catch (const Interrupted&) {
       throw;
@@ -83,11 +88,11 @@ class SharedDecode {
     progress.stage("decode", (chunks_ - rank + ranks_ - 1) / ranks_, [&](Stage& stage) {
       try {
         begin_turn(0);
-        decoder_.decode_chunks(latents_, {rank, ranks_}, [&](int chunk, VideoView<float> frames) {
+        decoder_.decode_chunks(latents_, {rank, ranks_}, format_, [&](const model::DecodedChunk& chunk) {
           meet(0);
-          communicator_.broadcast(host, pair_with(rank), VectorView<float>{frames.data, frames.size()}, 1);
+          communicator_.broadcast(host, pair_with(rank), chunk.memory, 1);
           stage.step();
-          begin_turn(chunk - rank + ranks_);
+          begin_turn(chunk.number - rank + ranks_);
         });
       } catch (const GivenUp&) {
         // Rank 0 tells why.
@@ -126,6 +131,7 @@ class SharedDecode {
   C& communicator_;
   VaeChunkDecoder& decoder_;
   LatentsView<const float> latents_;
+  io::PixelFormat format_;
   int ranks_, chunks_, threads_ = 0;
 };
 

@@ -5,7 +5,7 @@
 
 #include <stepvideo/core/view.hpp>
 
-#include "model/vae_deal.hpp"
+#include "model/decoded_chunk.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::pipeline {
@@ -14,15 +14,15 @@ namespace stepvideo::pipeline {
 class VaeDecoderModel {
  public:
   virtual ~VaeDecoderModel() = default;
-  virtual void decode(LatentsView<const float> latents,
-                      const std::function<void(VideoView<const float>)>& on_frames) = 0;
+  virtual void decode(LatentsView<const float> latents, const io::PixelFormat& format,
+                      const model::OnFrames& on_frames) = 0;
 };
 
 /// One rank's, which may decode some of a video's chunks; see model::VaeDecoder::decode_chunks().
 class VaeChunkDecoder : public VaeDecoderModel {
  public:
   virtual void decode_chunks(LatentsView<const float> latents, model::vae::ChunkDeal deal,
-                             const std::function<void(int chunk, VideoView<float> frames)>& on_chunk) = 0;
+                             const io::PixelFormat& format, const model::OnChunk& on_chunk) = 0;
 };
 
 /// Loads a rank's decoder, as a stage of its progress.

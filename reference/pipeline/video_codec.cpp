@@ -33,14 +33,13 @@ class LoadedDecoder final : public VideoCodec::Decoder {
     const VideoShape video = VideoShape::from_latent(latents.shape);
     const auto writer = io::open_video_writer(output, video, options);
     progress.stage("decode", video.chunks(), [&](Stage& stage) {
-      index_t frames = 0;
-      const auto write = [&](VideoView<const float> ready) {
+      index_t frames = 0, chunks = 0;
+      const auto write = [&](const io::ReadyFrames& ready) {
         writer->append(ready);
-        const index_t chunks_before = frames * video.chunks() / video.frames;
         frames += ready.frames;
-        if (frames * video.chunks() / video.frames > chunks_before) stage.step();
+        for (; (chunks + 1) * video.frames <= frames * video.chunks(); ++chunks) stage.step();
       };
-      decoder_->decode({latents.values.data(), 1, latents.channels, latents.shape}, write);
+      decoder_->decode({latents.values.data(), 1, latents.channels, latents.shape}, writer->format(), write);
     });
     writer->finish();
   }
@@ -144,10 +143,13 @@ FrameDecoder VideoCodec::load_frame_decoder(const CodecSettings& settings, Progr
       progress.stage("load VAE decoder (preview)", 0, [&](Stage& stage) { return load(settings, 1, stage); });
   return [decoder](const Latents& frame) {
     Picture picture;
-    decoder->decode({frame.values.data(), 1, frame.channels, frame.shape}, [&](VideoView<const float> image) {
-      picture = {static_cast<int>(image.height), static_cast<int>(image.width), Buffer<float>(image.size())};
-      std::copy_n(image.data, image.size(), picture.pixels.begin());
-    });
+    decoder->decode({frame.values.data(), 1, frame.channels, frame.shape}, FloatPixels{},
+                    [&](const io::ReadyFrames& ready) {
+                      const VideoView<const float> image = io::floats_of(ready);
+                      picture = {static_cast<int>(image.height), static_cast<int>(image.width),
+                                 Buffer<float>(image.size())};
+                      std::copy_n(image.data, image.size(), picture.pixels.begin());
+                    });
     return picture;
   };
 }

@@ -106,32 +106,33 @@ class DecoderOnProcesses final : public VaeDecoderModel {
   }
 
   /// On rank 0. The others learn what it is.
-  void decode(LatentsView<const float> latents,
-              const std::function<void(VideoView<const float>)>& on_frames) override {
+  void decode(LatentsView<const float> latents, const io::PixelFormat& format,
+              const model::OnFrames& on_frames) override {
     const Order order = all_.say({.kind = Order::decode,
                                   .shape = latents.shape,
                                   .channels = static_cast<int>(latents.channels),
-                                  .decoders = decoders_for(latents, decoders_)});
+                                  .decoders = decoders_for(latents, decoders_),
+                                  .format = format});
     const Latents own = order.latents();
     std::copy_n(latents.data, latents.size(), own.values.data());
-    do_part(own, order.decoders, [&](auto& part) {
-      part.lead([&](VideoView<const float> frames) { all_.while_away([&] { on_frames(frames); }); });
+    do_part(own, order, [&](auto& part) {
+      part.lead([&](const io::ReadyFrames& frames) { all_.while_away([&] { on_frames(frames); }); });
     });
   }
 
   /// On another rank: the part of an order.
   void follow(const Order& order) {
-    do_part(order.latents(), order.decoders, [&](auto& part) { part.follow(progress_); });
+    do_part(order.latents(), order, [&](auto& part) { part.follow(progress_); });
   }
 
  private:
   template <class Work>
-  void do_part(const Latents& latents, int decoders, Work&& work) {
+  void do_part(const Latents& latents, const Order& order, Work&& work) {
     all_.share(latents.values);
-    if (all_.rank() >= decoders) return;
+    if (all_.rank() >= order.decoders) return;
     all_.do_part("decode", flights_, progress_, {}, [&] {
       SharedDecode part(recorded_, *decoder_, {latents.values.data(), 1, latents.channels, latents.shape},
-                        decoders);
+                        order.format, order.decoders);
       work(part);
     });
   }

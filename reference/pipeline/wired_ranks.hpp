@@ -15,6 +15,7 @@
 
 #include "exit_code.hpp"
 #include "io/pending_file.hpp"
+#include "io/pixel_format.hpp"
 #include "pipeline/last_words.hpp"
 #include "pipeline/process_ranks.hpp"
 #include "pipeline/process_watch.hpp"
@@ -32,6 +33,7 @@ struct Order {
   int channels = 0;
   int decoders = 0;
   Groups groups = {};
+  io::PixelFormat format = {};
   index_t prompts = 0, llm_tokens = 0, llm_width = 0, clip_tokens = 0, clip_width = 0;
 
   /// With room for their values.

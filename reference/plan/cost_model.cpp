@@ -224,10 +224,11 @@ PhaseCost CostModel::decode_phase(int ranks) const {
   const double weights = (parameters_.vae_decoder + parameters_.vae_doubling) * element;
   const double latents = static_cast<double>(request_.video.tokens()) * float_bytes *
                          static_cast<double>(request_.shapes.vae.latent_channels);
-  // A host's rank 0 takes the others' frames, which a GPU's are in the host's memory.
-  const double frames = is_host && most > 1 ? 3.0 * float_bytes * VideoShape::chunk_frames *
-                                                  request_.video.height * request_.video.width
-                                            : 0;
+  // A chunk as it leaves, floats at the most, on each rank of a host, and another's on rank 0; a GPU's are in
+  // the host's memory.
+  const double frames =
+      is_host ? 3.0 * float_bytes * VideoShape::chunk_frames * request_.video.height * request_.video.width
+              : 0;
   const MemoryLimit limit = request_.vae_memory.value_or(MemoryLimit::usual(!is_host));
   const auto rooms = [&](const MemoryLimit& of_each) {
     return decode_activation_bytes(request_.shapes.vae, request_.video, element, !is_host, of_each);
@@ -239,8 +240,9 @@ PhaseCost CostModel::decode_phase(int ranks) const {
   const int turns = (chunks + decoders - 1) / decoders;
   return {.name = "decode",
           .weight_bytes = sharers * weights,
-          .activation_bytes = sharers * (rooms(is_host ? limit_of_each(limit, decoders) : limit) + latents) +
-                              (decoders > 1 ? frames : 0),
+          .activation_bytes =
+              sharers * (rooms(is_host ? limit_of_each(limit, decoders) : limit) + latents + frames) +
+              (decoders > 1 ? frames : 0),
           .buffer_bytes = request_.hardware.reserved_bytes,
           // Chunks are independent. Ranks of a host share its processor, the last turn's among them.
           .seconds = (is_host ? chunks : turns) * seconds_of(chunk, request_),

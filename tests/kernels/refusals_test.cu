@@ -4,6 +4,7 @@
 #include <stepvideo/kernels/elementwise/convert.cuh>
 #include <stepvideo/kernels/elementwise/embed.cuh>
 #include <stepvideo/kernels/elementwise/latents.cuh>
+#include <stepvideo/kernels/elementwise/pixels.cuh>
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
 #include <stepvideo/kernels/elementwise/timestep.cuh>
 #include <stepvideo/kernels/norm/gated_layer_norm.cuh>
@@ -16,6 +17,7 @@
 #include <stepvideo/kernels/sampler/noise.cuh>
 
 #include "kernels/elementwise/elementwise_refusals.hpp"
+#include "kernels/elementwise/pixels_cases.hpp"
 #include "kernels/elementwise/quantize_rows_cases.hpp"
 #include "kernels/norm/group_norm_cases.hpp"
 #include "kernels/norm/layer_norm_cases.hpp"
@@ -28,6 +30,7 @@ using namespace stepvideo;
 BOOST_AUTO_TEST_CASE(views_that_do_not_fit_are_refused_by_name) {
   testing::elementwise_kernels_refuse_by_name(device);
   testing::scales_that_do_not_fit_are_refused(device);
+  testing::pixels_refuse_by_name(device);
   testing::layer_norm_refuses_terms_by_name(device);
   testing::gated_residual_refuses_shapes_by_name(device);
   testing::rms_norm_refuses_by_name(device);
@@ -40,6 +43,7 @@ BOOST_AUTO_TEST_CASE(views_that_do_not_fit_are_refused_by_name) {
 BOOST_AUTO_TEST_CASE(empty_tensors_leave_nothing_to_do) {
   testing::empty_tensors_leave_nothing_to_do(device);
   testing::no_rows_to_quantise(device);
+  testing::no_pixels_leave_nothing_to_do(device);
   testing::nothing_is_normalised_of_an_empty_tensor(device);
   testing::nothing_is_added_to_an_empty_stream(device);
   testing::rms_norm_of_an_empty_tensor(device);

@@ -7,6 +7,7 @@
 #include "io/checkpoint.hpp"
 #include "io/safetensors_stream.hpp"
 #include "io/video.hpp"
+#include "support/append_frames.hpp"
 #include "support/ffmpeg.hpp"
 #include "support/scratch_folder.hpp"
 
@@ -23,7 +24,7 @@ void write_video(const std::filesystem::path& path, std::function<std::string()>
   const Buffer<float> pixels(index_t{3} * shape.frames * shape.height * shape.width);
   std::fill(pixels.begin(), pixels.end(), 0.25f);
   const auto writer = open_video_writer(path, shape, {.manifest = std::move(manifest)});
-  writer->append({pixels.data(), shape.frames, shape.height, shape.width, 3});
+  testing::append(*writer, {pixels.data(), shape.frames, shape.height, shape.width, 3});
   writer->finish();
 }
 

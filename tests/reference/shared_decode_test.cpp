@@ -37,26 +37,31 @@ Latents latents_of(int frames) {
   return {shape, 4, testing::random_normal<float>(4 * shape.tokens(), engine)};
 }
 
-std::string decoded(const Latents& latents, const Ranks& ranks) {
+std::string decoded(const Latents& latents, const Ranks& ranks, const std::string& name = "v.safetensors") {
   const ScratchFolder folder;
   Progress progress({.is_quiet = true, .log_file = ranks.log_file});
-  codec().load_decoder({}, progress, ranks)->decode(latents, folder / "v.safetensors", {}, progress);
-  return read_text(folder / "v.safetensors");
+  codec().load_decoder({}, progress, ranks)->decode(latents, folder / name, {}, progress);
+  return read_text(folder / name);
 }
 
-/// Chunks of 17 frames of one pixel each, whose values are the chunk's number.
+/// Chunks of 17 frames whose values are the chunk's number.
 class Numbers final : public VaeChunkDecoder {
  public:
   using BeforeChunk = std::function<void(int rank, int chunk)>;
   explicit Numbers(BeforeChunk before_chunk) : before_chunk_(std::move(before_chunk)) {}
 
-  void decode(LatentsView<const float>, const std::function<void(VideoView<const float>)>&) override {}
-  void decode_chunks(LatentsView<const float> latents, ChunkDeal deal,
-                     const std::function<void(int, VideoView<float>)>& on_chunk) override {
-    for (int chunk = deal.first; chunk < latents.shape.frames / 3; chunk += deal.stride) {
-      before_chunk_(deal.first, chunk);
-      std::vector<float> frames(17 * 3, static_cast<float>(chunk));
-      on_chunk(chunk, {frames.data(), 17, 1, 1, 3});
+  void decode(LatentsView<const float>, const io::PixelFormat&, const model::OnFrames&) override {}
+  void decode_chunks(LatentsView<const float> latents, ChunkDeal deal, const io::PixelFormat& format,
+                     const model::OnChunk& on_chunk) override {
+    const model::DecodedChunkRooms rooms{VideoShape::from_latent(latents.shape), deal, format};
+    for (int number = deal.first; number < rooms.video.chunks(); number += deal.stride) {
+      before_chunk_(deal.first, number);
+      const Buffer<std::uint8_t> memory(static_cast<index_t>(rooms.most_bytes()));
+      std::ranges::fill(memory, std::uint8_t{0});
+      const model::DecodedChunk chunk = rooms.lay_out(number, memory.data());
+      for (const auto* part : {&chunk.frames, &chunk.front, &chunk.back})
+        std::fill_n(io::floats_of(*part).data, io::floats_of(*part).size(), static_cast<float>(number));
+      on_chunk(chunk);
     }
   }
 
@@ -77,11 +82,11 @@ struct EightChunks {
         load, {.deadlines = deadlines, .decoders = count, .decode_turn_seconds = 0}, progress);
     const Latents latents = latents_of(24);
     std::vector<float> frames;
-    decoder->decode({latents.values.data(), 1, latents.channels, latents.shape},
-                    [&](VideoView<const float> ready) {
+    decoder->decode({latents.values.data(), 1, latents.channels, latents.shape}, FloatPixels{},
+                    [&](const io::ReadyFrames& ready) {
                       on_frames();
                       for (index_t frame = 0; frame < ready.frames; ++frame)
-                        frames.push_back(*ready.pixel(frame, 0, 0));
+                        frames.push_back(*io::floats_of(ready).pixel(frame, 0, 0));
                     });
     return frames;
   }
@@ -112,6 +117,7 @@ BOOST_AUTO_TEST_CASE(frames_of_any_number_of_ranks_are_those_of_one) {
                           latent_frames << " latent frames on " << ranks << " ranks");
   };
   check(9, {2, 3, 7});
+  BOOST_CHECK(decoded(latents_of(9), {.decoders = 2}, "v.y4m") == decoded(latents_of(9), {}, "v.y4m"));
   check(3, {2});
   check(1, {2});
   BOOST_CHECK_EQUAL(omp_get_max_threads(), 2);
@@ -161,7 +167,7 @@ BOOST_AUTO_TEST_CASE(after_frames_that_cannot_be_taken_the_same_ranks_decode_the
       Recorded communicator(end, recorder);
       Progress progress({.is_quiet = true});
       Numbers decoder([](int, int) {});
-      SharedDecode part(communicator, decoder, view, 3);
+      SharedDecode part(communicator, decoder, view, FloatPixels{}, 3);
       if (end.rank() > 0) {
         part.follow(progress);
         part.follow(progress);
@@ -169,11 +175,11 @@ BOOST_AUTO_TEST_CASE(after_frames_that_cannot_be_taken_the_same_ranks_decode_the
       }
       int left = calls;
       BOOST_CHECK_EXCEPTION(
-          part.lead([&](VideoView<const float>) {
+          part.lead([&](const io::ReadyFrames&) {
             if (--left == 0) throw Error("the disk is full");
           }),
           Error, [](const Error& error) { return error.what() == std::string("the disk is full"); });
-      part.lead([&](VideoView<const float> ready) { frames += ready.frames; });
+      part.lead([&](const io::ReadyFrames& ready) { frames += ready.frames; });
     });
     BOOST_CHECK_EQUAL(frames, 8 * 17);
   }

@@ -3,7 +3,9 @@
 #pragma once
 #include <algorithm>
 #include <concepts>
+#include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +13,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "io/checkpoint.hpp"
+#include "model/seams_on_host.hpp"
 #include "model/vae_decoder.hpp"
 #include "model/vae_encoder.hpp"
 #include "support/compare.hpp"
@@ -69,11 +72,13 @@ struct Collected {
   std::vector<float> pixels;
   std::vector<index_t> calls;
 
-  auto collect() {
-    return [this](VideoView<const float> frames) {
+  template <class Decoder>
+  void decode(Decoder& decoder, LatentsView<const float> latents) {
+    decoder.decode(latents, FloatPixels{}, [this](const io::ReadyFrames& ready) {
+      const VideoView<const float> frames = io::floats_of(ready);
       pixels.insert(pixels.end(), frames.data, frames.data + frames.size());
       calls.push_back(frames.frames);
-    };
+    });
   }
 };
 
@@ -122,7 +127,7 @@ void decoded_videos_equal_those_of_the_release(const On& on) {
     BOOST_TEST_CONTEXT(name) {
       const std::string file = "vae_tiny/" + name + ".safetensors";
       Collected video;
-      decoder.decode(PlacedLatents<On>(on, StoredLatents(file, "z")).view(), video.collect());
+      video.decode(decoder, PlacedLatents<On>(on, StoredLatents(file, "z")).view());
       STEPVIDEO_CHECK_CLOSE(video.pixels, channels_last(file, "video", false), bound<T>);
     }
   }
@@ -134,7 +139,7 @@ void every_traced_layer_equals_the_releases(const On& on) {
   Seen seen;
   decoder.observe(&seen);
   const std::string file = "vae_tiny/decode_1chunk.safetensors";
-  decoder.decode(PlacedLatents<On>(on, StoredLatents(file, "z")).view(), [](VideoView<const float>) {});
+  Collected().decode(decoder, PlacedLatents<On>(on, StoredLatents(file, "z")).view());
   int compared = 0;
   const auto stored = io::Checkpoint::open(golden + file);
   for (const auto& [name, record] : stored.tensors()) {
@@ -160,6 +165,64 @@ void moments_equal_those_of_the_release(const On& on) {
   STEPVIDEO_CHECK_CLOSE(std::vector<float>(half, moments.end()), log_variance.values, bound<T>);
 }
 
+/// The bytes of a video decoded as `format`, or by two who deal its chunks out and leave the seams.
+template <class Decoder>
+std::vector<std::uint8_t> decoded_bytes(Decoder& decoder, LatentsView<const float> latents,
+                                        const io::PixelFormat& format, bool dealt) {
+  std::vector<std::uint8_t> bytes;
+  const auto collect = [&](const io::ReadyFrames& frames) {
+    bytes.insert(bytes.end(), frames.data, frames.data + frames.size());
+    BOOST_CHECK(std::all_of(frames.marks, frames.marks + frames.frames, [](int mark) { return mark == 0; }));
+  };
+  if (!dealt) {
+    decoder.decode(latents, format, collect);
+    return bytes;
+  }
+  // In the order of the chunks, from where each one's memory was kept.
+  const VideoShape video = VideoShape::from_latent(latents.shape);
+  std::vector<std::vector<std::uint8_t>> memory(static_cast<std::size_t>(video.chunks()));
+  for (const int first : {0, 1})
+    decoder.decode_chunks(latents, {first, 2}, format, [&](const DecodedChunk& chunk) {
+      memory.at(static_cast<std::size_t>(chunk.number))
+          .assign(chunk.memory.data, chunk.memory.data + chunk.memory.size);
+    });
+  SeamsOnHost seams(format);
+  for (int number = 0; number < video.chunks(); ++number)
+    seams.pass(DecodedChunkRooms{video, {0, 2}, format}.lay_out(
+                   number, memory[static_cast<std::size_t>(number)].data()),
+               collect);
+  return bytes;
+}
+
+/// What leaves as pixels is what the host makes of the same frames when they leave as floats.
+template <class T, class On>
+void pixels_of_every_format_are_those_of_the_floats(const On& on) {
+  std::mt19937 engine(46);
+  for (const int latent_frames : {9, 1}) {
+    const LatentShape shape{latent_frames, 1, 2};
+    const PlacedLatents<On> latents(on, random_normal<float>(shape.tokens() * 4, engine), 4, shape);
+    auto decoder = on.template decoder<T>();
+    Collected floats;
+    floats.decode(decoder, latents.view());
+    const VideoShape video = VideoShape::from_latent(shape);
+    const VideoView<const float> frames{floats.pixels.data(), video.frames, video.height, video.width, 3};
+    BOOST_REQUIRE_EQUAL(static_cast<index_t>(floats.pixels.size()), frames.size());
+    for (const io::PixelFormat& format :
+         {io::PixelFormat(FloatPixels{}), io::PixelFormat(RgbPixels{}),
+          io::PixelFormat(YuvPixels<1>{YuvMatrix::bt709()}), io::PixelFormat(YuvPixels<2>{})}) {
+      const io::PixelBuffer expected(format, video.frames, video.height, video.width);
+      io::write_pixels(host, frames, format, expected.view());
+      for (const bool dealt : {false, true}) {
+        const auto bytes = decoded_bytes(decoder, latents.view(), format, dealt);
+        BOOST_CHECK_MESSAGE(
+            std::ranges::equal(
+                bytes, std::span(expected.view().data, static_cast<std::size_t>(expected.view().size()))),
+            latent_frames << " latent frames, format " << format.index() << (dealt ? ", dealt to two" : ""));
+      }
+    }
+  }
+}
+
 /// Decoded and encoded in as little memory as each number of frames together takes, and all at once.
 template <class T, class On>
 void frames_in_runs_get_the_bits_of_all_together(const On& on, int latent_frames) {
@@ -171,7 +234,7 @@ void frames_in_runs_get_the_bits_of_all_together(const On& on, int latent_frames
   const auto pixels = random_normal<float>(index_t{video.frames} * video.height * video.width * 3, engine);
   const auto decode = [&](auto& decoder) {
     Collected frames;
-    decoder.decode(latents.view(), frames.collect());
+    frames.decode(decoder, latents.view());
     return frames.pixels;
   };
   auto whole_decoder = on.template decoder<T>();

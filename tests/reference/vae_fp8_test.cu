@@ -36,7 +36,7 @@ class OnGpu {
     auto decoder = load<VaeDecoder<T, Device, N>>();
     if (bytes > 0) decoder.limit_memory({bytes, true});
     testing::Collected video;
-    decoder.decode(latents.view(), video.collect());
+    video.decode(decoder, latents.view());
     return video.pixels;
   }
   const VaeConfig& config() const { return config_; }

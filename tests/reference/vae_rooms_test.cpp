@@ -111,8 +111,8 @@ void check_decoder(const VaeConfig& config, LatentShape chunk, index_t together)
   const Rooms at = Rooms::lay_out(config, chunk, together, {slab.data(), slab.size_bytes()});
   BOOST_CHECK_EQUAL(at.bytes, slab.size_bytes());
   const Neighbours neighbours(slab, at.scratch);
-  neighbours.check("conv_in", at.latents, at.repeated, at.stem);
-  neighbours.check("conv_unpatchify", at.stem, at.patches, at.shuffled);
+  neighbours.check("conv_in", at.latents, at.repeated, at.stem, at.waiting);
+  neighbours.check("conv_unpatchify", at.stem, at.patches, at.shuffled, at.waiting);
   neighbours.check(at.middle);
   for (const auto& block : at.level_3) neighbours.check("level 3", block);
   neighbours.check(at.upsample_3);
@@ -122,7 +122,7 @@ void check_decoder(const VaeConfig& config, LatentShape chunk, index_t together)
   for (index_t first = 0; first < runs.coarse_frames; first += runs.coarse) {
     const index_t count = std::min(runs.coarse, runs.coarse_frames - first);
     const auto coarse = at.tail.coarse(first, count);
-    neighbours.check("coarse", at.coarse, at.pixels, coarse.narrow);
+    neighbours.check("coarse", at.coarse, at.pixels, coarse.narrow, at.waiting);
     neighbours.check(coarse.upsample);
     neighbours.check("coarse", at.coarse, coarse.upsample.hidden, at.pixels);
     for (const auto& block : coarse.blocks) neighbours.check("level 1", block);
@@ -201,7 +201,7 @@ void check_planned_bytes(VideoShape video) {
   const LatentShape shape = video.latent();
   std::mt19937 engine(71);
   const auto latents = testing::random_normal<float>(shape.tokens() * 4, engine);
-  decoder.decode({latents.data(), 1, 4, shape}, [](VideoView<const float>) {});
+  decoder.decode({latents.data(), 1, 4, shape}, FloatPixels{}, [](const io::ReadyFrames&) {});
   BOOST_CHECK_EQUAL(static_cast<double>(decoder.room_bytes()),
                     plan::decode_activation_bytes(decoder.config(), video, sizeof(T), false, {}));
 }

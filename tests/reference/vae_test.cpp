@@ -83,24 +83,28 @@ BOOST_AUTO_TEST_CASE(frames_in_runs_get_the_bits_of_all_together_in_bf16) {
   testing::frames_in_runs_get_the_bits_of_all_together<bf16>(on_host, 1);
 }
 
+BOOST_AUTO_TEST_CASE(pixels_of_every_format_are_those_of_the_floats) {
+  testing::pixels_of_every_format_are_those_of_the_floats<float>(on_host);
+}
+
 BOOST_AUTO_TEST_CASE(memory_that_no_run_of_frames_keeps_to_is_refused_with_the_least_that_works) {
   auto decoder = on_host.decoder<float>();
   Buffer<float> values(3 * 4 * 2 * 3);
   std::ranges::fill(values, 0.5f);
   const LatentsView<const float> latents{values.data(), 1, 4, {3, 2, 3}};
   decoder.limit_memory({1000000, true});
-  BOOST_CHECK_EXCEPTION(decoder.decode(latents, [](VideoView<const float>) {}), RequestError,
+  BOOST_CHECK_EXCEPTION(Collected().decode(decoder, latents), RequestError,
                         says("--vae-memory: the VAE's decoder may take 1 MB"));
   decoder.limit_memory({1000000, false});  // the usual limit gives way
   Collected video;
-  decoder.decode(latents, video.collect());
+  video.decode(decoder, latents);
   BOOST_CHECK_EQUAL(video.pixels.size(), 17 * 32 * 48 * 3);
 }
 
 BOOST_AUTO_TEST_CASE(the_pipelines_latents_decode_to_its_video) {
   auto decoder = on_host.decoder<float>();
   Collected video;
-  decoder.decode(StoredLatents("pipeline_tiny.safetensors", "final").view, video.collect());
+  video.decode(decoder, StoredLatents("pipeline_tiny.safetensors", "final").view);
   STEPVIDEO_CHECK_CLOSE(video.pixels, channels_last("pipeline_tiny.safetensors", "video", false),
                         testing::fp32_bound);
 }
@@ -110,21 +114,8 @@ BOOST_AUTO_TEST_CASE(frames_leave_as_soon_as_their_seams_are_known) {
   std::mt19937 engine(41);
   const auto latents = testing::random_normal<float>(9 * 4 * 2, engine);
   Collected video;
-  decoder.decode({latents.data(), 1, 4, {9, 1, 2}}, video.collect());
-  BOOST_CHECK((video.calls == std::vector<index_t>{16, 1, 16, 1, 17}));
-}
-
-BOOST_AUTO_TEST_CASE(a_seam_draws_its_two_frames_together) {
-  std::vector<float> first(17, 1.0f), second(17, 2.0f);
-  Collected video;
-  VaeSeam seam;
-  seam.join({first.data(), 17, 1, 1, 1}, false, video.collect());
-  seam.join({second.data(), 17, 1, 1, 1}, true, video.collect());
-  std::vector<double> expected(34, 1.0);
-  std::fill(expected.begin() + 17, expected.end(), 2.0);
-  expected[17] = 0.6 * 2 + 0.4 * 1;
-  expected[16] = 0.6 * 1 + 0.4 * expected[17];
-  STEPVIDEO_CHECK_CLOSE(video.pixels, expected, 1e-7);
+  video.decode(decoder, {latents.data(), 1, 4, {9, 1, 2}});
+  BOOST_CHECK((video.calls == std::vector<index_t>{16, 17, 18}));
 }
 
 BOOST_AUTO_TEST_CASE(an_image_encodes_to_one_latent_frame) {
@@ -160,7 +151,7 @@ BOOST_AUTO_TEST_CASE(decoding_does_not_depend_on_the_number_of_threads) {
     omp_set_num_threads(threads);
     auto decoder = on_host.decoder<float>();
     Collected video;
-    decoder.decode(StoredLatents("vae_tiny/decode_2chunks.safetensors", "z").view, video.collect());
+    video.decode(decoder, StoredLatents("vae_tiny/decode_2chunks.safetensors", "z").view);
     results.push_back(video.pixels);
     BOOST_CHECK(results.back() == results.front());
   }
@@ -169,9 +160,7 @@ BOOST_AUTO_TEST_CASE(decoding_does_not_depend_on_the_number_of_threads) {
 BOOST_AUTO_TEST_CASE(latents_that_do_not_fit_are_refused) {
   auto decoder = on_host.decoder<float>();
   Buffer<float> values(4096);
-  const auto decode = [&](LatentsView<const float> latents) {
-    decoder.decode(latents, [](VideoView<const float>) {});
-  };
+  const auto decode = [&](LatentsView<const float> latents) { Collected().decode(decoder, latents); };
   BOOST_CHECK_EXCEPTION(decode({values.data(), 1, 4, {4, 2, 2}}), RequestError,
                         says("the latents have 4 frames"));
   BOOST_CHECK_EXCEPTION(decode({values.data(), 1, 64, {3, 2, 2}}), RequestError,

@@ -59,14 +59,14 @@ void check_release_widths(double bound) {
   std::mt19937 engine(45);
   const auto latents = testing::random_normal<float>(shape.tokens() * config.latent_channels, engine);
   testing::Collected expected, actual;
-  VaeDecoder<float, Host>(host, config, NoiseSource<Host>(host, tensors, 5))
-      .decode({latents.data(), 1, config.latent_channels, shape}, expected.collect());
+  VaeDecoder<float, Host> on_host(host, config, NoiseSource<Host>(host, tensors, 5));
+  expected.decode(on_host, {latents.data(), 1, config.latent_channels, shape});
   const place::Accelerator accelerator(0);
   const Device at = accelerator.compute();
   {
     const auto placed = testing::place(at, latents);
-    VaeDecoder<T, Device>(at, config, NoiseSource<Device>(at, tensors, 5))
-        .decode({placed.data(), 1, config.latent_channels, shape}, actual.collect());
+    VaeDecoder<T, Device> on_gpu(at, config, NoiseSource<Device>(at, tensors, 5));
+    actual.decode(on_gpu, {placed.data(), 1, config.latent_channels, shape});
   }
   STEPVIDEO_CHECK_CLOSE(actual.pixels, expected.pixels, bound);
   // No element is far off, either.
@@ -92,6 +92,9 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(moments_equal_those_of_the_release, T, Elements) {
 BOOST_AUTO_TEST_CASE_TEMPLATE(frames_in_runs_get_the_bits_of_all_together, T, Elements) {
   testing::frames_in_runs_get_the_bits_of_all_together<T>(OnGpu(), 6);
   testing::frames_in_runs_get_the_bits_of_all_together<T>(OnGpu(), 1);
+}
+BOOST_AUTO_TEST_CASE_TEMPLATE(pixels_of_every_format_are_those_of_the_floats, T, Elements) {
+  testing::pixels_of_every_format_are_those_of_the_floats<T>(OnGpu());
 }
 BOOST_AUTO_TEST_CASE(the_releases_widths_agree_with_the_hosts_in_float) {
   check_release_widths<float>(2e-5);

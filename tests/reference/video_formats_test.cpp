@@ -133,7 +133,7 @@ BOOST_AUTO_TEST_CASE(a_folder_appears_when_it_is_whole) {
   const ScratchFolder folder;
   constexpr VideoShape shape{2, 16, 16};
   const auto writer = open_video_writer(folder / "frames/", shape);
-  writer->append(view_of(moving_pattern(shape), shape));
+  append(*writer, view_of(moving_pattern(shape), shape));
   BOOST_CHECK(!std::filesystem::exists(folder / "frames"));
   writer->finish();
   BOOST_CHECK_EQUAL(folder.names().size(), 1u);
@@ -145,18 +145,20 @@ BOOST_AUTO_TEST_CASE(an_abandoned_folder_leaves_the_old_one) {
   constexpr VideoShape shape{5, 16, 16};
   {
     const auto writer = open_video_writer(folder / "frames", shape);
-    writer->append(view_of(moving_pattern(shape), shape));
+    append(*writer, view_of(moving_pattern(shape), shape));
   }
   BOOST_CHECK_EQUAL(read_video(folder / "frames").shape.frames, 2);
   BOOST_CHECK_EQUAL(folder.names().size(), 1u);
 }
 BOOST_AUTO_TEST_CASE(what_a_killed_run_left_goes_with_the_next_one) {
   const ScratchFolder folder;
+  constexpr VideoShape shape{5, 16, 16};
+  // Before there are two processes, of which one has the other's threads only by name.
+  const PixelBuffer pixels = pixels_of(RgbPixels{}, view_of(moving_pattern(shape), shape));
   const pid_t child = fork();
   if (child == 0) {
-    constexpr VideoShape shape{5, 16, 16};
     const auto writer = open_video_writer(folder / "frames/", shape);
-    writer->append({moving_pattern(shape).data(), 3, 16, 16, 3});
+    writer->append(pixels.view().frames_from(0, 3));
     kill(getpid(), SIGKILL);
   }
   BOOST_REQUIRE_EQUAL(waitpid(child, nullptr, 0), child);

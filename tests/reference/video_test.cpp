@@ -83,8 +83,8 @@ BOOST_AUTO_TEST_CASE(frames_may_come_in_chunks_of_any_size) {
   write_video(folder / "whole.mp4", bars, bars_shape);
   const auto writer = open_video_writer(folder / "parts.mp4", bars_shape);
   for (index_t first = 0; first < bars_shape.frames; first += 5)
-    writer->append(
-        view_of(bars, bars_shape).frames_from(first, std::min<index_t>(5, bars_shape.frames - first)));
+    append(*writer,
+           view_of(bars, bars_shape).frames_from(first, std::min<index_t>(5, bars_shape.frames - first)));
   writer->finish();
   BOOST_CHECK(read_text(folder / "whole.mp4") == read_text(folder / "parts.mp4"));
 }
@@ -136,7 +136,7 @@ BOOST_AUTO_TEST_CASE(nan_in_a_frame_names_the_frame_and_leaves_nothing) {
     bars[3 * (5 * 64 * 256 + 77) + 1] = std::numeric_limits<float>::quiet_NaN();
     {
       const auto writer = open_video_writer(folder / name, bars_shape);
-      check_failure([&] { writer->append(view_of(bars, bars_shape)); }, "frame 5");
+      check_failure([&] { append(*writer, view_of(bars, bars_shape)); }, "frame 5");
     }
     BOOST_CHECK(folder.names().empty());
   }
@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(nothing_bears_the_name_before_the_end) {
   for (const std::string name : {"v.mp4", "v.safetensors"}) {
     const auto bars = colour_bars();
     const auto writer = open_video_writer(folder / name, bars_shape);
-    writer->append(view_of(bars, bars_shape));
+    append(*writer, view_of(bars, bars_shape));
     BOOST_CHECK(!std::filesystem::exists(folder / name));
     writer->finish();
     BOOST_CHECK(std::filesystem::exists(folder / name));
@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(an_abandoned_writer_keeps_the_old_file) {
   {
     const auto bars = colour_bars();
     const auto writer = open_video_writer(folder / "v.mp4", bars_shape);
-    writer->append(view_of(bars, bars_shape));
+    append(*writer, view_of(bars, bars_shape));
   }
   BOOST_CHECK_EQUAL(read_text(folder / "v.mp4"), "old");
   BOOST_CHECK_EQUAL(folder.names().size(), 1u);
@@ -168,15 +168,15 @@ BOOST_AUTO_TEST_CASE(missing_and_surplus_frames_are_errors) {
   const ScratchFolder folder;
   const auto bars = colour_bars();
   const auto writer = open_video_writer(folder / "v.mp4", bars_shape);
-  writer->append(view_of(bars, bars_shape).frames_from(0, 16));
+  append(*writer, view_of(bars, bars_shape).frames_from(0, 16));
   check_failure([&] { writer->finish(); }, "16 frames came of the 17");
-  check_failure([&] { writer->append(view_of(bars, bars_shape).frames_from(0, 2)); }, "after the 17");
+  check_failure([&] { append(*writer, view_of(bars, bars_shape).frames_from(0, 2)); }, "after the 17");
 }
 BOOST_AUTO_TEST_CASE(frames_of_another_size_are_errors) {
   const ScratchFolder folder;
   const auto bars = colour_bars();
   const auto writer = open_video_writer(folder / "v.mp4", {17, 64, 128});
-  check_failure([&] { writer->append(view_of(bars, bars_shape)); }, "64x256");
+  check_failure([&] { append(*writer, view_of(bars, bars_shape)); }, "64x256");
 }
 BOOST_AUTO_TEST_CASE(what_is_no_video_is_refused) {
   const ScratchFolder folder;

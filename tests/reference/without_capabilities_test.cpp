@@ -8,6 +8,7 @@
 
 #include "commands/without_device_bench.cpp"
 #include "io/without_video.cpp"
+#include "support/append_frames.hpp"
 #include "support/scratch_folder.hpp"
 #include "text/without_text.cpp"
 
@@ -44,7 +45,7 @@ BOOST_AUTO_TEST_CASE(a_build_without_libav_writes_y4m) {
     for (index_t i = 0; i < pixels.size(); ++i)
       pixels[i] = i / 3 % 2 == 0 ? 5.0f : -5.0f;  // white, black, ...
     const auto writer = io::open_video_writer(folder / "v.y4m", shape, {.rate = {24, 1}, .chroma = chroma});
-    writer->append({pixels.data(), shape.frames, shape.height, shape.width, 3});
+    testing::append(*writer, {pixels.data(), shape.frames, shape.height, shape.width, 3});
     writer->finish();
     return read_text(folder / "v.y4m");
   };
@@ -66,7 +67,7 @@ BOOST_AUTO_TEST_CASE(a_build_without_libav_still_writes_tensors) {
   const Buffer<float> pixels(3 * 16 * 16);
   std::fill(pixels.begin(), pixels.end(), 0.5f);
   const auto writer = io::open_video_writer(folder / "v.safetensors", {1, 16, 16});
-  writer->append({pixels.data(), 1, 16, 16, 3});
+  testing::append(*writer, {pixels.data(), 1, 16, 16, 3});
   writer->finish();
   BOOST_CHECK_EQUAL(io::read_video(folder / "v.safetensors").pixels[100], 0.5f);
 }

@@ -11,6 +11,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "io/video.hpp"
+#include "support/append_frames.hpp"
 #include "support/ffmpeg.hpp"
 #include "support/random_input.hpp"
 
@@ -45,7 +46,7 @@ inline VideoView<const float> view_of(const Buffer<float>& pixels, VideoShape sh
 inline void write_video(const std::filesystem::path& path, const Buffer<float>& pixels, VideoShape shape,
                         io::VideoOptions options = {}) {
   const auto writer = io::open_video_writer(path, shape, std::move(options));
-  writer->append(view_of(pixels, shape));
+  append(*writer, view_of(pixels, shape));
   writer->finish();
 }
 
