@@ -6,6 +6,7 @@
 #include <stepvideo/comm/door.hpp>
 #include <stepvideo/comm/flight_recorder.hpp>
 #include <stepvideo/comm/group_wire.hpp>
+#include <stepvideo/comm/heartbeat.hpp>
 #include <stepvideo/comm/mesh.hpp>
 #include <stepvideo/comm/one_rank.hpp>
 #include <stepvideo/comm/parallel_attention.hpp>
