@@ -48,10 +48,17 @@ place::Place find_gpu(const std::string& device) {
   return place::find_place(choice);
 }
 
+/// Throws RequestError for another than bf16 and fp8.
+bool is_fp8(const char* flag, const std::string& precision) {
+  require(precision == "bf16" || precision == "fp8",
+          [&] { return fmt::format("{}: '{}' is not measured; bf16 and fp8 are", flag, precision); });
+  return precision == "fp8";
+}
+
 /// `bench transformer`.
 void bench_the_transformer(const Arguments& arguments) {
   TransformerBenchRequest request;
-  std::string device = "cuda";
+  std::string device = "cuda", precision = "bf16", attention = "bf16";
   FlagParser parser("bench transformer",
                     "a GPU's time of a block, beside its matrix work alone, and of all blocks");
   parser.flag("device", device, "cuda, cuda:N, or a UUID of nvidia-smi -L [cuda]")
@@ -60,8 +67,12 @@ void bench_the_transformer(const Arguments& arguments) {
       .flag("width", request.video.width, "its width [992]")
       .flag("layers", request.layers, "blocks of the release's width, with random weights [48]")
       .flag("matrix-seconds", request.matrix_seconds, "for how long the matrix work alone is chained [10]")
+      .flag("precision", precision, "of the products: bf16 or fp8 [bf16]")
+      .flag("attention", attention, "of the video to itself: bf16 or fp8 [bf16]")
       .flag("pytorch", request.pytorch, "a Python whose PyTorch times the release's block first [none]");
   if (!parser.parse(arguments)) return;
+  request.multiplies_in_fp8 = is_fp8("--precision", precision);
+  request.attends_in_fp8 = is_fp8("--attention", attention);
   require_video_on_grid(request.video);
   constexpr int least_layers = 3, most_layers = 1000;  // the first and the last are not measured
   require(request.layers >= least_layers && request.layers <= most_layers, [&] {
@@ -97,9 +108,7 @@ void bench_the_vae(const Arguments& arguments) {
       .flag("vae-precision", precision, "bf16, or fp8: the decoder's convolutions [bf16]")
       .flag("weights", weights, "random:SEED, of the release's shapes [random:1]");
   if (!parser.parse(arguments)) return;
-  require(precision == "bf16" || precision == "fp8",
-          [&] { return fmt::format("--vae-precision: '{}' is not measured; bf16 and fp8 are", precision); });
-  request.convolves_in_fp8 = precision == "fp8";
+  request.convolves_in_fp8 = is_fp8("--vae-precision", precision);
   require_video_on_grid(request.chunk);
   require(request.chunk.frames <= VideoShape::chunk_frames,
           [&] { return fmt::format("--frames is {}; 17 and 1 work, a chunk each", request.chunk.frames); });

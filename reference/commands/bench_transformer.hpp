@@ -17,10 +17,11 @@ struct TransformerBenchRequest {
   int layers = 48;  ///< of the release's width, with random weights
   double matrix_seconds =
       10;  ///< the matrix work alone is chained for so long, so that the power limit bites
+  bool multiplies_in_fp8 = false, attends_in_fp8 = false;  ///< bf16 where not
   std::optional<std::string> pytorch;  ///< a Python with PyTorch, which times the release's block
 };
 
-/// Measures in bf16 and prints. Throws RequestError for a place without a GPU, Error where CUDA or PyTorch
+/// Measures and prints. Throws RequestError for a place without a GPU, Error where CUDA or PyTorch
 /// fails.
 void bench_transformer(const place::Place& place, const TransformerBenchRequest& request);
 

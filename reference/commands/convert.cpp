@@ -19,7 +19,10 @@ void convert(const Arguments& arguments) {
       .flag("input", inputs,
             "safetensors or PyTorch file, folder or index.json; given again, the next part of the checkpoint")
       .flag("output", request.output, "file *.safetensors, or folder for shards with their index")
-      .flag("dtype", dtype, "fp32, bf16, fp16 or keep, for tensors of floating point [keep]")
+      .flag("dtype", dtype,
+            "fp32, bf16, fp16 or keep, for tensors of floating point; fp8: the matrices of the transformer's "
+            "blocks, with "
+            "scales beside them [keep]")
       .flag("max-shard-size", max_shard_size, "most bytes of tensors in a file of the folder [5GB]")
       .flag(
           "rename", request.renames,

@@ -12,9 +12,11 @@
 #include <stepvideo/core/error.hpp>
 
 #include "commands/provenance.hpp"
+#include "io/checkpoint.hpp"
 #include "io/extension.hpp"
 #include "io/json.hpp"
 #include "io/pending_folder.hpp"
+#include "model/block_slab.hpp"
 
 namespace stepvideo::commands {
 namespace {
@@ -81,6 +83,7 @@ std::map<std::string, ConvertedTensor> select(const ConvertRequest& request,
   auto keeps = compile_keeps(request.keeps);
   auto renames = compile_renames(request.renames);
   std::map<std::string, ConvertedTensor> selected;
+  std::vector<std::string> quantized;
   std::uint64_t names = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i)
     for (const auto& [old_name, tensor] : inputs[i].tensors()) {
@@ -105,14 +108,36 @@ std::map<std::string, ConvertedTensor> select(const ConvertRequest& request,
             io::in_quotes(name.substr(0, 80)), longest_name);
       });
       const bool is_floating = tensor.dtype <= io::Dtype::f8_e4m3;
-      const io::Dtype dtype = is_floating ? request.dtype.value_or(tensor.dtype) : tensor.dtype;
+      io::Dtype dtype = is_floating ? request.dtype.value_or(tensor.dtype) : tensor.dtype;
+      if (request.dtype == io::Dtype::f8_e4m3 && !model::BlockSlab::is_fp8_matrix(name)) dtype = tensor.dtype;
       const auto [place, is_new] = selected.emplace(name, ConvertedTensor{name, dtype, tensor, origin});
       require(is_new, [&] {
         return fmt::format(
             "{} and {} would both be called {}; --rename gives another name, --keep leaves one out",
             place->second.origin, origin, io::in_quotes(name));
       });
+      if (place->second.is_quantized()) quantized.push_back(name);
     }
+  for (const std::string& name : quantized) {
+    ConvertedTensor scales = selected.at(name);
+    require(scales.from.shape.size() == 2, [&] {
+      return fmt::format("--dtype fp8: {} has shape {}; a matrix is due", scales.origin,
+                         io::to_string(scales.from.shape));
+    });
+    scales.name = io::scales_of(name), scales.dtype = io::Dtype::f32, scales.is_scales = true;
+    const auto [place, is_new] = selected.emplace(scales.name, scales);
+    require(is_new, [&] {
+      return fmt::format(
+          "--dtype fp8: the scales of {} would be called as {} is; --rename gives that another name",
+          scales.origin, place->second.origin);
+    });
+  }
+  require(request.dtype != io::Dtype::f8_e4m3 || !quantized.empty(), [&] {
+    return fmt::format(
+        "--dtype fp8: {} holds no matrix of a video transformer's blocks that is not fp8 already; "
+        "bf16 works",
+        request.inputs.front().string());
+  });
   require_used("--keep", keeps, names);
   require_used("--rename", renames, names);
   require(!selected.empty(),
@@ -122,7 +147,7 @@ std::map<std::string, ConvertedTensor> select(const ConvertRequest& request,
 
 std::uint64_t bytes_of(const ConvertedTensor& tensor) {
   // Checked where the tensor was read for its stored dtype, and no dtype is wider than 8 times another.
-  return io::tensor_bytes(tensor.dtype, tensor.from.shape).value_or(std::uint64_t{1} << 63);
+  return io::tensor_bytes(tensor.dtype, tensor.shape()).value_or(std::uint64_t{1} << 63);
 }
 
 /// Fills files in the order of names; a file is closed when the next tensor would make it too large.
@@ -296,7 +321,8 @@ std::optional<io::Dtype> parse_target_dtype(std::string_view text) {
   if (text == "fp32") return io::Dtype::f32;
   if (text == "bf16") return io::Dtype::bf16;
   if (text == "fp16") return io::Dtype::f16;
-  throw RequestError(fmt::format("--dtype: '{}' is not a dtype; fp32, bf16, fp16 and keep are", text));
+  if (text == "fp8") return io::Dtype::f8_e4m3;
+  throw RequestError(fmt::format("--dtype: '{}' is not a dtype; fp32, bf16, fp16, fp8 and keep are", text));
 }
 
 }  // namespace stepvideo::commands

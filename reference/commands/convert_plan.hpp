@@ -18,7 +18,8 @@ struct ConvertRequest {
   std::vector<std::filesystem::path> inputs;
   /// A file *.safetensors, or a folder, which may be new.
   std::filesystem::path output;
-  /// What floating-point tensors become; without it each keeps its own.
+  /// What floating-point tensors become; without it each keeps its own. F8_E4M3 is for the matrices of the
+  /// video transformer's blocks, which get scales beside them, and leaves the others as they are.
   std::optional<io::Dtype> dtype = {};
   /// The most bytes of tensors in one file of a folder, unless one tensor alone takes more.
   std::optional<std::uint64_t> max_shard_bytes = {};
@@ -34,6 +35,12 @@ struct ConvertedTensor {
   io::StoredTensor from;
   /// The old name and the input, for messages.
   std::string origin;
+  /// Of F8_E4M3 that is to be made: whether this is its rows' scales.
+  bool is_scales = false;
+
+  io::Shape shape() const { return is_scales ? io::Shape{from.shape.front()} : from.shape; }
+  /// Whether rows become fp8 with a scale each.
+  bool is_quantized() const { return dtype == io::Dtype::f8_e4m3 && from.dtype != io::Dtype::f8_e4m3; }
 };
 
 /// One file to write: wide dtypes first, so that every tensor is aligned to its element.
@@ -68,7 +75,7 @@ ConvertPlan plan_conversion(const ConvertRequest& request);
 /// RequestError naming --max-shard-size.
 std::uint64_t parse_shard_size(std::string_view text);
 
-/// "fp32", "bf16", "fp16" or "keep" (nothing). Throws RequestError naming --dtype.
+/// "fp32", "bf16", "fp16", "fp8" or "keep" (nothing). Throws RequestError naming --dtype.
 std::optional<io::Dtype> parse_target_dtype(std::string_view text);
 
 }  // namespace stepvideo::commands

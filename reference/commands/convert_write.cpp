@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <stepvideo/core/error.hpp>
+#include <stepvideo/kernels/elementwise/quantize_rows.hpp>
 
 #include "io/json.hpp"
 #include "io/mapped_file.hpp"
@@ -53,8 +54,46 @@ void cast(const ConvertedTensor& tensor, std::span<const std::byte> from, std::i
   });
 }
 
+/// Writes a matrix as rows of fp8, or their scales, some rows a step: the bits that a run makes of it.
+void write_quantized(const ConvertedTensor& tensor, io::SafetensorsStream& file, Stage& stage) {
+  const index_t rows = tensor.from.shape[0], columns = tensor.from.shape[1];
+  const std::size_t width = io::dtype_bytes(tensor.from.dtype);
+  const index_t most = std::max<index_t>(1, piece_elements / std::max<index_t>(1, columns));
+  std::vector<std::byte> gathered, rounded;
+  for (index_t first = 0; first < rows; first += most) {
+    const index_t count = std::min(most, rows - first);
+    const auto bytes = static_cast<std::size_t>(count * columns) * width;
+    std::span<const std::byte> piece;
+    if (tensor.from.strides.empty()) {
+      piece = tensor.from.bytes.subspan(static_cast<std::size_t>(first * columns) * width, bytes);
+    } else {
+      gathered.resize(bytes);
+      io::gather(tensor.from, first * columns, gathered);
+      piece = gathered;
+    }
+    cast<bf16>(tensor, piece, first * columns, rounded);
+    const Buffer<fp8_e4m3> codes(count * columns);
+    const Buffer<float> scales(count);
+    quantize_rows(
+        host, TokensView<const bf16>::dense(reinterpret_cast<const bf16*>(rounded.data()), 1, count, columns),
+        {TokensView<fp8_e4m3>::dense(codes.data(), 1, count, columns), scales.vector()});
+    for (index_t i = 0; i < codes.size(); ++i)
+      require(!std::isnan(static_cast<float>(codes[i])) && std::isfinite(scales[i / columns]), [&] {
+        return fmt::format("--dtype: tensor {} holds NaN or infinity in row {}; finite values become fp8",
+                           tensor.origin, first + i / columns);
+      });
+    const auto result = tensor.is_scales
+                            ? std::as_bytes(std::span(scales.data(), static_cast<std::size_t>(count)))
+                            : std::as_bytes(std::span(codes.data(), static_cast<std::size_t>(codes.size())));
+    file.append(result);
+    io::release_pages(tensor.from.strides.empty() ? piece : tensor.from.bytes);
+    stage.moved(result.size());
+  }
+}
+
 /// Writes one tensor, a piece a step.
 void write_tensor(const ConvertedTensor& tensor, io::SafetensorsStream& file, Stage& stage) {
+  if (tensor.is_scales || tensor.is_quantized()) return write_quantized(tensor, file, stage);
   const std::size_t width = io::dtype_bytes(tensor.from.dtype);
   const std::int64_t elements = io::element_count(tensor.from.shape);
   std::vector<std::byte> gathered, converted;
@@ -98,7 +137,7 @@ std::unique_ptr<io::SafetensorsStream> write_file(const ConvertedFile& file, con
                                                   const ConvertPlan& plan, Stage& stage) {
   std::vector<io::NamedTensor> announced;
   for (const auto& tensor : file.tensors)
-    announced.push_back({tensor.name, tensor.dtype, tensor.from.shape, {}});
+    announced.push_back({tensor.name, tensor.dtype, tensor.shape(), {}});
   auto stream = std::make_unique<io::SafetensorsStream>(path, announced, plan.metadata);
   for (const auto& tensor : file.tensors) write_tensor(tensor, *stream, stage);
   return stream;
@@ -108,7 +147,9 @@ int count_steps(const ConvertPlan& plan) {
   std::int64_t pieces = 0;
   for (const auto& file : plan.files)
     for (const auto& tensor : file.tensors)
-      pieces += (io::element_count(tensor.from.shape) + piece_elements - 1) / piece_elements;
+      pieces += tensor.is_scales || tensor.is_quantized()
+                    ? 0
+                    : (io::element_count(tensor.from.shape) + piece_elements - 1) / piece_elements;
   return static_cast<int>(std::min<std::int64_t>(pieces, std::numeric_limits<int>::max()));
 }
 

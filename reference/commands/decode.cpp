@@ -42,7 +42,7 @@ void decode_on_this_process(const Arguments& arguments) {
   require(!common.topology,
           [] { return "--topology: decode deals chunks to ranks, which needs none; --gpus alone works"; });
   io::require_video_output("--output", output);
-  const auto settings = vae_flags.settings(common, common.precision);
+  const auto settings = vae_flags.settings(common, common.numerics.precision);
 
   const pipeline::VideoCodec codec(weights.source(common, "decode"));
   const pipeline::Latents latents = pipeline::read_latents(latents_path);
@@ -52,8 +52,8 @@ void decode_on_this_process(const Arguments& arguments) {
   io::require_video_output_size("--output", output, video);
   require_codec_memory(common, video, codec.decode_bytes(video, settings));
 
-  io::Json manifest = start_manifest("decode", common, common.precision,
-                                     weights.components({io::Component::vae}), provenance);
+  io::Json manifest =
+      start_manifest("decode", common, common.numerics, weights.components({io::Component::vae}), provenance);
   weights.put(manifest);
   video_flags.put(manifest);
   vae_flags.put(manifest);

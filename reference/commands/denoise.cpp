@@ -37,7 +37,7 @@ void denoise_on_this_process(const Arguments& arguments) {
   keep.declare(parser);
   previews.declare(parser);
   provenance.declare(parser);
-  parser.on_ranks();
+  parser.on_transformer().on_ranks();
   if (!parser.parse(arguments)) return;
   keep.check();
   const CommonOptions& common = parser.common_options();
@@ -62,11 +62,11 @@ void denoise_on_this_process(const Arguments& arguments) {
   const plan::Cost cost = plan_run(common, {.shapes = {.transformer = denoiser.config()},
                                             .video = video,
                                             .steps = settings.steps,
-                                            .precision = common.precision,
+                                            .precision = common.numerics.precision,
                                             .is_whole = false,
                                             .is_guided = settings.cfg_scale != 1});
 
-  io::Json manifest = start_manifest("denoise", common, common.precision,
+  io::Json manifest = start_manifest("denoise", common, common.numerics,
                                      weights.components({io::Component::transformer}), provenance);
   weights.put(manifest);
   put_topology(manifest, cost, provenance);
@@ -77,10 +77,11 @@ void denoise_on_this_process(const Arguments& arguments) {
   else
     manifest["seed"] = sampling.seed.value_or(0);
 
-  const auto ranks = ranks_of(common, cost, denoiser.config().layers,
-                              trace::run_facts(video, settings.steps, to_string(common.precision), cost));
+  const auto ranks =
+      ranks_of(common, cost, denoiser.config().layers,
+               trace::run_facts(video, settings.steps, to_string(common.numerics.precision), cost));
   agree_on(common, {&manifest}, cost.topology);
-  if (is_follower()) return pipeline::process_ranks()->follow(denoiser.shared(common.precision), ranks);
+  if (is_follower()) return pipeline::process_ranks()->follow(denoiser.shared(common.numerics), ranks);
 
   int steps_done = 0;
   if (keep.finds_work(output)) {
@@ -99,12 +100,14 @@ void denoise_on_this_process(const Arguments& arguments) {
   Progress progress = start_progress(common);
   if (is_done) return progress.tell(output.string() + " is there already, made by the same run");
   tell_place(progress, common);
-  trace::tell_run(progress, video, settings.steps, to_string(common.precision), cost);
+  trace::tell_run(progress, video, settings.steps, to_string(common.numerics.precision), cost);
   if (steps_done < settings.steps) {
     place::require_free_memory(common.place, cost.peak_bytes());
     pipeline::StepObserver observer;
-    if (codec) observer = preview_observer(preview, *codec, {common.place, common.precision}, progress);
-    const auto transformer = denoiser.load(common.place, common.precision, progress, ranks);
+    if (codec)
+      observer = preview_observer(preview, *codec,
+                                  {common.place, pipeline::without_fp8(common.numerics.precision)}, progress);
+    const auto transformer = denoiser.load(common.place, common.numerics, progress, ranks);
     pipeline::StepKeeper keeper(pipeline::step_file_of(output), manifest, conditioning, keep.every,
                                 steps_done);
     pipeline::denoise_and_keep(*transformer, {conditioning, settings, *start, steps_done}, keeper, observer,

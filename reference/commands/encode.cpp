@@ -95,7 +95,7 @@ void encode_on_this_process(const Arguments& arguments) {
   const auto rate = fps ? std::optional(io::parse_frame_rate("--fps", *fps)) : std::nullopt;
   std::optional<io::Fit> how;
   if (fit) how = io::parse_fit("--fit", *fit);
-  const auto settings = vae_flags.settings(common, common.precision);
+  const auto settings = vae_flags.settings(common, common.numerics.precision);
   require(!settings.convolves_in_fp8,
           [] { return "--vae-precision fp8 is for decoding; fp32 and bf16 encode"; });
 
@@ -103,8 +103,8 @@ void encode_on_this_process(const Arguments& arguments) {
   const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);
   const double bytes = codec.encode_bytes(video.shape, settings);
   require_codec_memory(common, video.shape, bytes);
-  io::Json manifest = start_manifest("encode", common, common.precision,
-                                     weights.components({io::Component::vae}), provenance);
+  io::Json manifest =
+      start_manifest("encode", common, common.numerics, weights.components({io::Component::vae}), provenance);
   weights.put(manifest);
   if (fps) manifest["fps"] = *fps;
   if (fit) manifest["fit"] = *fit;

@@ -29,9 +29,9 @@ void encode_text(const Arguments& arguments) {
   const pipeline::PromptEncoder encoder(weights.source(common, "encode-text"));
   text::require_valid_utf8(prompt, "--prompt");
   text::require_valid_utf8(negative, "--negative");
-  require_weights_fit(common, "Step-LLM", encoder.llm_tensors(), common.precision);
+  require_weights_fit(common, "Step-LLM", encoder.llm_tensors(), common.numerics.precision);
   io::Json manifest =
-      start_manifest("encode-text", common, common.precision,
+      start_manifest("encode-text", common, common.numerics,
                      weights.components({io::Component::step_llm, io::Component::clip_text_encoder,
                                          io::Component::clip_tokenizer}),
                      provenance);
@@ -40,7 +40,8 @@ void encode_text(const Arguments& arguments) {
   manifest["negative"] = negative;
   Progress progress = start_progress(common);
   tell_place(progress, common);
-  const auto conditionings = encoder.encode({{prompt, negative}}, common.place, common.precision, progress);
+  const auto conditionings =
+      encoder.encode({{prompt, negative}}, common.place, common.numerics.precision, progress);
   add_stages(manifest, progress, provenance);
   pipeline::write_conditioning(output, conditionings.front(), as_metadata(manifest));
   progress.print_summary();

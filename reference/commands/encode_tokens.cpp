@@ -68,7 +68,7 @@ void encode_tokens(const Arguments& arguments) {
   const auto source = weights.source(common, "encode-tokens");
   const Tokens tokens = read_tokens(input);
   io::Json manifest =
-      start_manifest("encode-tokens", common, common.precision, weights.components({component}), provenance);
+      start_manifest("encode-tokens", common, common.numerics, weights.components({component}), provenance);
   weights.put(manifest);
   add_source(manifest, "input", input, provenance);
   Progress progress = start_progress(common);
@@ -76,10 +76,10 @@ void encode_tokens(const Arguments& arguments) {
 
   const auto model = progress.stage("load " + encoder, 0, [&](Stage& stage) {
     const auto load = [&](const auto& config, bool allows_extra, auto& load_model) {
-      require_weights_fit(common, encoder, model::expected_tensors(config), common.precision);
+      require_weights_fit(common, encoder, model::expected_tensors(config), common.numerics.precision);
       const auto opened =
           pipeline::Weights::open(source, component, model::expected_tensors(config), allows_extra);
-      return load_model(common.place, common.precision, config, opened, stage);
+      return load_model(common.place, common.numerics.precision, config, opened, stage);
     };
     if (is_clip)  // the pooler may be there; nothing reads it
       return load(source.config(component, model::read_clip_text_config), true, pipeline::load_clip);

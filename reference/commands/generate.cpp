@@ -67,7 +67,7 @@ struct Flags {
     parser.toggle("keep-latents", keeps_latents,
                   "leave the final latents beside the output, as OUTPUT.latents.safetensors");
     provenance.declare(parser);
-    parser.on_replicas();
+    parser.on_transformer().on_replicas();
     if (!parser.parse(arguments)) return false;
     common = parser.common_options();
     keep.check();
@@ -225,11 +225,11 @@ std::vector<plan::Cost> plan_jobs(std::vector<Job>& jobs, const std::vector<std:
   std::vector<plan::Cost> costs;
   for_each_job(jobs, names, flags, [&](const Job& job) {
     const pipeline::Request& request = job.request;
-    const auto vae_settings = flags.vae.settings(flags.common, request.precision);
+    const auto vae_settings = flags.vae.settings(flags.common, request.numerics.precision);
     costs.push_back(plan_run(common, {.shapes = shapes,
                                       .video = request.video,
                                       .steps = request.settings.steps,
-                                      .precision = request.precision,
+                                      .precision = request.numerics.precision,
                                       .vae_memory = vae_settings.memory(),
                                       .is_guided = request.settings.cfg_scale != 1}));
     common.topology = costs.front().topology;  // the transformer is loaded once, for all of them
@@ -243,7 +243,8 @@ std::vector<plan::Cost> plan_jobs(std::vector<Job>& jobs, const std::vector<std:
 double preview_bytes(const Flags& flags, const pipeline::Generator& generator, const Job& job) {
   VideoShape image = job.request.video;
   image.frames = 1;
-  return generator.codec().decode_bytes(image, flags.vae.settings(flags.common, job.request.precision));
+  return generator.codec().decode_bytes(image,
+                                        flags.vae.settings(flags.common, job.request.numerics.precision));
 }
 
 /// Throws one Error that lists the jobs that failed, where some did.
@@ -285,9 +286,9 @@ void generate_on_this_process(const Arguments& arguments) {
     flags.vae.take_missing(*base);
   }
   options.video = flags.video.options();
-  options.vae = flags.vae.settings(flags.common, jobs.front().request.precision);
+  options.vae = flags.vae.settings(flags.common, jobs.front().request.numerics.precision);
   const pipeline::PreviewOptions preview = flags.previews.options(flags.common);
-  Json manifest = start_manifest("generate", flags.common, jobs.front().request.precision,
+  Json manifest = start_manifest("generate", flags.common, jobs.front().request.numerics,
                                  flags.weights.components(components), flags.provenance);
   flags.weights.put(manifest);
   flags.video.put(manifest);
@@ -298,7 +299,7 @@ void generate_on_this_process(const Arguments& arguments) {
   for (Job& job : jobs) put_topology(job.manifest, costs.front(), flags.provenance);
   options.ranks = ranks_of(flags.common, costs.front(), generator.config().layers,
                            trace::run_facts(jobs[0].request.video, jobs[0].request.settings.steps,
-                                            to_string(jobs[0].request.precision), costs[0]));
+                                            to_string(jobs[0].request.numerics.precision), costs[0]));
   std::vector<plan::PhaseCost> decodes;
   for (const Job& job : jobs)
     decodes.push_back(plan_decode(flags.common, job.request.video, options.vae, generator.codec().config()));
@@ -332,12 +333,12 @@ void generate_on_this_process(const Arguments& arguments) {
           costs[i].peak_bytes() + (preview.is_on() ? preview_bytes(flags, generator, jobs[i]) : 0));
   if (jobs.size() == 1)
     trace::tell_run(progress, jobs[0].request.video, jobs[0].request.settings.steps,
-                    to_string(jobs[0].request.precision), costs[0]);
+                    to_string(jobs[0].request.numerics.precision), costs[0]);
   progress.describe({{"output", flags.output.string()}});
   if (preview.is_on())
     options.observer =
         preview_observer(preview, generator.codec(),
-                         flags.vae.settings(flags.common, jobs.front().request.precision), progress);
+                         flags.vae.settings(flags.common, jobs.front().request.numerics.precision), progress);
   generator.run(jobs, options, progress);
   if (!flags.prompts && jobs[0].failure) std::rethrow_exception(jobs[0].failure);
   progress.print_summary();

@@ -45,7 +45,9 @@ pipeline::Request complete(const Wishes& wishes, const std::optional<pipeline::R
   if (wishes.prompt) request.prompt = *wishes.prompt;
   if (wishes.negative) request.negative = *wishes.negative;
   if (wishes.sampling.seed) request.seed = *wishes.sampling.seed;
-  if (!base || common.has_precision) request.precision = common.precision;
+  if (!base || common.has_precision) request.numerics.precision = common.numerics.precision;
+  if (!base || common.has_attention) request.numerics.attends_in_fp8 = common.numerics.attends_in_fp8;
+  pipeline::require_served(request.numerics, common.place, common.ranks);
   request.video = wishes.sampling.video(defaults, common);
   request.settings = wishes.sampling.settings(defaults);
   text::require_valid_utf8(request.prompt, "--prompt");

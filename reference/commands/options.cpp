@@ -6,6 +6,7 @@
 #include <cmath>
 #include <concepts>
 #include <iostream>
+#include <limits>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -97,6 +98,23 @@ Topology parse_topology(std::string_view text) {
   return topology;
 }
 
+std::size_t parse_size(const char* flag, const std::string& text) {
+  constexpr std::array<std::pair<const char*, double>, 7> units{
+      {{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"", 1}}};
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  std::string unit(end, text.data() + text.size());
+  if (unit.starts_with(' ')) unit.erase(0, 1);
+  double factor = 0;
+  for (const auto& [name, bytes] : units)
+    if (unit == name) factor = bytes;
+  const double bytes = value * factor;
+  require(error == std::errc{} && std::isfinite(bytes) && bytes >= 1 &&
+              bytes < static_cast<double>(std::numeric_limits<std::int64_t>::max()),
+          [&] { return fmt::format("{}: '{}' is not a size; 6GB, 5.5GiB and 500MB are", flag, text); });
+  return static_cast<std::size_t>(bytes);
+}
+
 FlagParser::FlagParser(std::string command, std::string synopsis)
     : command_(std::move(command)), synopsis_(std::move(synopsis)), description_("Flags", 100) {
   description_.add_options()("help", "print this");
@@ -111,13 +129,26 @@ FlagParser& FlagParser::common_without_model() {
   flag("model", common_.model, "folder of the checkpoint, or of the one component that is needed");
   flag("device", device_,
        "auto, cpu, cuda, cuda:N, or a UUID of nvidia-smi -L [auto: a GPU where a fit one is found]");
-  flag("precision", precision_, "fp32 or bf16 [bf16 on a GPU, fp32 on the CPU]");
+  flag("precision", precision_,
+       "fp32, bf16, or for the transformer fp8: bf16 with products in fp8 [bf16 on a GPU, fp32 on the CPU]");
+  flag(
+      "gpu-memory", gpu_memory_,
+      "of the GPU's memory, what the run may take in all, as in 12GiB; weights that have no room are fetched "
+      "each time they are needed [all of it]");
   flag("gpus", gpus_, "ranks to run on; several run on the CPU, by denoise, decode and generate [1]");
   flag("topology", topology_,
        "guidance=G,tensor=T,ulysses=U,ring=R[,sharding=uneven], whose product is --gpus, or auto [auto: the "
        "plan's best]");
   flag("log-file", common_.log_file, "write events there, one JSON object a line");
   return toggle("quiet", common_.is_quiet, "print nothing but errors");
+}
+
+FlagParser& FlagParser::on_transformer() {
+  is_on_transformer_ = true;
+  return flag(
+      "attention", attention_,
+      "fp8: the video's attention to itself in fp8 with a run in bf16 or fp8, but in the first step and "
+      "the last [as --precision, bf16 with fp8]");
 }
 
 FlagParser& FlagParser::on_ranks() {
@@ -228,17 +259,40 @@ bool FlagParser::parse(const std::vector<std::string>& arguments) {
 
 void FlagParser::check_common() {
   common_.device = place::parse_choice(device_);
-  common_.has_precision = precision_.has_value();
-  stepvideo::require(precision_ != "fp8",
-                     [] { return "--precision fp8: this version has no fp8 weights; fp32 and bf16 work"; });
-  stepvideo::require(!precision_ || precision_ == "fp32" || precision_ == "bf16", [&] {
-    return fmt::format("--precision: '{}' is not a precision; fp32, bf16 and fp8 are", *precision_);
-  });
   check_ranks();
   // Last: looking for a GPU wakes its driver.
   common_.place = place::find_place(common_.device);
-  const std::string precision = precision_.value_or(common_.place.is_gpu() ? "bf16" : "fp32");
-  common_.precision = precision == "bf16" ? Precision::bf16 : Precision::fp32;
+  if (gpu_memory_) common_.place = common_.place.with_budget(parse_size("--gpu-memory", *gpu_memory_));
+  check_numerics();
+}
+
+void FlagParser::check_numerics() {
+  common_.has_precision = precision_.has_value();
+  common_.has_attention = attention_.has_value();
+  pipeline::Numerics& numerics = common_.numerics;
+  numerics.precision = common_.place.is_gpu() ? Precision::bf16 : Precision::fp32;
+  if (precision_) {
+    const auto asked = pipeline::parse_precision(*precision_);
+    stepvideo::require(asked.has_value(), [&] {
+      return fmt::format("--precision: '{}' is not a precision; fp32, bf16 and fp8 are", *precision_);
+    });
+    numerics.precision = *asked;
+  }
+  stepvideo::require(numerics.precision != Precision::fp8 || is_on_transformer_, [&] {
+    return fmt::format("--precision fp8 is for the transformer, which {} does not run; fp32 and bf16 work",
+                       command_);
+  });
+  if (attention_) {
+    const auto attention = pipeline::parse_precision(*attention_);
+    const Precision rest = pipeline::without_fp8(numerics.precision);
+    stepvideo::require(attention == Precision::fp8 || attention == rest, [&] {
+      return fmt::format("--attention: '{}' does not go with --precision {}; {} does", *attention_,
+                         to_string(numerics.precision),
+                         rest == Precision::bf16 ? "bf16 or fp8" : to_string(rest));
+    });
+    numerics.attends_in_fp8 = attention == Precision::fp8;
+  }
+  pipeline::require_served(numerics, common_.place, common_.ranks);
 }
 
 void FlagParser::check_ranks() {

@@ -28,11 +28,11 @@ struct CommonOptions {
   std::filesystem::path model;
   place::Choice device;  ///< as it was asked for
   place::Place place;    ///< what was found for it
-  Precision precision = Precision::fp32;
-  bool has_precision = false;        ///< whether the flag was given
-  int ranks = 1;                     ///< of each replica
-  int replicas = 1;                  ///< among which the prompts of a batch are dealt
-  std::optional<Topology> topology;  ///< as it was asked for; without one, the plan's best
+  pipeline::Numerics numerics;
+  bool has_precision = false, has_attention = false;  ///< whether the flag was given
+  int ranks = 1;                                      ///< of each replica
+  int replicas = 1;                                   ///< among which the prompts of a batch are dealt
+  std::optional<Topology> topology;                   ///< as it was asked for; without one, the plan's best
   double deadline_factor = plan::deadline_factor, deadline_floor_seconds = plan::deadline_floor_seconds;
   std::optional<std::filesystem::path> log_file;
   bool is_quiet = false;
@@ -67,6 +67,8 @@ class FlagParser {
   /// common() without the demand for --model; the model is empty where it was not given.
   FlagParser& common_without_model();
 
+  /// Says that the command runs the transformer, which has fp8, and adds the flag for its attention.
+  FlagParser& on_transformer();
   /// Says that the command runs on several ranks, and adds the flags that watch them.
   FlagParser& on_ranks();
   /// The same of one that runs on several ranks only where a launcher started them as processes.
@@ -87,6 +89,7 @@ class FlagParser {
   FlagParser& add(const char* name, const char* help, Reader reader);
   void require_values(const std::vector<std::string>& arguments) const;
   void check_common();
+  void check_numerics();
   void check_ranks();
 
   // Each throws RequestError naming the flag and the text when it is not such a value.
@@ -100,10 +103,10 @@ class FlagParser {
   std::string synopsis_;
   po::options_description description_;
   std::vector<std::string> required_;
-  bool has_common_ = false, is_on_ranks_ = false, is_on_processes_ = false;
+  bool has_common_ = false, is_on_ranks_ = false, is_on_processes_ = false, is_on_transformer_ = false;
   CommonOptions common_;
   std::string device_ = "auto";
-  std::optional<std::string> precision_;
+  std::optional<std::string> precision_, attention_, gpu_memory_;
   std::optional<int> gpus_;
   std::optional<double> heartbeat_;
   std::optional<std::string> topology_;
@@ -112,6 +115,9 @@ class FlagParser {
 /// "guidance=2,tensor=1,ulysses=5,ring=1,sharding=uneven", as to_string() writes it; degrees left out are 1,
 /// shards even. Throws RequestError naming --topology.
 Topology parse_topology(std::string_view text);
+
+/// "6GB", "500 MB", "5.5GiB", or bytes. Throws RequestError naming the flag.
+std::size_t parse_size(const char* flag, const std::string& text);
 
 /// The candidate nearest to `word` by edit distance, or nothing when none is near.
 std::optional<std::string> nearest_word(std::string_view word, const std::vector<std::string>& candidates);

@@ -38,10 +38,11 @@ io::Json start_manifest(const std::string& command) {
   return {{"stepvideo", doctor::this_build().version}, {"command", command}};
 }
 
-io::Json start_manifest(const std::string& command, const CommonOptions& options, Precision precision,
-                        const std::vector<io::Component>& components, const ProvenanceFlags& flags) {
+io::Json start_manifest(const std::string& command, const CommonOptions& options,
+                        const pipeline::Numerics& numerics, const std::vector<io::Component>& components,
+                        const ProvenanceFlags& flags) {
   io::Json manifest = start_manifest(command);
-  manifest["precision"] = to_string(precision);
+  pipeline::put_numerics(manifest, numerics);
   manifest["device"] = options.place.is_gpu() ? options.place.gpu().name : "cpu";
   if (options.place.is_gpu()) manifest["matmuls"] = options.place.gpu().matmuls;
   for (const io::Component component : components)

@@ -30,8 +30,9 @@ io::Json start_manifest(const std::string& command);
 
 /// The same of a command that runs a model: with the precision, where it runs, and the model with a digest of
 /// each component that the command uses.
-io::Json start_manifest(const std::string& command, const CommonOptions& options, Precision precision,
-                        const std::vector<io::Component>& components, const ProvenanceFlags& flags);
+io::Json start_manifest(const std::string& command, const CommonOptions& options,
+                        const pipeline::Numerics& numerics, const std::vector<io::Component>& components,
+                        const ProvenanceFlags& flags);
 
 /// Notes on which topology several ranks make it.
 void put_topology(io::Json& manifest, const plan::Cost& cost, const ProvenanceFlags& flags);

@@ -99,7 +99,7 @@ class SizeRunner {
     add("--time-shift", settings_.time_shift);
     add("--seed", flags_.sampling.seed.value_or(0));
     add("--device", place::to_string(common_.device));
-    add("--precision", to_string(common_.precision));
+    add("--precision", to_string(common_.numerics.precision));
     add("--log-file", log.string());
     add("--output", video.string());
     list.push_back("--quiet");
@@ -190,7 +190,7 @@ void ramp(const Arguments& arguments) {
   if (common.log_file) EventLog(*common.log_file, 0, EventLog::Clock::now());
 
   const auto arithmetic =
-      common.precision == Precision::bf16 ? plan::Arithmetic::bf16 : plan::Arithmetic::fp32;
+      common.numerics.precision == Precision::fp32 ? plan::Arithmetic::fp32 : plan::Arithmetic::bf16;
   plan::Request request = trace::request_here(common.place, common.model, full.video, full.steps, arithmetic);
   const auto model = [&](const Rung& rung) {
     request.video = rung.video;

@@ -13,7 +13,15 @@ namespace stepvideo::commands {
 namespace {
 
 plan::Arithmetic arithmetic_of(Precision precision) {
-  return precision == Precision::bf16 ? plan::Arithmetic::bf16 : plan::Arithmetic::fp32;
+  switch (precision) {
+    case Precision::fp32:
+      return plan::Arithmetic::fp32;
+    case Precision::bf16:
+      return plan::Arithmetic::bf16;
+    case Precision::fp8:
+      return plan::Arithmetic::fp8;
+  }
+  throw Error("no such precision");
 }
 
 /// Those that decode: of replicas that are processes, all of theirs.
@@ -35,7 +43,16 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
                         .vae_memory = run.vae_memory,
                         .is_guided = run.is_guided};
   request.link = plan::load_link(request.hardware.link);
+  // Weights stay where they can.
+  request.streams_weights =
+      options.place.is_gpu() && plan::cost_of(request, {}).peak_bytes() > request.hardware.memory_bytes;
   const plan::Cost cost = plan::require_plan(request, options.ranks, options.topology);
+  require(run.precision != Precision::fp8 || cost.topology.tensor == 1, [&] {
+    return fmt::format(
+        "--precision fp8 does not run with tensor={}, which shares norms; --topology with guidance, "
+        "ulysses or ring in its place works",
+        cost.topology.tensor);
+  });
   const double of_each = cost.phase("denoise")->bytes(), memory = request.hardware.memory_bytes;
   require(options.replicas * of_each <= memory, [&] {
     constexpr double gibibyte = 1 << 30;
@@ -82,6 +99,7 @@ bool is_follower() {
 
 pipeline::Ranks ranks_of(const CommonOptions& options, const plan::Cost& cost, int layers, RunFacts facts) {
   return {.topology = cost.topology,
+          .streams_weights = cost.streams_weights,
           .deadlines = {.factor = options.deadline_factor,
                         .floor_seconds = options.deadline_floor_seconds,
                         .step_seconds = options.replicas * cost.step_seconds,  // they share the machine

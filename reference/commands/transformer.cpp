@@ -56,6 +56,7 @@ void transformer(const Arguments& arguments) {
       .require("input")
       .require("output");
   provenance.declare(parser);
+  parser.on_transformer();
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
   const auto source = weights.source(common, "transformer");
@@ -64,18 +65,18 @@ void transformer(const Arguments& arguments) {
   const pipeline::Denoiser denoiser(source);
   const model::TransformerConfig& config = denoiser.config();
   const Inputs in = read_inputs(input, config.in_channels);
-  require_weights_fit(common, "the transformer", model::expected_tensors(config), common.precision);
+  require_weights_fit(common, "the transformer", model::expected_tensors(config), common.numerics.precision);
   const Buffer<float> velocity(in.latents.size() / in.shape[2] * config.out_channels);
   io::Shape velocity_shape = in.shape;
   velocity_shape[2] = config.out_channels;
 
-  io::Json manifest = start_manifest("transformer", common, common.precision,
+  io::Json manifest = start_manifest("transformer", common, common.numerics,
                                      weights.components({io::Component::transformer}), provenance);
   weights.put(manifest);
   add_source(manifest, "input", input, provenance);
   Progress progress = start_progress(common);
   tell_place(progress, common);
-  const auto network = denoiser.load(common.place, common.precision, progress);
+  const auto network = denoiser.load(common.place, common.numerics, progress);
   progress.stage("forward", 0, [&](Stage&) {
     auto out = in.view(velocity);
     out.channels = config.out_channels;

@@ -1,14 +1,8 @@
 // The flags that say in which arithmetic the video VAE works, and in how much memory.
 #pragma once
-#include <array>
-#include <charconv>
-#include <cmath>
 #include <cstddef>
-#include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
-#include <utility>
 
 #include <fmt/format.h>
 
@@ -18,24 +12,6 @@
 #include "pipeline/video_codec.hpp"
 
 namespace stepvideo::commands {
-
-/// "6GB", "500 MB", "5.5GiB", or bytes. Throws RequestError naming the flag.
-inline std::size_t parse_size(const char* flag, const std::string& text) {
-  constexpr std::array<std::pair<const char*, double>, 7> units{
-      {{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"", 1}}};
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  std::string unit(end, text.data() + text.size());
-  if (unit.starts_with(' ')) unit.erase(0, 1);
-  double factor = 0;
-  for (const auto& [name, bytes] : units)
-    if (unit == name) factor = bytes;
-  const double bytes = value * factor;
-  require(error == std::errc{} && std::isfinite(bytes) && bytes >= 1 &&
-              bytes < static_cast<double>(std::numeric_limits<std::int64_t>::max()),
-          [&] { return fmt::format("{}: '{}' is not a size; 6GB, 5.5GiB and 500MB are", flag, text); });
-  return static_cast<std::size_t>(bytes);
-}
 
 struct VaeFlags {
   std::optional<std::string> memory, precision;
@@ -65,7 +41,7 @@ struct VaeFlags {
 
   /// Throws RequestError naming the flag.
   pipeline::CodecSettings settings(const CommonOptions& common, Precision of_the_run) const {
-    pipeline::CodecSettings settings{.place = common.place, .precision = of_the_run};
+    pipeline::CodecSettings settings{.place = common.place, .precision = pipeline::without_fp8(of_the_run)};
     if (memory) settings.memory_bytes = parse_size("--vae-memory", *memory);
     if (!precision) return settings;
     require(*precision == "fp32" || *precision == "bf16" || *precision == "fp8", [&] {

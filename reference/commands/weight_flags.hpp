@@ -68,14 +68,14 @@ inline void require_weights_fit(const CommonOptions& common, const std::string& 
                                 const std::vector<io::ExpectedTensor>& tensors, Precision precision) {
   double bytes = 0;
   for (const auto& tensor : tensors) bytes += static_cast<double>(io::element_count(tensor.shape));
-  bytes *= precision == Precision::bf16 ? 2 : 4;
+  bytes *= precision == Precision::fp32 ? 4 : precision == Precision::bf16 ? 2 : 1;  // at least
   if (common.place.is_gpu()) return place::require_free_memory(common.place, bytes);
   const auto memory = static_cast<double>(read_host_memory().total_bytes);
   require(bytes <= memory, [&] {
     constexpr double gibibyte = 1 << 30;
     return fmt::format("the weights of {} take {:.1f} GiB in {} and this machine has {:.1f}; {}", model,
                        bytes / gibibyte, to_string(precision), memory / gibibyte,
-                       bytes / 2 <= memory && precision != Precision::bf16 ? "--precision bf16 works"
+                       bytes / 2 <= memory && precision == Precision::fp32 ? "--precision bf16 works"
                                                                            : "one with more works");
   });
 }

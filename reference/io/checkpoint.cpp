@@ -80,9 +80,20 @@ void Checkpoint::validate(const std::vector<ExpectedTensor>& expected, bool allo
     if (dtype > Dtype::f8_e4m3)
       problems.push_back(fmt::format("{} has dtype {} where floating point is due", name, dtype_name(dtype)));
   }
+  std::set<std::string> scales;
+  for (const auto& [name, shape] : expected) {
+    if (!has_scales(name)) continue;
+    const Shape& found = at(scales_of(name)).shape;
+    const std::int64_t count = element_count(found), rows = shape.empty() ? 1 : shape.front();
+    if (count == 1 || count == rows)
+      scales.insert(scales_of(name));
+    else
+      problems.push_back(fmt::format("{} has shape {} where one value or {} are due", scales_of(name),
+                                     to_string(found), rows));
+  }
   if (!allows_extra)
     for (const auto& [name, record] : tensors_)
-      if (!names.contains(name))
+      if (!names.contains(name) && !scales.contains(name))
         problems.push_back(fmt::format("{} is not part of this model", in_quotes(name)));
 
   constexpr std::size_t most_listed = 100;
@@ -92,6 +103,33 @@ void Checkpoint::validate(const std::vector<ExpectedTensor>& expected, bool allo
         "{} does not fit its configuration: {}{}", path_.string(),
         fmt::join(problems.begin(), problems.begin() + static_cast<std::ptrdiff_t>(listed), "; "),
         problems.size() > listed ? fmt::format("; and {} more", problems.size() - listed) : "");
+  });
+}
+
+bool Checkpoint::has_scales(const std::string& name) const {
+  const auto found = tensors_.find(name), scales = tensors_.find(scales_of(name));
+  return found != tensors_.end() && scales != tensors_.end() && found->second.dtype == Dtype::f8_e4m3;
+}
+
+void Checkpoint::read_scales(const std::string& name, VectorView<float> into) const {
+  const Buffer<float> stored = load<float>(scales_of(name));
+  require(stored.size() == 1 || stored.size() == into.size, [&] {
+    return fmt::format("{} has {} values for {} rows; one, or one for each row works",
+                       tensor_text(scales_of(name)), stored.size(), into.size);
+  });
+  for (index_t row = 0; row < into.size; ++row) {
+    into[row] = stored[stored.size() == 1 ? 0 : row];
+    require(into[row] > 0, [&] {
+      return fmt::format("{} holds {} at row {}; a scale is above 0", tensor_text(scales_of(name)), into[row],
+                         row);
+    });
+  }
+}
+
+void Checkpoint::require_no_scales(const std::string& name) const {
+  require(!has_scales(name), [&] {
+    return fmt::format("{} is fp8 with the scales {} beside it; --precision fp8 on one rank applies them",
+                       tensor_text(name), scales_of(name));
   });
 }
 

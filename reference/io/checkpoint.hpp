@@ -45,13 +45,25 @@ class Checkpoint {
   /// "FILE: tensor NAME", as errors call it.
   std::string tensor_text(const std::string& name) const;
 
+  /// Whether `name` is F8_E4M3 with scales beside it: "NAME_scale", of floating point, one value for the
+  /// tensor or one for each of its rows.
+  bool has_scales(const std::string& name) const;
+  /// Those of each row, in float32. Throws RequestError naming the tensor: a scale that is not positive and
+  /// finite, another number of rows.
+  void read_scales(const std::string& name, VectorView<float> into) const;
+  /// The elements of an F8_E4M3 tensor as they are stored. Throws RequestError naming the tensor where one is
+  /// NaN, or there are others than `into` holds.
+  void read_codes(const std::string& name, VectorView<fp8_e4m3> into) const;
+
   /// Throws one RequestError that lists the problems (at most a hundred, then how many more): tensors
-  /// missing, of another shape, of a dtype that is not floating point. Tensors nobody expects are allowed
-  /// only where `allows_extra`. NaN and infinite values are found by load().
+  /// missing, of another shape, of a dtype that is not floating point, scales that do not fit. Tensors nobody
+  /// expects, of which scales are none, are allowed only where `allows_extra`. NaN and infinite values are
+  /// found by load().
   void validate(const std::vector<ExpectedTensor>& expected, bool allows_extra = false) const;
 
   /// The tensor as T, rounded to nearest even where it narrows (F64 by way of float); flattened row-major.
-  /// Throws RequestError naming the tensor: integers, a value that is NaN or infinite or becomes so as T.
+  /// Throws RequestError naming the tensor: integers, a value that is NaN or infinite or becomes so as T, fp8
+  /// that has scales.
   template <Element T>
   Buffer<T> load(const std::string& name) const;
   /// The same into memory that there is already. Throws RequestError unless `into` has the tensor's size.
@@ -66,6 +78,9 @@ class Checkpoint {
   /// numbers). Throws RequestError naming the tensor when a value is not a whole number of 32 bits.
   Buffer<std::int32_t> load_integers(const std::string& name) const;
 
+  /// Throws RequestError where a reader of the bare values would leave scales out.
+  void require_no_scales(const std::string& name) const;
+
  private:
   std::filesystem::path path_;
   std::vector<std::shared_ptr<const void>> memory_;
@@ -78,6 +93,11 @@ extern template void Checkpoint::read<float>(const std::string&, VectorView<floa
 extern template void Checkpoint::read<bf16>(const std::string&, VectorView<bf16>) const;
 extern template void Checkpoint::read<float>(const std::string&, const ElementRuns&, VectorView<float>) const;
 extern template void Checkpoint::read<bf16>(const std::string&, const ElementRuns&, VectorView<bf16>) const;
+
+/// What the scales of an fp8 tensor are called.
+inline std::string scales_of(const std::string& tensor) {
+  return tensor + "_scale";
+}
 
 /// The md5 (hex) that identifies a set of tensors: each tensor's "key:d0_d1_..." and its bare "key", all
 /// these strings sorted, joined with commas.

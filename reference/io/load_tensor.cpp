@@ -1,6 +1,7 @@
 // Checkpoint::load: from the stored dtype to the one that is computed in.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include <fmt/format.h>
@@ -48,6 +49,7 @@ template <Element T>
 void Checkpoint::read(const std::string& name, const ElementRuns& part, VectorView<T> into) const {
   const TensorRecord& record = at(name);
   require_floating_point(tensor_text(name), record.dtype);
+  require_no_scales(name);
   require(part.first >= 0 && part.count >= 0 && part.runs > 0 && part.stride >= 0 &&
               part.first + (part.runs - 1) * part.stride + part.count <= element_count(record.shape) &&
               into.size == part.size(),
@@ -70,6 +72,18 @@ void Checkpoint::read(const std::string& name, const ElementRuns& part, VectorVi
                                          reinterpret_cast<std::byte*>(into.data + run * part.count + first)));
     }
   if (bad != every_element) refuse_element(tensor_text(name), record, bad, dtype_of<T>);
+}
+
+void Checkpoint::read_codes(const std::string& name, VectorView<fp8_e4m3> into) const {
+  const TensorRecord& record = at(name);
+  require(record.dtype == Dtype::f8_e4m3 && element_count(record.shape) == into.size, [&] {
+    return fmt::format("{} is {} of shape {}; {} elements of F8_E4M3 are due", tensor_text(name),
+                       dtype_name(record.dtype), to_string(record.shape), into.size);
+  });
+  auto* const target = reinterpret_cast<std::byte*>(into.data);
+  std::memcpy(target, record.bytes.data(), record.bytes.size());
+  const index_t bad = find_non_finite(Dtype::f8_e4m3, target, into.size);
+  if (bad != every_element) refuse_element(tensor_text(name), record, bad, Dtype::f8_e4m3);
 }
 
 template Buffer<float> Checkpoint::load<float>(const std::string&) const;

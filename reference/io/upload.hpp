@@ -1,6 +1,7 @@
 // Tensors of mapped files to the memory of a GPU, through memory that the GPU copies from by itself: while
 // one part is on its way, the host's threads make the next.
 #pragma once
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -23,8 +24,10 @@ struct UploadItem {
 };
 
 /// Tensor `name` of `checkpoint`, whose mapping must outlive the upload, becomes elements of T at `target`.
+/// Throws RequestError where it has scales and T is not fp8, which leaves them to the caller.
 template <Element T>
 UploadItem upload_item(const Checkpoint& checkpoint, const std::string& name, T* target) {
+  if constexpr (!std::same_as<T, fp8_e4m3>) checkpoint.require_no_scales(name);
   return {checkpoint.tensor_text(name), checkpoint.at(name), dtype_of<T>,
           reinterpret_cast<std::byte*>(target)};
 }

@@ -1,5 +1,6 @@
 // Views into the packed results of projections, and into a batch.
 #pragma once
+#include <stepvideo/core/scaled_rows.hpp>
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/view.hpp>
 
@@ -38,9 +39,16 @@ template <class T>
 MatrixView<T> rows_of(TokensView<T> tokens, index_t element, index_t first, index_t count) {
   return {tokens.row(element, first), count, tokens.width, tokens.token_stride};
 }
+inline ScaledRows rows_of(const ScaledTokensView& tokens, index_t element, index_t first, index_t count) {
+  return {rows_of(tokens.values, element, first, count), {&tokens.scale(element, first), count}};
+}
+/// All tokens of a batch element.
 template <class T>
 MatrixView<T> rows_of(TokensView<T> tokens, index_t element) {
   return rows_of(tokens, element, 0, tokens.tokens);
+}
+inline ScaledRows rows_of(const ScaledTokensView& tokens, index_t element) {
+  return rows_of(tokens, element, 0, tokens.values.tokens);
 }
 
 }  // namespace stepvideo::model

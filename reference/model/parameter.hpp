@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <stepvideo/core/buffer.hpp>
+#include <stepvideo/core/quantized.hpp>
 
 #include "io/checkpoint.hpp"
 
@@ -21,6 +22,13 @@ class WeightSource {
   /// stream. Throws RequestError naming the tensor when a value is NaN or infinite or becomes so.
   virtual void read(const std::string& name, VectorView<float> into) = 0;
   virtual void read(const std::string& name, VectorView<bf16> into) = 0;
+
+  /// Whether the tensor is fp8 with a scale for each of its rows, or with one that all rows share.
+  virtual bool has_scales(const std::string&) const { return false; }
+  /// Such a tensor as it is stored.
+  virtual void read(const std::string& name, const ScaledTokensView&) {
+    throw Error("tensor " + name + " has no scales");
+  }
 };
 
 /// The tensors of a checkpoint in the host's memory.
@@ -36,6 +44,11 @@ class CheckpointSource final : public WeightSource<Host> {
   const io::Shape& shape(const std::string& name) const override { return checkpoint_.at(name).shape; }
   void read(const std::string& name, VectorView<float> into) override { checkpoint_.read(name, into); }
   void read(const std::string& name, VectorView<bf16> into) override { checkpoint_.read(name, into); }
+  bool has_scales(const std::string& name) const override { return checkpoint_.has_scales(name); }
+  void read(const std::string& name, const ScaledTokensView& into) override {
+    checkpoint_.read_scales(name, into.scales);
+    checkpoint_.read_codes(name, {into.values.data, into.values.tokens * into.values.width});
+  }
   template <Element T>
   void read(const std::string& name, const io::ElementRuns& part, VectorView<T> into) const {
     checkpoint_.read(name, part, into);

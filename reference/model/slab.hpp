@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 
+#include <stepvideo/core/buffer.hpp>
 #include <stepvideo/core/workspace.hpp>
 
 namespace stepvideo::model {
@@ -25,6 +26,14 @@ class Slab {
 template <class T>
 T* at_offset(std::byte* memory, std::size_t offset) {
   return reinterpret_cast<T*>(memory + offset);
+}
+
+/// Memory that only grows. What it held is gone where it did.
+template <Execution E>
+void grow(E execution, Buffer<std::byte, E>& memory, std::size_t bytes) {
+  if (bytes <= memory.size_bytes()) return;
+  memory = {};  // before the larger one is taken
+  memory = Buffer<std::byte, E>(execution, static_cast<index_t>(bytes));
 }
 
 }  // namespace stepvideo::model

@@ -1,10 +1,13 @@
 // Step-LLM as a text encoder: a causal transformer with square-root ALiBi instead of rotary embedding, whose
 // last hidden states are the text states (no final norm, no head).
 #pragma once
+#include <array>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <utility>
-#include <vector>
 
 #include <stepvideo/core/transfer.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
@@ -14,10 +17,72 @@
 #include <stepvideo/kernels/norm/rms_norm.hpp>
 
 #include "model/config.hpp"
+#include "model/layer_store.hpp"
 #include "model/parameter.hpp"
+#include "model/slab.hpp"
 #include "model/tap.hpp"
 
 namespace stepvideo::model {
+
+/// What a layer of Step-LLM reads.
+template <class T>
+struct LlmLayer {
+  VectorView<const T> attention_norm, ffn_norm;
+  MatrixView<const T> wqkv, wo, w1, w2;  ///< (out, in)
+};
+
+/// LayerSlabs of Step-LLM's layers.
+template <class T, Execution E>
+class LlmSlabs {
+ public:
+  using Views = LlmLayer<T>;
+
+  explicit LlmSlabs(const StepLlmConfig& config) : layers_(config.layers) {
+    const index_t width = config.width(), packed = width + 2 * config.groups * config.heads.dim;
+    parts_ = {{{"attention_norm", width, 1},
+               {"ffn_norm", width, 1},
+               {"attention.wqkv", packed, width},
+               {"attention.wo", width, width},
+               {"feed_forward.w1", 2 * config.feed_forward, width},
+               {"feed_forward.w2", width, config.feed_forward}}};
+    for (Part& part : parts_) part.offset = slab_.add(part.rows * part.columns, sizeof(T));
+  }
+
+  int layers() const { return layers_; }
+  std::size_t bytes(int) const { return slab_.bytes(); }
+
+  Views over(int, std::byte* memory) const {
+    const auto data = [&](std::size_t part) { return at_offset<const T>(memory, parts_[part].offset); };
+    const auto matrix = [&](std::size_t part) {
+      return MatrixView<const T>::dense(data(part), parts_[part].rows, parts_[part].columns);
+    };
+    return {.attention_norm = {data(0), parts_[0].rows},
+            .ffn_norm = {data(1), parts_[1].rows},
+            .wqkv = matrix(2),
+            .wo = matrix(3),
+            .w1 = matrix(4),
+            .w2 = matrix(5)};
+  }
+  void fill(E, WeightSource<E>& source, int layer, std::byte* memory, Buffer<std::byte, E>&) const {
+    for (const Part& part : parts_)
+      source.read("transformer.layers." + std::to_string(layer) + "." + part.name + ".weight",
+                  VectorView<T>{at_offset<T>(memory, part.offset), part.rows * part.columns});
+  }
+
+ private:
+  struct Part {
+    const char* name;
+    index_t rows, columns;
+    std::size_t offset = 0;
+  };
+
+  int layers_;
+  Slab slab_;
+  std::array<Part, 6> parts_;
+};
+
+template <class T, Execution E>
+using LlmStore = LayerStore<LlmLayer<T>, E>;
 
 /// Views lie in the memory of the execution. The residual stream is T's, as in the release.
 template <Element T, Execution E, class Tap = NoTap>
@@ -28,20 +93,15 @@ class StepLlm {
           Tap tap = {}) requires std::same_as<E, Host>
       : StepLlm(execution, config, CheckpointSource(checkpoint, expected_tensors(config)), std::move(tap)) {}
 
-  /// `source` has the tensors that are expected of `config`.
-  StepLlm(E execution, const StepLlmConfig& config, WeightSource<E>&& source, Tap tap = {})
-      : execution_(execution), config_(config), tap_(std::move(tap)) {
-    const ParameterLoader<E> from{execution, source};
-    words_ = from.template load<T>("tok_embeddings.word_embeddings.weight");
-    blocks_ = load_layers(config.layers, "transformer.layers.", [&](const auto& name_of) {
-      const auto read = [&](const char* part) { return from.template load<T>(name_of(part) + ".weight"); };
-      return Block{.attention_norm = read("attention_norm"),
-                   .wqkv = read("attention.wqkv"),
-                   .wo = read("attention.wo"),
-                   .ffn_norm = read("ffn_norm"),
-                   .w1 = read("feed_forward.w1"),
-                   .w2 = read("feed_forward.w2")};
-    });
+  /// `source` has the tensors that are expected of `config`; `layers` has those of the layers, or without it
+  /// they are read from the source, to stay in memory.
+  StepLlm(E execution, const StepLlmConfig& config, WeightSource<E>&& source, Tap tap = {},
+          std::unique_ptr<LlmStore<T, E>> layers = {})
+      : execution_(execution), config_(config), tap_(std::move(tap)), layers_(std::move(layers)) {
+    words_ = ParameterLoader<E>{execution, source}.template load<T>("tok_embeddings.word_embeddings.weight");
+    if (layers_ == nullptr)
+      layers_ =
+          std::make_unique<ResidentLayers<E, LlmSlabs<T, E>>>(execution, LlmSlabs<T, E>(config), source);
     Buffer<float> slopes(config.heads.count);
     for (int head = 0; head < config.heads.count; ++head)
       slopes[head] = alibi_slope(head, config.heads.count);
@@ -76,30 +136,27 @@ class StepLlm {
 
     embed(execution_, ids, {.words = words_.matrix()}, x);
     for (int layer = 0; layer < config_.layers; ++layer) {
-      const Block& block = blocks_[static_cast<std::size_t>(layer)];
-      rms_norm(execution_, x.rows(), block.attention_norm.vector(), config_.epsilon, y.rows());
-      linear(execution_, y.rows(), block.wqkv.matrix(), Store{}, packed);
+      const LlmLayer<T> weights = layers_->acquire(execution_, layer);
+      rms_norm(execution_, x.rows(), weights.attention_norm, config_.epsilon, y.rows());
+      linear(execution_, y.rows(), weights.wqkv, Store{}, packed);
       attention(execution_, queries, keys, values, SqrtAlibiMask{slopes_.vector()},
                 HeadsView<T>::dense(y.data, batch, tokens, config_.heads.count, dim), {});
-      linear(execution_, y.rows(), block.wo.matrix(), Residual<T>{x.rows()}, x.rows());
-      rms_norm(execution_, x.rows(), block.ffn_norm.vector(), config_.epsilon, y.rows());
-      linear(execution_, y.rows(), block.w1.matrix(), SwiGlu{}, hidden);
-      linear(execution_, hidden, block.w2.matrix(), Residual<T>{x.rows()}, x.rows());
+      linear(execution_, y.rows(), weights.wo, Residual<T>{x.rows()}, x.rows());
+      rms_norm(execution_, x.rows(), weights.ffn_norm, config_.epsilon, y.rows());
+      linear(execution_, y.rows(), weights.w1, SwiGlu{}, hidden);
+      linear(execution_, hidden, weights.w2, Residual<T>{x.rows()}, x.rows());
+      layers_->release(execution_, layer);
       tap_("transformer.layers.", layer, "", x);
     }
     convert(execution_, TokensView<const T>(x), out);
   }
 
  private:
-  struct Block {
-    Parameter<T, E> attention_norm, wqkv, wo, ffn_norm, w1, w2;
-  };
-
   E execution_;
   StepLlmConfig config_;
   Tap tap_;
   Parameter<T, E> words_;
-  std::vector<Block> blocks_;
+  std::unique_ptr<LlmStore<T, E>> layers_;
   Buffer<float, E> slopes_;
 };
 

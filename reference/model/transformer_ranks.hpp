@@ -10,6 +10,7 @@
 #include <stepvideo/kernels/elementwise/latents.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>
 
+#include "model/quantization.hpp"
 #include "model/transformer_layout.hpp"
 
 namespace stepvideo::model {
@@ -36,6 +37,8 @@ class TransformerRanks {
  public:
   using E = typename C::ExecutionType;
   static constexpr bool is_alone = std::same_as<C, OneRank<E>>;
+  /// Whether its attention can be in fp8: of several ranks each would quantise what an exchange brings it.
+  static constexpr bool attends_in_fp8 = is_alone && has_fp8<T>;
 
   /// Throws RequestError where the mesh is not for these ranks, or the heads cannot be shared in it.
   TransformerRanks(C& communicator, Mesh mesh, const TransformerConfig& config)
@@ -94,7 +97,7 @@ class TransformerRanks {
       attention(execution, queries, keys, values, FullMask{}, out, {});
     } else {
       const AttentionAcrossRanks<T, C> attend(communicator_, mesh_, heads_, granule(tokens));
-      reserve(execution, exchanged_, attend.workspace_bytes(queries.batch, tokens));
+      grow(execution, exchanged_, attend.workspace_bytes(queries.batch, tokens));
       attend(execution, queries, keys, values, out, tokens, Workspace(exchanged_));
     }
   }
@@ -111,6 +114,11 @@ class TransformerRanks {
     }
     return all;
   }
+  // Rows of fp8 with their scales are not shared: serves_fp8().
+  ScaledTokensView part(const ScaledTokensView& all) const { return all; }
+  void gather_parts(E, const ScaledTokensView&) const {}
+  bool serves_fp8() const { return mesh_.gpus.tensor == 1; }
+
   /// What each rank's heads or hidden columns contribute becomes, in the rank's part, the sum.
   void add_up_part(E execution, TokensView<T> contributions) const {
     if constexpr (!is_alone)
@@ -130,15 +138,10 @@ class TransformerRanks {
   Shard own(index_t tokens) const { return mesh_.tokens(tokens, communicator_.rank(), granule(tokens)); }
   SharedLayers<C> layers(index_t tokens) const { return {communicator_, mesh_, granule(tokens)}; }
 
-  static void reserve(E execution, Buffer<std::byte, E>& memory, std::size_t bytes) {
-    if (bytes <= memory.size_bytes()) return;
-    memory = {};  // before the larger one is taken
-    memory = Buffer<std::byte, E>(execution, static_cast<index_t>(bytes));
-  }
   /// Room for a tensor of all tokens, until the next call.
   template <class Value>
   TokensView<Value> whole(E execution, index_t batch, index_t tokens, index_t channels) {
-    reserve(execution, whole_, static_cast<std::size_t>(batch * tokens * channels) * sizeof(Value));
+    grow(execution, whole_, static_cast<std::size_t>(batch * tokens * channels) * sizeof(Value));
     return TokensView<Value>::dense(reinterpret_cast<Value*>(whole_.data()), batch, tokens, channels);
   }
 

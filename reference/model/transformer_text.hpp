@@ -28,6 +28,13 @@ inline constexpr std::size_t any_number_of_bytes = std::numeric_limits<std::size
 template <class T>
 struct TextKeys {
   HeadsView<const T> keys, values;
+
+  TextKeys of(index_t first, index_t count) const {
+    TextKeys part = *this;
+    part.keys.data = keys.row(first, 0, 0), part.keys.batch = count;
+    part.values.data = values.row(first, 0, 0), part.values.batch = count;
+    return part;
+  }
 };
 
 /// A batch of prompts as the transformer attends to them, with the heads of one rank.
@@ -54,7 +61,8 @@ class PreparedText {
   index_t batch() const { return batch_; }
   /// (batch, tokens, width), for prepare_text to fill.
   TokensView<T> sequence() const { return tokens(layout_.sequence(), width_); }
-  KeyPrefixMask mask() const { return {lengths_.vector()}; }
+  /// Of `count` elements from the one at `first` on.
+  KeyPrefixMask mask(index_t first, index_t count) const { return {{lengths_.data() + first, count}}; }
   /// Whether the keys and values of all blocks stay.
   bool keeps_blocks() const { return layout_.keeps_blocks(); }
 

@@ -22,6 +22,14 @@ class UploadSource final : public WeightSource<Device> {
   const io::Shape& shape(const std::string& name) const override { return checkpoint_.at(name).shape; }
   void read(const std::string& name, VectorView<float> into) override { upload(name, into); }
   void read(const std::string& name, VectorView<bf16> into) override { upload(name, into); }
+  bool has_scales(const std::string& name) const override { return checkpoint_.has_scales(name); }
+  void read(const std::string& name, const ScaledTokensView& into) override {
+    const auto& [values, scales] = into;
+    upload(name, VectorView<fp8_e4m3>{values.data, values.tokens * values.width});
+    const Buffer<float> rows(scales.size);
+    checkpoint_.read_scales(name, rows.vector());
+    stepvideo::upload(device_, rows.data(), scales);
+  }
 
  private:
   template <Element T>

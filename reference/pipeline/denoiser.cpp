@@ -51,29 +51,32 @@ void Denoiser::require_guided_pair(const Conditioning& conditioning) {
   });
 }
 
-std::unique_ptr<Denoiser::Loaded> Denoiser::load(const place::Place& place, Precision precision,
+std::unique_ptr<Denoiser::Loaded> Denoiser::load(const place::Place& place, const Numerics& numerics,
                                                  Progress& progress, const Ranks& ranks) const {
   if (ProcessRanks* const processes = process_ranks())
-    return processes->load_transformer(*shared(precision).transformer, ranks, progress);
+    return processes->load_transformer(*shared(numerics).transformer, ranks, progress);
   if (ranks.topology.ranks() > 1)
-    return load_transformer_on_threads(precision, config_, weights_, ranks, progress);
+    return load_transformer_on_threads(numerics, config_, weights_, ranks, progress);
+  if (const std::string text = fp8_text(numerics.quantization(config_.layers), config_.layers); !text.empty())
+    progress.note("fp8", "in fp8: " + text);
   return progress.stage("load transformer", 0, [&](Stage& stage) -> std::unique_ptr<Loaded> {
     stage.moved(weights_.files.bytes());
     if (place.is_gpu())
       return std::make_unique<WatchedTransformer>(
-          load_transformer_on_gpu(place, precision, config_, weights_, stage), place.gpu(), progress,
-          [bus_id = place.gpu().bus_id] { return nvml_source(bus_id); });
-    return with_element(precision, [&]<Element T>() {
-      return weights_.on_host(
-          model::expected_tensors(config_), false, [&](auto source) -> std::unique_ptr<Loaded> {
-            return std::make_unique<PlacedTransformer<T, Host>>(place, host, config_, std::move(source));
-          });
+          load_transformer_on_gpu(place, numerics, config_, weights_, ranks.streams_weights, stage),
+          place.gpu(), progress, [bus_id = place.gpu().bus_id] { return nvml_source(bus_id); });
+    return with_element(numerics.precision, [&]<Element T>() {
+      return weights_.on_host(model::expected_tensors(config_), false,
+                              [&](auto source) -> std::unique_ptr<Loaded> {
+                                return std::make_unique<PlacedTransformer<T, Host>>(
+                                    place, host, config_, std::move(source), numerics);
+                              });
     });
   });
 }
 
-SharedModels Denoiser::shared(Precision precision) const {
-  return {.transformer = SharedModels::Transformer{precision, config_, weights_}};
+SharedModels Denoiser::shared(const Numerics& numerics) const {
+  return {.transformer = SharedModels::Transformer{numerics, config_, weights_}};
 }
 
 }  // namespace stepvideo::pipeline

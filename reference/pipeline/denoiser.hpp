@@ -8,6 +8,7 @@
 #include <stepvideo/kernels/elementwise/latents.hpp>
 
 #include "model/config.hpp"
+#include "model/streamed_facts.hpp"
 #include "pipeline/conditioning.hpp"
 #include "pipeline/latents.hpp"
 #include "pipeline/precision.hpp"
@@ -78,12 +79,14 @@ class Denoiser {
     /// Calls `observer`, where there is one, after each step. Throws Interrupted between steps, Error naming
     /// the step after which latents were no longer finite, and as require_guided_pair().
     virtual void denoise(const Integration& run, Progress& progress, const StepObserver& observer = {}) = 0;
+    /// What fetching blocks has cost so far.
+    virtual model::StreamedFacts streamed() const { return {}; }
   };
   /// On one rank, or on as many as `ranks` says, each with its part of the weights.
-  std::unique_ptr<Loaded> load(const place::Place& place, Precision precision, Progress& progress,
+  std::unique_ptr<Loaded> load(const place::Place& place, const Numerics& numerics, Progress& progress,
                                const Ranks& ranks = {}) const;
   /// Where ranks are processes, what those other than 0 have parts of. The denoiser outlives it.
-  SharedModels shared(Precision precision) const;
+  SharedModels shared(const Numerics& numerics) const;
 
  private:
   model::TransformerConfig config_;

@@ -61,7 +61,7 @@ void Generator::require_possible(const Request& request, const fs::path& output)
 }
 
 SharedModels Generator::shared(const std::vector<Job>& jobs, const RunOptions& options) const {
-  SharedModels models = denoiser_.shared(jobs.front().request.precision);
+  SharedModels models = denoiser_.shared(jobs.front().request.numerics);
   models.load_replica = replica(jobs, options);
   models.load_video_decoder = video_decoder(jobs, options);
   models.load_decoder = codec_.loader(options.vae, options.ranks.decoders);
@@ -115,7 +115,7 @@ void Generator::encode(std::vector<Job>& jobs, const RunOptions& options, Progre
       prompts.push_back({job.request.prompt, job.request.negative});
     }
   if (due.empty()) return;
-  const Precision precision = due.front()->request.precision;
+  const Precision precision = without_fp8(due.front()->request.numerics.precision);
   try {
     tell_cost(due, options, progress, [&] {
       auto conditionings = encoder_.encode(prompts, options.place, precision, progress);
@@ -143,7 +143,7 @@ void Generator::denoise(std::vector<Job>& jobs, const RunOptions& options, Progr
   if (options.replicas > 1) return denoise_on_replicas(due, options, progress);
   std::unique_ptr<Denoiser::Loaded> transformer;
   tell_cost(due, options, progress, [&] {
-    transformer = denoiser_.load(options.place, due.front()->request.precision, progress, options.ranks);
+    transformer = denoiser_.load(options.place, due.front()->request.numerics, progress, options.ranks);
   });
   for (Job* const job : due) {
     if (jobs.size() > 1) progress.tell(job->output.string());
@@ -178,7 +178,7 @@ void Generator::denoise_on_replicas(const std::vector<Job*>& due, const RunOptio
         Progress& own = number > 0 ? *replica.progress : progress;
         if (!replica.transformer)
           replica.transformer =
-              denoiser_.load(options.place, due.front()->request.precision, own, replica.options.ranks);
+              denoiser_.load(options.place, due.front()->request.numerics, own, replica.options.ranks);
         own.tell(due[job]->output.string());
         tell_cost({due[job]}, options, own,
                   [&] { denoise_one(*replica.transformer, *due[job], replica.options, own); });
@@ -214,7 +214,7 @@ LoadReplica Generator::replica(const std::vector<Job>& jobs, const RunOptions& o
     own.spare_bytes = spare_bytes_of_each(options);
     own.before_step = meanwhile;
     const std::shared_ptr<Denoiser::Loaded> transformer =
-        denoiser_.load(options.place, jobs.front().request.precision, progress, options.ranks);
+        denoiser_.load(options.place, jobs.front().request.numerics, progress, options.ranks);
     return [this, &jobs, own, transformer, &progress](std::size_t number) {
       SavedRun saved = read_step_file(step_file_of(jobs[number].output));
       Job job{.request = jobs[number].request, .output = jobs[number].output, .manifest = saved.manifest};

@@ -23,7 +23,7 @@ std::string decode_command(const ModelSource& model, const Job& job) {
   if (!model.folder.empty()) command += " --model " + quoted(model.folder);
   if (model.seed) command += fmt::format(" --weights random:{}", *model.seed);
   command += fmt::format(" --latents {} --output {}{}", quoted(step_file_of(job.output)), quoted(job.output),
-                         job.request.precision == Precision::bf16 ? " --precision bf16" : "");
+                         job.request.numerics.precision != Precision::fp32 ? " --precision bf16" : "");
   for (const auto& [field, flag] : {std::pair{"fps", "fps"},
                                     {"chroma", "chroma"},
                                     {"vae_memory", "vae-memory"},

@@ -18,10 +18,11 @@ struct PlacedVaeConfig;  // pipeline/placed_vae.hpp
 
 /// Each throws RequestError as the model's constructor does, Error where the GPU has no memory left; the
 /// place's GPU stays open as long as the model. Files come through a ring of pinned memory, with progress in
-/// the stage.
-std::unique_ptr<Denoiser::Loaded> load_transformer_on_gpu(const place::Place& place, Precision precision,
+/// the stage. A model that streams keeps two layers in the GPU's memory and fetches each as it is needed: the
+/// transformer where it is told to, Step-LLM where its weights leave no room. Weights outlive the model.
+std::unique_ptr<Denoiser::Loaded> load_transformer_on_gpu(const place::Place& place, const Numerics& numerics,
                                                           const model::TransformerConfig& config,
-                                                          const Weights& weights, Stage& stage);
+                                                          const Weights& weights, bool streams, Stage& stage);
 std::unique_ptr<TextModel> load_step_llm_on_gpu(const place::Place& place, Precision precision,
                                                 const model::StepLlmConfig& config, const Weights& weights,
                                                 Stage& stage);

@@ -1,5 +1,6 @@
 // Text encoders at work: one template over the model, behind the interface that commands see.
 #pragma once
+#include <memory>
 #include <utility>
 
 #include <stepvideo/kernels/elementwise/embed.hpp>
@@ -33,8 +34,10 @@ template <Element T, Execution E>
 class PlacedStepLlm final : public TextModel {
  public:
   PlacedStepLlm(const place::Place& place, E execution, const model::StepLlmConfig& config,
-                model::WeightSource<E>&& source)
-      : place_(place), execution_(execution), model_(execution, config, std::move(source)) {}
+                model::WeightSource<E>&& source, std::unique_ptr<model::LlmStore<T, E>> layers = {})
+      : place_(place),
+        execution_(execution),
+        model_(execution, config, std::move(source), {}, std::move(layers)) {}
 
   index_t width() const override { return model_.config().width(); }
   void encode(MatrixView<const std::int32_t> ids, std::span<const index_t>,

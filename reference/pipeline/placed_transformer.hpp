@@ -37,16 +37,20 @@ template <Element T, Execution E, Communicator C = OneRank<E>>
 class PlacedTransformer final : public Denoiser::Loaded {
  public:
   PlacedTransformer(const place::Place& place, E execution, const model::TransformerConfig& config,
-                    model::WeightSource<E>&& source) requires std::same_as<C, OneRank<E>>
-      : PlacedTransformer(place, execution, config, std::move(source), one_rank, Mesh{}) {}
+                    model::WeightSource<E>&& source, const Numerics& numerics,
+                    std::unique_ptr<model::BlockStore<T, E>> blocks = {}) requires std::same_as<C, OneRank<E>>
+      : PlacedTransformer(place, execution, config, std::move(source), numerics, one_rank, Mesh{},
+                          std::move(blocks)) {}
   /// The communicator outlives this; see Transformer for `source`.
   PlacedTransformer(const place::Place& place, E execution, const model::TransformerConfig& config,
-                    model::WeightSource<E>&& source, C& communicator, Mesh mesh)
+                    model::WeightSource<E>&& source, const Numerics& numerics, C& communicator, Mesh mesh,
+                    std::unique_ptr<model::BlockStore<T, E>> blocks = {})
       : place_(place),
         execution_(execution),
         communicator_(communicator),
         mesh_(mesh),
-        transformer_(execution, config, std::move(source), communicator, mesh) {}
+        transformer_(execution, config, std::move(source), communicator, mesh,
+                     {.quantization = numerics.quantization(config.layers)}, {}, std::move(blocks)) {}
 
   void forward(const Conditioning& conditioning, LatentsView<const float> latents,
                VectorView<const float> times, LatentsView<float> velocity) override {
@@ -59,6 +63,8 @@ class PlacedTransformer final : public Denoiser::Loaded {
                          {result.data(), velocity.batch, velocity.channels, velocity.shape});
     download(execution_, result.vector(), velocity.data);
   }
+
+  model::StreamedFacts streamed() const override { return transformer_.streamed(); }
 
   void denoise(const Integration& run, Progress& progress, const StepObserver& observer) override {
     Denoiser::require_guided_pair(run.conditioning);
@@ -79,11 +85,10 @@ class PlacedTransformer final : public Denoiser::Loaded {
   std::size_t room_beside_others(index_t elements) const {
     // Ranks of the host share its memory.
     const std::size_t sharers = std::same_as<E, Host> ? static_cast<std::size_t>(mesh_.ranks()) : 1;
-    const std::size_t room = available_memory_bytes(execution_) / sharers;
+    const std::size_t room = std::min(available_memory_bytes(execution_), place_.budget_left()) / sharers;
+    const std::size_t late_code = (place_.has_budget() ? std::size_t{1} : std::size_t{2}) << 29;
     const std::size_t others =
-        std::same_as<E, Host>
-            ? 0
-            : 8 * static_cast<std::size_t>(elements) * sizeof(float) + (std::size_t{1} << 30);
+        std::same_as<E, Host> ? 0 : 8 * static_cast<std::size_t>(elements) * sizeof(float) + late_code;
     return room - std::min(room, others);
   }
 
@@ -109,10 +114,12 @@ class PlacedTransformer final : public Denoiser::Loaded {
     const Shard mine = prompts == 1 ? Shard{0, 1} : mesh_.prompts(communicator_.rank());
     const model::TransformerConfig& config = transformer_.config();
     const std::size_t spare_bytes = run.spare_bytes.value_or(room_beside_others(prompts * size));
-    const auto share = transformer_.share(mine.count, latents.shape.tokens());
-    const index_t at_a_time = as_rank_0(model::elements_at_a_time(config, share, sizeof(T), spare_bytes));
-    const std::size_t written_bytes =
-        model::TransformerLayout(config, {at_a_time, share.tokens, share.block}, sizeof(T)).bytes();
+    const auto fp8 = model::Fp8Parts::of(transformer_.quantization());
+    model::TransformerShare share = model::share_that_fits(
+        config, transformer_.share(mine.count, latents.shape.tokens()), sizeof(T), fp8, spare_bytes);
+    share.batch = as_rank_0(share.batch), share.together = as_rank_0(share.together);
+    const index_t at_a_time = share.batch;
+    const std::size_t written_bytes = model::TransformerLayout(config, share, sizeof(T), fp8).bytes();
     const index_t groups = mine.count / at_a_time;
     std::vector<Text> texts;
     for (index_t group = 0; group < groups; ++group)
@@ -131,11 +138,14 @@ class PlacedTransformer final : public Denoiser::Loaded {
 
     int step = run.steps_done;
     Pace<E> pace(execution_);
-    const auto between_blocks = [&](int block) {
-      pace.keep();
-      note_place(step + 1, block + 1);
-      throw_if_interrupted(fmt::format("after step {} of {}", step, settings.steps));
-    };
+    model::ForwardOptions options{
+        .between_blocks =
+            [&](int block) {
+              pace.keep();
+              note_place(step + 1, block + 1);
+              throw_if_interrupted(fmt::format("after step {} of {}", step, settings.steps));
+            },
+        .together = share.together};
     const auto view = [&](float* values, index_t elements) {
       return LatentsView<float>{values, elements, latents.channels, latents.shape};
     };
@@ -150,10 +160,11 @@ class PlacedTransformer final : public Denoiser::Loaded {
              VectorView<float>{inputs.data() + element * size, size});
       std::fill(host_times.begin(), host_times.end(), schedule.time(step));
       upload(execution_, host_times.data(), times.vector());
+      options.attends_in_fp8 = transformer_.quantization().attends_in_step(step, settings.steps);
       for (index_t group = 0; group < groups; ++group)
         transformer_.forward(view(inputs.data(), at_a_time), times.vector(),
                              texts[static_cast<std::size_t>(group)],
-                             view(own_velocities + group * at_a_time * size, at_a_time), between_blocks);
+                             view(own_velocities + group * at_a_time * size, at_a_time), options);
       if (prompts > mine.count) gather_prompts({own_velocities, size}, velocities.vector());
       GuidedVelocities guided{.prompt = {velocities.data(), size}, .negative = {}};
       if (prompts > 1) guided.negative = {velocities.data() + size, size};

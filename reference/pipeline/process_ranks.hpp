@@ -40,7 +40,7 @@ struct DealtJob {
 /// What rank 0 may ask the others for their parts of.
 struct SharedModels {
   struct Transformer {
-    Precision precision;
+    Numerics numerics;
     const model::TransformerConfig& config;
     const Weights& weights;
   };

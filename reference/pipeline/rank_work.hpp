@@ -42,13 +42,14 @@ void name_failures(int rank, Work&& work) {
 template <Element T, Communicator C>
 std::unique_ptr<PlacedTransformer<T, Host, C>> load_part(C& communicator, Mesh mesh,
                                                          const model::TransformerConfig& config,
-                                                         const Weights& weights, Progress& progress) {
+                                                         const Weights& weights, const Numerics& numerics,
+                                                         Progress& progress) {
   return progress.stage("load transformer", 0, [&](Stage& stage) {
     stage.moved(weights.files.bytes() / static_cast<std::uint64_t>(mesh.ranks()));
     const auto load = [&](auto whole) {
       using Source = model::SharedSource<decltype(whole)>;
       return std::make_unique<PlacedTransformer<T, Host, C>>(
-          place::Place{}, host, config, Source(std::move(whole), config, mesh, communicator.rank()),
+          place::Place{}, host, config, Source(std::move(whole), config, mesh, communicator.rank()), numerics,
           communicator, mesh);
     };
     return weights.on_host(model::expected_tensors(config), false, load);

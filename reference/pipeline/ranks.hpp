@@ -40,7 +40,8 @@ class RankLogs {
 };
 
 struct Ranks {
-  Topology topology = {};  ///< of those that share the transformer
+  Topology topology = {};        ///< of those that share the transformer
+  bool streams_weights = false;  ///< of one rank on a GPU that has no room for all of them
   Deadlines deadlines = {};
   int decoders = 1;                ///< of the ranks, from 0 on, that decode videos together
   double decode_turn_seconds = 0;  ///< predicted for a chunk on each of them

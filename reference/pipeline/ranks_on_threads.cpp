@@ -15,13 +15,14 @@ using RankCommunicator = ThreadRanks::RankCommunicator;
 template <Element T>
 class TransformerOnThreads final : public Denoiser::Loaded {
  public:
-  TransformerOnThreads(const model::TransformerConfig& config, const Weights& weights, const Ranks& ranks,
-                       Progress& progress)
+  TransformerOnThreads(const model::TransformerConfig& config, const Weights& weights,
+                       const Numerics& numerics, const Ranks& ranks, Progress& progress)
       : ranks_(Mesh{ranks.topology}.ranks(), ranks.deadlines, "denoise", ranks),
         transformers_(static_cast<std::size_t>(ranks_.count())) {
     ranks_.run(ranks_.count(), [&](int rank) {
-      transformers_[static_cast<std::size_t>(rank)] = load_part<T>(
-          ranks_[rank].recorded, Mesh{ranks.topology}, config, weights, ranks_.progress_of(rank, progress));
+      transformers_[static_cast<std::size_t>(rank)] =
+          load_part<T>(ranks_[rank].recorded, Mesh{ranks.topology}, config, weights, numerics,
+                       ranks_.progress_of(rank, progress));
     });
   }
 
@@ -89,12 +90,12 @@ class DecoderOnThreads final : public VaeDecoderModel {
 
 }  // namespace
 
-std::unique_ptr<Denoiser::Loaded> load_transformer_on_threads(Precision precision,
+std::unique_ptr<Denoiser::Loaded> load_transformer_on_threads(const Numerics& numerics,
                                                               const model::TransformerConfig& config,
                                                               const Weights& weights, const Ranks& ranks,
                                                               Progress& progress) {
-  return with_element(precision, [&]<Element T>() -> std::unique_ptr<Denoiser::Loaded> {
-    return std::make_unique<TransformerOnThreads<T>>(config, weights, ranks, progress);
+  return with_element(numerics.precision, [&]<Element T>() -> std::unique_ptr<Denoiser::Loaded> {
+    return std::make_unique<TransformerOnThreads<T>>(config, weights, numerics, ranks, progress);
   });
 }
 

@@ -11,9 +11,9 @@ namespace {
 
 using io::Json;
 
-constexpr std::array deciding_fields{"prompt",       "negative", "seed",      "frames",     "height",
-                                     "width",        "steps",    "cfg_scale", "time_shift", "precision",
-                                     "conditioning", "start",    "weights"};
+constexpr std::array deciding_fields{"prompt",    "negative",     "seed",      "frames",     "height",
+                                     "width",     "steps",        "cfg_scale", "time_shift", "precision",
+                                     "attention", "conditioning", "start",     "weights"};
 
 Json member(const Json& object, const std::string& name) {
   return object.is_object() && object.contains(name) ? object.at(name) : Json();
@@ -25,8 +25,13 @@ void put_request(Json& manifest, const Request& request) {
   manifest["prompt"] = request.prompt;
   manifest["negative"] = request.negative;
   manifest["seed"] = request.seed;
-  manifest["precision"] = to_string(request.precision);
+  put_numerics(manifest, request.numerics);
   put_sampling(manifest, request.video, request.settings);
+}
+
+void put_numerics(Json& manifest, const Numerics& numerics) {
+  manifest["precision"] = to_string(numerics.precision);
+  if (numerics.attends_in_fp8) manifest["attention"] = to_string(Precision::fp8);
 }
 
 void put_sampling(Json& manifest, VideoShape video, const SamplerSettings& settings) {
@@ -46,11 +51,14 @@ Request request_of(const Json& manifest, const std::string& source) {
                   .video = {field("frames", 0), field("height", 0), field("width", 0)},
                   .settings = {field("steps", 0), field("cfg_scale", 0.0), field("time_shift", 0.0)}};
   const auto precision = field("precision", std::string());
-  require(precision == "fp32" || precision == "bf16", [&] {
-    return fmt::format("{}: precision is {}; this version runs fp32 and bf16", source,
+  const auto known = parse_precision(precision);
+  require(known.has_value(), [&] {
+    return fmt::format("{}: precision is {}; this version runs fp32, bf16 and fp8", source,
                        io::in_quotes(precision));
   });
-  request.precision = precision == "bf16" ? Precision::bf16 : Precision::fp32;
+  request.numerics = {.precision = *known,
+                      .attends_in_fp8 = io::field_or<std::string>(manifest, source, "attention", "") ==
+                                        to_string(Precision::fp8)};
   try {
     require_video_on_grid(request.video);
   } catch (const RequestError& error) {

@@ -25,11 +25,14 @@ struct Request {
   std::uint64_t seed = 0;
   VideoShape video;
   SamplerSettings settings;
-  Precision precision = Precision::fp32;
+  Numerics numerics;
 };
 
 /// Writes the request's fields into a manifest, named as the flags are, with underscores.
 void put_request(io::Json& manifest, const Request& request);
+
+/// Those of its arithmetic.
+void put_numerics(io::Json& manifest, const Numerics& numerics);
 
 /// Those of them that size and sample a video.
 void put_sampling(io::Json& manifest, VideoShape video, const SamplerSettings& settings);

@@ -40,6 +40,11 @@ void WatchedTransformer::watch(Work&& work) {
   if (first_step_seconds_)
     add("the first step was done " + trace::seconds_text(*first_step_seconds_) + " after the start");
   add("matrix products by " + gpu_.matmuls);
+  if (const model::StreamedFacts streamed = transformer_->streamed(); streamed.layers > 0)
+    add(fmt::format("{} blocks of {:.1f} GB streamed at {:.1f} GB/s, which held the GPU up for {}",
+                    streamed.layers, 1e-9 * static_cast<double>(streamed.bytes),
+                    1e-9 * static_cast<double>(streamed.bytes) / streamed.seconds,
+                    trace::seconds_text(streamed.stalled_seconds)));
   progress_.note("gpu", text);
 }
 

@@ -22,6 +22,7 @@ class WatchedTransformer final : public Denoiser::Loaded {
   void forward(const Conditioning& conditioning, LatentsView<const float> latents,
                VectorView<const float> times, LatentsView<float> velocity) override;
   void denoise(const Integration& run, Progress& progress, const StepObserver& observer) override;
+  model::StreamedFacts streamed() const override { return transformer_->streamed(); }
 
  private:
   template <class Work>

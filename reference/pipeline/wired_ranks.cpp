@@ -22,8 +22,8 @@ class TransformerOnProcesses final : public Denoiser::Loaded {
         recorded_(all.communicator(), all.recorder(), RankDeadline(ranks.deadlines, all.recorder())),
         flights_(all.recorder(), "denoise") {
     name_failures(all.rank(), [&] {
-      transformer_ =
-          load_part<T>(recorded_, Mesh{ranks.topology}, transformer.config, transformer.weights, progress);
+      transformer_ = load_part<T>(recorded_, Mesh{ranks.topology}, transformer.config, transformer.weights,
+                                  transformer.numerics, progress);
     });
   }
 
@@ -150,7 +150,7 @@ class DecoderOnProcesses final : public VaeDecoderModel {
 std::unique_ptr<Denoiser::Loaded> WiredRanks::load_transformer(const SharedModels::Transformer& transformer,
                                                                const Ranks& ranks, Progress& progress) {
   say({.kind = Order::load_transformer});
-  return with_element(transformer.precision, [&]<Element T>() -> std::unique_ptr<Denoiser::Loaded> {
+  return with_element(transformer.numerics.precision, [&]<Element T>() -> std::unique_ptr<Denoiser::Loaded> {
     return std::make_unique<TransformerOnProcesses<T>>(*this, transformer, ranks, progress);
   });
 }
@@ -257,7 +257,7 @@ void WiredRanks::follow(const SharedModels& models, const Ranks& ranks) {
 }
 
 void WiredRanks::follow_orders(const SharedModels& models, const Ranks& ranks, Progress& progress) {
-  const Precision precision = models.transformer ? models.transformer->precision : Precision::fp32;
+  const Precision precision = models.transformer ? models.transformer->numerics.precision : Precision::fp32;
   with_element(precision, [&]<Element T>() {
     std::optional<TransformerOnProcesses<T>> transformer;
     std::optional<DecoderOnProcesses> decoder;

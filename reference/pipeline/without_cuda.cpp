@@ -12,9 +12,9 @@ namespace {
 
 }  // namespace
 
-std::unique_ptr<Denoiser::Loaded> load_transformer_on_gpu(const place::Place&, Precision,
+std::unique_ptr<Denoiser::Loaded> load_transformer_on_gpu(const place::Place&, const Numerics&,
                                                           const model::TransformerConfig&, const Weights&,
-                                                          Stage&) {
+                                                          bool, Stage&) {
   refuse();
 }
 std::unique_ptr<TextModel> load_step_llm_on_gpu(const place::Place&, Precision, const model::StepLlmConfig&,

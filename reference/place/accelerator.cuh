@@ -13,6 +13,7 @@ namespace stepvideo::place {
 struct Accelerator {
   Gpu gpu;
   MatmulPlans matmuls;
+  std::uint64_t own_bytes = 0;  ///< of the GPU's memory, what opening it took: context and libraries
 
   explicit Accelerator(int ordinal) : gpu(ordinal), matmuls(gpu.compute(), plan::built_in_matmul_rows()) {
     gpu.use(matmuls);

@@ -1,6 +1,8 @@
 #include "place/place.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -21,10 +23,23 @@ std::string missing_code(const GpuDescription& gpu, std::span<const int> built) 
       gpu.name, gpu.major, gpu.minor, gpu.major, gpu.minor);
 }
 
+Place Place::with_budget(std::uint64_t bytes) const {
+  require(is_gpu(), [] { return "--gpu-memory is for a GPU, and the run is on the CPU; leave it out"; });
+  GpuDescription limited = gpu();
+  limited.budget_bytes = bytes;
+  return Place(std::move(limited));
+}
+
 void require_free_memory(const Place& place, double bytes) {
   if (!place.is_gpu()) return;
   constexpr double gibibyte = 1 << 30;
   const GpuDescription& gpu = place.gpu();
+  require(bytes <= static_cast<double>(allowed_bytes(gpu)) || !place.has_budget(), [&] {
+    return fmt::format(
+        "--gpu-memory allows {:.1f} GiB and the run needs {:.1f}; --gpu-memory {:.1f}GiB works",
+        static_cast<double>(gpu.budget_bytes) / gibibyte, bytes / gibibyte,
+        std::ceil(10 * bytes / gibibyte) / 10);
+  });
   require(bytes <= static_cast<double>(gpu.free_bytes), [&] {
     std::string holders;
     for (const nvml::MemoryHolder& holder : nvml::memory_holders(gpu.bus_id))

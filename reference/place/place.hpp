@@ -1,5 +1,7 @@
 // Where a run's models live: the CPU, or a GPU that was looked at and found fit.
 #pragma once
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -17,8 +19,14 @@ struct GpuDescription {
   std::string bus_id;  ///< "0000:1b:00.0"
   int major = 0, minor = 0, multiprocessors = 0;
   std::uint64_t memory_bytes = 0, free_bytes = 0;
+  std::uint64_t budget_bytes = 0;  ///< of its memory that the run may take; 0 for all
   std::string matmuls = {};  ///< what decides the algorithms of its matrix products: plan::matmul_choice
 };
+
+/// Of the GPU's memory, what a run may take.
+inline std::uint64_t allowed_bytes(const GpuDescription& gpu) {
+  return gpu.budget_bytes > 0 ? std::min(gpu.budget_bytes, gpu.memory_bytes) : gpu.memory_bytes;
+}
 
 struct Accelerator;  // place/accelerator.cuh
 
@@ -29,10 +37,17 @@ class Place {
   Place() = default;
   explicit Place(GpuDescription gpu);
 
+  /// The same GPU, of whose memory the run takes no more than `bytes` in all. Throws RequestError for the
+  /// CPU.
+  Place with_budget(std::uint64_t bytes) const;
+
   bool is_gpu() const { return shared_ != nullptr; }
   const GpuDescription& gpu() const;
   /// "the CPU", "NVIDIA H200 (cuda:0)"
   std::string name() const;
+  bool has_budget() const { return is_gpu() && gpu().budget_bytes > 0; }
+  /// What the run may still take of the opened GPU's memory; without a budget more than there is.
+  std::size_t budget_left() const;
   /// The opened GPU; for code that nvcc compiles.
   Accelerator& accelerator() const;
 

@@ -1,6 +1,7 @@
 // Finding and opening GPUs.
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <mutex>
 #include <optional>
 
@@ -121,9 +122,20 @@ std::string Place::name() const {
   return is_gpu() ? fmt::format("{} (cuda:{})", gpu().name, gpu().ordinal) : "the CPU";
 }
 
+std::size_t Place::budget_left() const {
+  if (!has_budget()) return std::numeric_limits<std::size_t>::max();
+  const Accelerator& opened = accelerator();
+  return gpu().budget_bytes - std::min(gpu().budget_bytes, opened.own_bytes + opened.gpu.used_bytes());
+}
+
 Accelerator& Place::accelerator() const {
   const int ordinal = gpu().ordinal;
-  std::call_once(shared_->is_opened, [&] { shared_->accelerator = std::make_unique<Accelerator>(ordinal); });
+  std::call_once(shared_->is_opened, [&] {
+    shared_->accelerator = std::make_unique<Accelerator>(ordinal);
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total));
+    shared_->accelerator->own_bytes = gpu().free_bytes - std::min<std::uint64_t>(gpu().free_bytes, free);
+  });
   shared_->accelerator->gpu.bind();
   return *shared_->accelerator;
 }

@@ -1,4 +1,6 @@
 // The places of a build without CUDA: the CPU.
+#include <limits>
+
 #include <stepvideo/core/error.hpp>
 
 #include "place/place.hpp"
@@ -15,6 +17,10 @@ const GpuDescription& Place::gpu() const {
 
 std::string Place::name() const {
   return "the CPU";
+}
+
+std::size_t Place::budget_left() const {
+  return std::numeric_limits<std::size_t>::max();
 }
 
 Accelerator& Place::accelerator() const {

@@ -84,10 +84,15 @@ class DenoiseCost {
   }
 
   double layer_weight_bytes() const {
-    const double element = request_.arithmetic == Arithmetic::fp8 ? 1 : element_bytes(request_.arithmetic);
-    return static_cast<double>(
-        model::BlockSlab(request_.shapes.transformer, share_.block(), static_cast<std::size_t>(element))
-            .bytes());
+    return static_cast<double>(model::BlockSlab(request_.shapes.transformer, share_.block(),
+                                                static_cast<std::size_t>(element_bytes(request_.arithmetic)),
+                                                request_.arithmetic == Arithmetic::fp8)
+                                   .bytes());
+  }
+  /// In fp8 products and attention are.
+  model::Fp8Parts fp8() const {
+    const bool is_fp8 = request_.arithmetic == Arithmetic::fp8;
+    return {is_fp8, is_fp8};
   }
   double weight_bytes() const {
     const double rounded =
@@ -104,11 +109,8 @@ class DenoiseCost {
     const auto& config = request_.shapes.transformer;
     const auto element = static_cast<std::size_t>(element_bytes(request_.arithmetic));
     const LayerShare layer = share_.layer();
-    const double quantized = request_.arithmetic == Arithmetic::fp8
-                                 ? 3 * layer.heads * config.heads.dim * layer.tokens * batch()
-                                 : 0;
     const double sampled = static_cast<double>(request_.video.tokens()) * float_bytes * config.in_channels;
-    const double beside = (1 + 2 * batch()) * sampled + quantized;
+    const double beside = (1 + 2 * batch()) * sampled;
 
     const auto spare = [&](double taken) {
       constexpr double most = 1e18;  // a std::size_t has room for it
@@ -119,8 +121,8 @@ class DenoiseCost {
     model::TransformerShare share{static_cast<index_t>(batch()), static_cast<index_t>(layer.tokens),
                                   share_.block()};
     const model::TransformerShare prompts = share;
-    share.batch = model::elements_at_a_time(config, share, element, spare(held));
-    const auto written = static_cast<double>(model::TransformerLayout(config, share, element).bytes());
+    share = model::share_that_fits(config, share, element, fp8(), spare(held));
+    const auto written = static_cast<double>(model::TransformerLayout(config, share, element, fp8()).bytes());
     const model::TextLayout text(config, prompts, request_.shapes.text_tokens(), element,
                                  spare(held + written));
     return beside + written + static_cast<double>(text.bytes());
@@ -260,7 +262,7 @@ double CostModel::least_bytes() const {
 Cost CostModel::operator()(Topology topology) const {
   const std::string rule = rule_against(request_, topology);
   require(rule.empty(), [&] { return rule; });
-  Cost cost{.topology = topology};
+  Cost cost{.topology = topology, .streams_weights = request_.streams_weights};
   if (request_.encodes_text) cost.phases.push_back(text_phase());
   DenoiseCost(request_, parameters_, topology).add_to(cost);
   if (request_.decodes) cost.phases.push_back(decode_phase(Mesh{topology}.ranks()));

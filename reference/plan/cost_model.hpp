@@ -56,6 +56,7 @@ struct CollectiveCost {
 
 struct Cost {
   Topology topology;
+  bool streams_weights = false;
   std::vector<PhaseCost> phases = {};
   std::vector<CollectiveCost> collectives = {};
   double step_seconds = 0;

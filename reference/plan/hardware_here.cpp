@@ -38,7 +38,7 @@ Hardware hardware_of(const place::GpuDescription& gpu) {
         rates = Rates{rates->peak * share, rates->linear * share, rates->attention * share,
                       rates->convolution * share};
   }
-  hardware.memory_bytes = static_cast<double>(gpu.memory_bytes);
+  hardware.memory_bytes = static_cast<double>(allowed_bytes(gpu));
   return hardware;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -16,6 +17,10 @@
 #include "support/compare.hpp"
 
 namespace stepvideo::testing {
+
+/// Of a block in fp8, in units of the root mean square of what it adds: any element's error, and their root
+/// mean square.
+inline constexpr double fp8_block_worst = 0.5, fp8_block_error = 0.06;
 
 /// What a pass of one block begins from and ends with, on the host.
 struct BlockTrace {
@@ -50,12 +55,18 @@ struct BlockTap {
   }
 };
 
-/// Rows of a block with random weights are as near to the equations in double as a run of the equations that
-/// rounds to bf16 wherever the block stores a value, but for a factor of two; every element of them is, which
-/// leaves none wrong: what is allowed is a small part of what the block adds.
+/// How far rows of a block with random weights are from its equations in double, every element of them.
+struct BlockErrors {
+  double worst = 0;  ///< of any element
+  double root_mean_square = 0;
+  double naive_worst =
+      0;             ///< of a run of the equations that rounds to bf16 wherever the block stores a value
+  double added = 0;  ///< what the block adds, root mean square
+};
+
 template <class E>
-void a_block_is_as_near_to_its_equations_as_a_naive_run(E execution, HeadShape heads, LatentShape shape,
-                                                        const std::vector<index_t>& rows) {
+BlockErrors block_errors(E execution, HeadShape heads, LatentShape shape, const std::vector<index_t>& rows,
+                         model::Quantization quantization = {}) {
   model::TransformerConfig config;
   config.heads = heads, config.layers = 1;
   config.llm_width = heads.width(), config.clip_width = 64;
@@ -67,7 +78,7 @@ void a_block_is_as_near_to_its_equations_as_a_naive_run(E execution, HeadShape h
   BlockTrace trace;
   model::Transformer<bf16, E, BlockTap<E>> transformer(execution, config,
                                                        model::NoiseSource<E>(execution, expected, seed),
-                                                       RopeAngles::exact, {execution, &trace});
+                                                       {.quantization = quantization}, {execution, &trace});
   std::uint64_t other_seed = seed;
   const auto noise = [&](index_t size) {
     Buffer<float, E> values(execution, size);
@@ -118,20 +129,52 @@ void a_block_is_as_near_to_its_equations_as_a_naive_run(E execution, HeadShape h
   };
   const std::vector<double> wanted = of(exact), rounded = of(naive);
 
-  double allowed = 0, squares = 0, worst = 0;
+  BlockErrors errors;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const auto before = static_cast<std::size_t>(rows[i / static_cast<std::size_t>(width)] * width) +
                         i % static_cast<std::size_t>(width);
-    allowed = std::max(allowed, 2 * std::abs(rounded[i] - wanted[i]));
-    squares += std::pow(wanted[i] - trace.before[before], 2);
+    errors.naive_worst = std::max(errors.naive_worst, std::abs(rounded[i] - wanted[i]));
+    errors.added += std::pow(wanted[i] - trace.before[before], 2);
     const double error = std::abs(trace.after[before] - wanted[i]);
-    if (!(error <= worst)) worst = error;  // NaN stays
+    if (!(error <= errors.worst)) errors.worst = error;  // NaN stays
+    errors.root_mean_square += error * error;
   }
-  const double added = std::sqrt(squares / static_cast<double>(wanted.size()));
-  BOOST_TEST_MESSAGE("largest error " << worst << ", allowed " << allowed << "; the block adds " << added
-                                      << " (root mean square)");
-  BOOST_CHECK_MESSAGE(worst <= allowed, "an element is off by " << worst << ", allowed " << allowed);
-  BOOST_CHECK_LT(allowed, 0.2 * added);
+  const auto mean_root = [&](double squares) {
+    return std::sqrt(squares / static_cast<double>(wanted.size()));
+  };
+  errors.added = mean_root(errors.added), errors.root_mean_square = mean_root(errors.root_mean_square);
+  BOOST_TEST_MESSAGE("largest error " << errors.worst << ", of a naive run " << errors.naive_worst
+                                      << "; root mean square " << errors.root_mean_square
+                                      << "; the block adds " << errors.added);
+  return errors;
+}
+
+/// In bf16 they are as near as the naive run, but for a factor of two, which leaves none wrong: what is
+/// allowed is a small part of what the block adds.
+template <class E>
+void a_block_is_as_near_to_its_equations_as_a_naive_run(E execution, HeadShape heads, LatentShape shape,
+                                                        const std::vector<index_t>& rows) {
+  const BlockErrors errors = block_errors(execution, heads, shape, rows);
+  BOOST_CHECK_MESSAGE(errors.worst <= 2 * errors.naive_worst, "an element is off by "
+                                                                  << errors.worst << ", of a naive run by "
+                                                                  << errors.naive_worst);
+  BOOST_CHECK_LT(2 * errors.naive_worst, 0.2 * errors.added);
+}
+
+/// In fp8 within bounds that are parts of what the block adds.
+template <class E>
+void a_block_in_fp8_stays_near_its_equations(E execution, HeadShape heads, LatentShape shape,
+                                             const std::vector<index_t>& rows,
+                                             const std::vector<model::Fp8Parts>& of) {
+  for (const auto& [products, attention] : of) {
+    const BlockErrors errors =
+        block_errors(execution, heads, shape, rows, model::Quantization::of(1, products, attention));
+    BOOST_CHECK_MESSAGE(errors.worst <= fp8_block_worst * errors.added,
+                        "an element is off by " << errors.worst << " of " << errors.added);
+    BOOST_CHECK_LT(errors.root_mean_square, fp8_block_error * errors.added);
+    // fp8 is what ran.
+    BOOST_CHECK_GT(errors.root_mean_square, errors.naive_worst / 8);
+  }
 }
 
 }  // namespace stepvideo::testing

@@ -137,8 +137,28 @@ BOOST_AUTO_TEST_CASE(a_device_or_precision_that_is_not_built_says_what_is) {
                 {"--device cuda:9999", "cpu works"});
   check_refusal({"encode", "--model", demo, "--device", "cuda:9999", "--video", "x"},
                 {"--device cuda:9999", "cpu works"});
-  check_refusal(generate({"--precision", "fp8"}), {"--precision fp8", "bf16"});
-  check_refusal(generate({"--precision", "half"}), {"--precision", "fp32"});
+  check_refusal(generate({"--precision", "half"}), {"--precision", "fp32, bf16 and fp8"});
+}
+
+BOOST_AUTO_TEST_CASE(fp8_is_refused_where_nothing_has_it) {
+  check_refusal({"decode", "--model", demo, "--device", "cpu", "--latents", "x", "--precision", "fp8"},
+                {"--precision fp8 is for the transformer, which decode does not run"});
+  check_refusal(generate({"--device", "cpu", "--attention", "half"}), {"--attention: 'half'", "fp32"});
+  check_refusal(generate({"--device", "cpu", "--precision", "bf16", "--attention", "fp32"}),
+                {"--attention: 'fp32' does not go with --precision bf16", "bf16 or fp8"});
+  check_refusal(generate({"--device", "cpu", "--precision", "fp32", "--attention", "fp8"}),
+                {"--attention fp8 does not go with --precision fp32", "bf16 and fp8 work"});
+  check_refusal(generate({"--device", "cpu", "--precision", "bf16", "--attention", "fp8", "--gpus", "2"}),
+                {"--attention fp8 runs on one rank and the run has 2"});
+  check_refusal(generate({"--device", "cpu", "--precision", "fp8", "--gpus", "2", "--topology",
+                          "tensor=2,sharding=uneven"}),
+                {"--precision fp8 does not run with tensor=2"});
+}
+
+BOOST_AUTO_TEST_CASE(a_budget_of_a_gpu_is_for_a_gpu) {
+  check_refusal(generate({"--device", "cpu", "--gpu-memory", "12GiB"}), {"--gpu-memory is for a GPU"});
+  check_refusal(generate({"--device", "cpu", "--gpu-memory", "much"}),
+                {"--gpu-memory: 'much' is not a size"});
 }
 
 BOOST_AUTO_TEST_CASE(a_memory_of_the_vae_that_does_not_work_says_what_does) {

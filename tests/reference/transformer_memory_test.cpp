@@ -35,6 +35,17 @@ struct Place {
     const auto first = reinterpret_cast<std::uintptr_t>(view.data);
     return {first, first + static_cast<std::size_t>(view.rows * view.columns) * sizeof(T)};
   }
+  template <class T>
+  static Place of(HeadsView<T> view) {
+    const auto first = reinterpret_cast<std::uintptr_t>(view.data);
+    return {first,
+            first + static_cast<std::size_t>(view.batch * view.tokens * view.heads * view.dim) * sizeof(T)};
+  }
+  static Place of(const QuantizedHeads<fp8_e4m3>& heads) { return of(heads.values); }
+  static Place of(const ScaledTokensView& rows) { return of(rows.values); }
+  static Place scales(const ScaledTokensView& rows) {
+    return of(MatrixView<float>::dense(rows.scales.data, 1, rows.scales.size));
+  }
   bool overlaps(Place other) const { return first < other.last && other.first < last; }
 };
 
@@ -71,39 +82,93 @@ plan::Request request_of(plan::Arithmetic arithmetic) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(what_is_read_while_something_is_written_lies_elsewhere, T, Elements) {
-  for (const auto& [batch, tokens] :
-       {std::pair<index_t, index_t>{1, 4551}, {2, 216}, {2, 8193}, {1, full_size}}) {
-    const TransformerLayout layout(release, TransformerShare::whole(release, batch, tokens), sizeof(T));
-    // Nothing is touched: addresses alone are compared.
-    std::byte* const memory = reinterpret_cast<std::byte*>(storage_alignment);
-    const auto at = layout.template over<T>(memory);
-    const std::vector<std::pair<Place, Place>> together{
-        {Place::of(at.patches), Place::of(at.stream)},
-        {Place::of(at.stream), Place::of(at.normed)},
-        {Place::of(at.normed), Place::of(at.qkv)},
-        {Place::of(at.qkv), Place::of(at.attended)},
-        {Place::of(at.attended), Place::of(at.delta)},
-        {Place::of(at.delta), Place::of(at.stream)},
-        {Place::of(at.delta), Place::of(at.rounded)},
-        {Place::of(at.rounded), Place::of(at.queries)},
-        {Place::of(at.queries), Place::of(at.attended)},
-        {Place::of(at.delta), Place::of(at.normed)},
-        {Place::of(at.normed), Place::of(at.hidden)},
-        {Place::of(at.hidden), Place::of(at.delta)},
-        {Place::of(at.normed), Place::of(at.results)},
-        {Place::of(at.stream), Place::of(at.sinusoids)},
-        {Place::of(at.adaln), Place::of(at.modulations_of(0))},
-        {Place::of(at.modulations_of(release.layers - 1)), Place::of(at.modulations_of(release.layers))}};
-    for (std::size_t i = 0; i < together.size(); ++i)
-      BOOST_CHECK_MESSAGE(!together[i].first.overlaps(together[i].second), "pair " << i << " overlaps");
-    const std::uintptr_t end = storage_alignment + layout.bytes();
-    for (const Place place :
-         {Place::of(at.stream), Place::of(at.normed), Place::of(at.qkv), Place::of(at.delta),
-          Place::of(at.hidden), Place::of(at.results), Place::of(at.modulations_of(release.layers))})
-      BOOST_CHECK(place.first >= storage_alignment && place.last <= end);
-    BOOST_CHECK_GE(2 * at.hidden.rows, tokens);
+/// A place at which something was read while something was written elsewhere.
+using Pairs = std::vector<std::pair<Place, Place>>;
+
+template <class T>
+Pairs read_while_written(const TransformerActivations<T>& at) {
+  return {{Place::of(at.patches), Place::of(at.stream)},
+          {Place::of(at.stream), Place::of(at.normed)},
+          {Place::of(at.normed), Place::of(at.qkv)},
+          {Place::of(at.qkv), Place::of(at.attended)},
+          {Place::of(at.attended), Place::of(at.delta)},
+          {Place::of(at.delta), Place::of(at.stream)},
+          {Place::of(at.delta), Place::of(at.rounded)},
+          {Place::of(at.rounded), Place::of(at.queries)},
+          {Place::of(at.queries), Place::of(at.attended)},
+          {Place::of(at.delta), Place::of(at.normed)},
+          {Place::of(at.normed), Place::of(at.hidden)},
+          {Place::of(at.hidden), Place::of(at.delta)},
+          {Place::of(at.normed), Place::of(at.results)},
+          {Place::of(at.stream), Place::of(at.time.sinusoids)},
+          {Place::of(at.time.adaln), Place::of(at.time.modulations_of(0))},
+          {Place::of(at.time.modulations_of(release.layers - 1)),
+           Place::of(at.time.modulations_of(release.layers))}};
+}
+/// The same of blocks in fp8.
+template <class T>
+Pairs read_while_written_in_fp8(const TransformerActivations<T>& at, Fp8Parts fp8) {
+  const Fp8Activations<T>& of = at.fp8;
+  Pairs pairs;
+  const auto add = [&](Place one, std::initializer_list<Place> others) {
+    for (const Place other : others) pairs.push_back({one, other});
+  };
+  if (fp8.products) {
+    add(Place::of(of.normed), {Place::of(at.stream), Place::of(at.qkv), Place::of(at.delta),
+                               Place::of(at.queries), Place::of(at.hidden), Place::of(of.hidden)});
+    add(Place::of(of.hidden), {Place::of(at.hidden), Place::of(at.delta), Place::scales(of.normed)});
+    add(Place::of(of.attended_of_front), {Place::of(at.attended), Place::of(at.delta)});
+    add(Place::scales(of.hidden), {Place::scales(of.normed)});
   }
+  if (fp8.attention) {
+    add(Place::of(of.queries), {Place::of(at.qkv), Place::of(of.keys), Place::of(of.attended)});
+    add(Place::of(of.keys), {Place::of(at.qkv), Place::of(of.attended), Place::of(of.values.codes)});
+    add(Place::of(of.values.codes), {Place::of(at.qkv), Place::of(of.attended), Place::of(of.queries),
+                                     Place::of(of.values.scales), Place::of(of.values.means)});
+    add(Place::of(of.values.scales), {Place::of(of.values.means)});
+    add(Place::of(of.queries.scales), {Place::of(of.keys.scales), Place::of(of.values.codes)});
+    add(Place::of(of.attended), {Place::of(at.delta)});
+    if (fp8.products) add(Place::of(of.attended_of_back), {Place::of(of.attended), Place::of(at.delta)});
+  }
+  return pairs;
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(what_is_read_while_something_is_written_lies_elsewhere, T, Elements) {
+  // Nothing is touched: addresses alone are compared.
+  std::byte* const memory = reinterpret_cast<std::byte*>(storage_alignment);
+  for (const auto& [batch, tokens] :
+       {std::pair<index_t, index_t>{1, 4551}, {2, 216}, {2, 8193}, {6, 4551}, {1, full_size}})
+    for (const Fp8Parts fp8 : {Fp8Parts{}, {true, false}, {false, true}, {true, true}}) {
+      if (!has_fp8<T> && (fp8.products || fp8.attention)) continue;
+      for (const index_t together : {batch, index_t{1}}) {
+        TransformerShare share = TransformerShare::whole(release, batch, tokens);
+        share.together = together;
+        const TransformerLayout layout(release, share, sizeof(T), fp8);
+        const std::uintptr_t end = storage_alignment + layout.bytes();
+        BOOST_CHECK_EQUAL(layout.groups(), batch / together);
+        for (index_t group = 0; group < layout.groups(); ++group) {
+          const auto at = layout.template over<T>(memory, group);
+          BOOST_CHECK_EQUAL(at.first, group * together);
+          BOOST_CHECK_GE((fp8.products ? 3 : 2) * at.hidden.rows, tokens);
+          Pairs pairs = read_while_written_in_fp8(at, fp8);
+          if (together == 1 || batch <= 2)  // queries of many elements may lie where their delta was
+            for (const auto& pair : read_while_written(at)) pairs.push_back(pair);
+          // Those who wait keep their streams.
+          for (index_t other = 0; other < group; ++other) {
+            const auto waits = layout.template over<T>(memory, other);
+            for (const Place kept : {Place::of(waits.stream)})
+              for (const Place written : {Place::of(at.stream), Place::of(at.normed), Place::of(at.qkv),
+                                          Place::of(at.delta), Place::of(at.hidden)})
+                pairs.push_back({kept, written});
+          }
+          for (std::size_t i = 0; i < pairs.size(); ++i) {
+            BOOST_CHECK_MESSAGE(!pairs[i].first.overlaps(pairs[i].second), "pair " << i << " overlaps");
+            for (const Place place : {pairs[i].first, pairs[i].second})
+              BOOST_CHECK(place.first >= storage_alignment && place.last <= end);
+          }
+        }
+      }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_full_size_element_takes_5_7_gb_beside_the_weights) {
@@ -120,28 +185,28 @@ BOOST_AUTO_TEST_CASE(a_full_size_element_takes_5_7_gb_beside_the_weights) {
 
 BOOST_AUTO_TEST_CASE(planned_activations_are_the_bytes_that_are_laid_out) {
   for (const auto& [arithmetic, element] :
-       {std::pair{plan::Arithmetic::bf16, sizeof(bf16)}, std::pair{plan::Arithmetic::fp32, sizeof(float)}})
+       {std::pair{plan::Arithmetic::bf16, sizeof(bf16)}, std::pair{plan::Arithmetic::fp32, sizeof(float)},
+        std::pair{plan::Arithmetic::fp8, sizeof(bf16)}})
     for (const index_t batch : {2, 1}) {
       const plan::Request request = request_of(arithmetic);
+      const bool is_fp8 = arithmetic == plan::Arithmetic::fp8;
       plan::Request roomy = request;
       roomy.hardware.memory_bytes = 1e12;
       const Topology topology{.guidance = batch == 1 ? 2 : 1};
       const TransformerShare share = TransformerShare::whole(release, batch, full_size);
       const double latents = (1.0 + 2 * static_cast<double>(batch)) * full_size * 4 * release.in_channels;
-      const auto laid_out = [&](index_t together, std::size_t spare_bytes) {
-        TransformerShare part = share;
-        part.batch = together;
+      const auto laid_out = [&](TransformerShare part, std::size_t spare_bytes) {
         return latents +
-               static_cast<double>(TransformerLayout(release, part, element).bytes() +
+               static_cast<double>(TransformerLayout(release, part, element, {is_fp8, is_fp8}).bytes() +
                                    TextLayout(release, share, text_tokens, element, spare_bytes).bytes());
       };
       const auto planned = [&](const plan::Request& asked) {
         return plan::cost_of(asked, topology).phase("denoise")->activation_bytes;
       };
-      BOOST_CHECK_EQUAL(planned(roomy), laid_out(batch, any_number_of_bytes));
+      BOOST_CHECK_EQUAL(planned(roomy), laid_out(share, any_number_of_bytes));
       plan::Request tight = request;
       tight.hardware.memory_bytes = 1e9;
-      BOOST_CHECK_EQUAL(planned(tight), laid_out(1, 0));
+      BOOST_CHECK_EQUAL(planned(tight), laid_out(TransformerShare::whole(release, 1, full_size), 0));
     }
 }
 
@@ -174,9 +239,33 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(planned_weights_are_the_bytes_that_the_model_reads
                     static_cast<double>(source.bytes));
 }
 
-BOOST_AUTO_TEST_CASE(a_pair_runs_together_where_it_fits) {
+BOOST_AUTO_TEST_CASE(a_pair_runs_together_or_takes_turns_or_goes_alone_as_memory_allows) {
   const TransformerShare pair = TransformerShare::whole(release, 2, full_size);
-  const std::size_t bytes = TransformerLayout(release, pair, 2).bytes();
-  BOOST_CHECK_EQUAL(elements_at_a_time(release, pair, 2, bytes), 2);
-  BOOST_CHECK_EQUAL(elements_at_a_time(release, pair, 2, bytes - 1), 1);
+  TransformerShare in_turns = pair;
+  in_turns.together = 1;
+  for (const Fp8Parts fp8 : {Fp8Parts{}, {true, true}}) {
+    const auto bytes = [&](const TransformerShare& share) {
+      return TransformerLayout(release, share, 2, fp8).bytes();
+    };
+    const auto fitting = [&](std::size_t spare_bytes) {
+      const TransformerShare share = share_that_fits(release, pair, 2, fp8, spare_bytes);
+      return std::pair(share.batch, share.together);
+    };
+    BOOST_CHECK(fitting(bytes(pair)) == std::pair(index_t{2}, index_t{2}));
+    BOOST_CHECK(fitting(bytes(pair) - 1) == std::pair(index_t{2}, index_t{1}));
+    BOOST_CHECK(fitting(bytes(in_turns)) == std::pair(index_t{2}, index_t{1}));
+    BOOST_CHECK(fitting(bytes(in_turns) - 1) == std::pair(index_t{1}, index_t{1}));
+    // Who waits keeps a stream in float32.
+    const double waiting = static_cast<double>(bytes(in_turns)) -
+                           static_cast<double>(bytes(TransformerShare::whole(release, 1, full_size)));
+    BOOST_CHECK_CLOSE(waiting, 75'888.0 * 6144 * 4, 1.0);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(fp8_halves_all_matrices_of_a_block_but_the_texts) {
+  const BlockSlab plain(release, BlockShare::whole(release), sizeof(bf16)),
+      fp8(release, BlockShare::whole(release), sizeof(bf16), true);
+  const double scales = 4.0 * (3 + 1 + 1 + 1 + 4 + 1) * 6144;
+  BOOST_CHECK_EQUAL(static_cast<double>(fp8.bytes()), (14.0 * 1 + 2 * 2) * 6144 * 6144 + scales);
+  BOOST_CHECK_EQUAL(static_cast<double>(plain.bytes()), 16.0 * 2 * 6144 * 6144);
 }

@@ -205,7 +205,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(every_intermediate_result_equals_that_of_the_relea
   for (const auto& [name, record] : golden.file.tensors())
     if (name.starts_with("trace.")) missing.insert(name);
   BOOST_REQUIRE_EQUAL(missing.size(), 15u);
-  Transformer<T, Host, TraceTap<T>> transformer(host, config(), checkpoint, RopeAngles::exact,
+  Transformer<T, Host, TraceTap<T>> transformer(host, config(), checkpoint, {},
                                                 {&golden, &checkpoint, &missing});
   auto text = transformer.prepare_text(golden.llm_states(), golden.clip_states(), golden.key_lengths);
   const auto out = velocity<T>(transformer, golden, text);
@@ -284,12 +284,82 @@ BOOST_AUTO_TEST_CASE(every_element_of_a_block_in_bf16_is_as_near_to_its_equation
                                                               rows);
 }
 
+BOOST_AUTO_TEST_CASE(every_element_of_a_block_in_fp8_is_near_its_equations) {
+  const LatentShape shape{3, 7, 9};
+  std::vector<index_t> rows(static_cast<std::size_t>(shape.tokens()));
+  std::iota(rows.begin(), rows.end(), index_t{0});
+  testing::a_block_in_fp8_stays_near_its_equations(host, HeadShape{.count = 3, .dim = 64}, shape, rows,
+                                                   {{true, false}, {false, true}, {true, true}});
+}
+
+/// Two blocks of the release's, all in fp8, beside the release's own result.
+BOOST_AUTO_TEST_CASE(a_golden_pass_in_fp8_is_within_its_bound) {
+  constexpr double fp8_golden_bound = 5e-2;
+  const Golden golden;
+  for (const auto& [products, attention] : {std::pair{true, false}, {false, true}, {true, true}}) {
+    Transformer<bf16, Host> transformer(host, config(), weights(),
+                                        {.quantization = model::Quantization::of(2, products, attention)});
+    auto text = prepare(transformer, golden);
+    const auto out = velocity<bf16>(transformer, golden, text);
+    const auto wanted = golden.file.load<float>("output");
+    BOOST_TEST_MESSAGE("fp8 " << (products ? "products " : "") << (attention ? "attention " : "")
+                              << "differs by " << testing::relative_error(out, wanted));
+    STEPVIDEO_CHECK_CLOSE(out, wanted, fp8_golden_bound);
+    BOOST_CHECK_GT(testing::relative_error(out, wanted), 3.2e-3);  // of bf16
+  }
+}
+
+BOOST_AUTO_TEST_CASE(blocks_that_stay_in_bf16_are_those_that_were_asked_for) {
+  const Golden golden;
+  const auto pass = [&](model::Quantization quantization, bool attends_in_fp8 = true) {
+    Transformer<bf16, Host> transformer(host, config(), weights(), {.quantization = quantization});
+    auto text = prepare(transformer, golden);
+    auto out = testing::poisoned<float>(2 * 4 * Golden::shape.tokens());
+    transformer.forward(golden.video(), golden.times.vector(), text, {out.data(), 2, 4, Golden::shape},
+                        {.attends_in_fp8 = attends_in_fp8});
+    return out;
+  };
+  const auto plain = pass({});
+  BOOST_CHECK(same_bits(plain, pass({.products = {false, false}, .attention = {false}})));
+  BOOST_CHECK(same_bits(plain, pass({.attention = {true, true}}, false)));
+  const auto first = pass({.products = {true, false}}), second = pass({.products = {false, true}}),
+             both = pass({.products = {true, true}});
+  BOOST_CHECK(!same_bits(plain, first) && !same_bits(plain, second) && !same_bits(first, second));
+  const auto wanted = golden.file.load<float>("output");
+  BOOST_CHECK_LT(testing::relative_error(first, wanted), testing::relative_error(both, wanted));
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(elements_that_take_turns_in_a_block_get_the_bits_of_a_batch, T, Elements) {
+  const Golden golden;
+  for (const bool is_fp8 : {false, true}) {
+    if (is_fp8 && !model::has_fp8<T>) continue;
+    Transformer<T, Host> transformer(
+        host, config(), weights(),
+        {.quantization = is_fp8 ? model::Quantization::of(2, true, true) : model::Quantization{}});
+    auto text = prepare(transformer, golden);
+    const auto together = velocity<T>(transformer, golden, text);
+    auto in_turns = testing::poisoned<float>(together.size());
+    transformer.forward(golden.video(), golden.times.vector(), text, {in_turns.data(), 2, 4, Golden::shape},
+                        {.together = 1});
+    BOOST_CHECK(same_bits(together, in_turns));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(fp8_is_refused_by_a_transformer_of_float32) {
+  BOOST_CHECK_EXCEPTION((Transformer<float, Host>(host, config(), weights(),
+                                                  {.quantization = model::Quantization::of(2, true, false)})),
+                        RequestError, [](const RequestError& error) {
+                          return std::string(error.what()) ==
+                                 "fp8 is for a transformer of bf16, and this one is of fp32";
+                        });
+}
+
 BOOST_AUTO_TEST_CASE(a_feed_forward_in_parts_equals_the_equations_in_every_part) {
   const Golden golden;
   const io::Checkpoint checkpoint = weights();
   std::vector<float> stream, result, adaln;
   auto small = config();
-  Transformer<float, Host, FeedForwardTap> transformer(host, small, checkpoint, RopeAngles::exact,
+  Transformer<float, Host, FeedForwardTap> transformer(host, small, checkpoint, {},
                                                        {&stream, &result, &adaln});
   constexpr LatentShape shape{3, 37, 41};  // 4551 tokens
   const index_t tokens = shape.tokens(), width = small.width();

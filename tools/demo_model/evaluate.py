@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import tempfile
 import time
@@ -56,7 +57,7 @@ def generate(arguments: argparse.Namespace, clips: list[Clip], folder: Path) -> 
         prompts.write("".join(json.dumps(clip.request, ensure_ascii=False) + "\n" for clip in clips))
         prompts.flush()
         subprocess.run([arguments.program, "generate", "--model", arguments.model, "--quiet", "--device", arguments.device,
-                        "--prompts", prompts.name, "--output", folder], check=True)
+                        "--prompts", prompts.name, "--output", folder, *shlex.split(arguments.flags)], check=True)
 
 
 def read_frames(path: Path) -> NDArray[np.uint8]:
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the prompts; clip i has the noise of seed i")
     parser.add_argument("--device", default="auto", help="where the program runs")
     parser.add_argument("--suffix", default=".mp4", help="of the clips: .mp4, or .safetensors where there is no libav")
+    parser.add_argument("--flags", default="", help="more of them for the program, as in '--precision fp8'")
     parser.add_argument("--keep", type=Path, help="folder for the clips")
     parser.add_argument("--sheet", type=Path, help="contact sheet of the first clips of each language")
     arguments = parser.parse_args()

@@ -17,8 +17,8 @@ struct Silu {
 /// x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), written as x sigmoid(2 u)
 struct GeluTanh {
   constexpr float operator()(float x) const {
-    const float u = 0.797884561f * (x + 0.044715f * x * x * x);
-    return fast_divide(x, 1.0f + fast_exp(-2.0f * u));
+    constexpr float minus_two_u = -2.0f * 0.797884561f;  // exact, so that the bits are those of -2 (u)
+    return fast_divide(x, 1.0f + fast_exp(minus_two_u * (x + 0.044715f * x * x * x)));
   }
 };
 /// x/2 (1 + erf(x / sqrt 2))
