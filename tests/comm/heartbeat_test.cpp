@@ -69,6 +69,7 @@ BOOST_AUTO_TEST_CASE(a_rank_that_falls_silent_is_known_as_stopped_to_all_others)
     BOOST_CHECK_MESSAGE(other.loss(rank).why.starts_with("is stopped: it has given no sign of life for 0."),
                         other.loss(rank).why);
     BOOST_CHECK(other.wires[std::size_t(rank)]->is_gone(2));
+    BOOST_CHECK_EQUAL(other.beats[std::size_t(rank)]->is_speaker(), rank == 0);
   }
   for (int rank = 0; rank < ranks; ++rank) BOOST_CHECK(all.losses(rank).empty());
 }
@@ -82,8 +83,7 @@ BOOST_AUTO_TEST_CASE(all_others_find_a_silent_rank_0) {
     BOOST_CHECK_EQUAL(all.loss(rank).rank, 0);
     BOOST_CHECK(all.loss(rank).is_stopped);
   }
-  BOOST_CHECK(all.beats[1]->is_speaker());
-  BOOST_CHECK(!all.beats[2]->is_speaker());
+  for (const int rank : {1, 2}) BOOST_CHECK(all.beats[std::size_t(rank)]->is_speaker());
 }
 
 BOOST_AUTO_TEST_CASE(a_rank_that_has_not_come_yet_has_longer) {

@@ -271,26 +271,32 @@ BOOST_AUTO_TEST_CASE(videos_of_groups_of_processes_are_those_of_one_rank) {
                     3);
 }
 
-BOOST_AUTO_TEST_CASE(a_batch_whose_process_is_killed_goes_on) {
-  const ScratchFolder folder;
-  const fs::path prompts = write_prompts(folder), log = folder / "run.ndjson",
-                 other = folder / "run.replica1.ndjson";
-  const auto processes =
-      by_torchrun(4,
-                  batch(prompts, folder / "dealt",
-                        with(of_four, {"--checkpoint-every", "1", "--log-file", log.string()})),
-                  folder / "err");
-  const auto has_begun = [&] {
-    std::error_code none_yet;
-    return fs::exists(other, none_yet) &&
-           read_text(other).find(R"("event":"step","step":3)") != std::string::npos;
-  };
-  for (int i = 0; i < 3000 && !has_begun(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  BOOST_REQUIRE(has_begun());
-  kill(processes[3], SIGKILL);
-  const auto codes = wait_for_processes(processes);
-  BOOST_CHECK_EQUAL(std::ranges::count(codes, 0), 0);
-  const auto resumed = run_program(batch(prompts, folder / "dealt", {"--resume"}), "OMP_NUM_THREADS=1");
-  BOOST_CHECK_MESSAGE(resumed.exit_code == 0, resumed.errors);
-  check_videos(folder, prompts, folder / "dealt");
+BOOST_AUTO_TEST_CASE(a_batch_whose_process_is_killed_or_stopped_goes_on) {
+  for (const int signal : {SIGKILL, SIGSTOP}) {
+    const ScratchFolder folder;
+    const fs::path prompts = write_prompts(folder), log = folder / "run.ndjson",
+                   other = folder / "run.replica1.ndjson";
+    const auto processes =
+        by_torchrun(4,
+                    batch(prompts, folder / "dealt",
+                          with(of_four, {"--checkpoint-every", "1", "--log-file", log.string()})),
+                    folder / "err");
+    const auto has_begun = [&] {
+      std::error_code none_yet;
+      return fs::exists(other, none_yet) &&
+             read_text(other).find(R"("event":"step","step":3)") != std::string::npos;
+    };
+    for (int i = 0; i < 3000 && !has_begun(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    BOOST_REQUIRE(has_begun());
+    kill(processes[3], signal);
+    const auto codes = wait_for_processes({processes[0], processes[1], processes[2]});
+    kill(processes[3], SIGKILL);
+    wait_for_processes({processes[3]});
+    BOOST_CHECK_EQUAL(std::ranges::count(codes, 0), 0);
+    check_contains(read_text(folder / "err"),
+                   signal == SIGKILL ? "stepvideo: rank 3 is gone: " : "stepvideo: rank 3 is stopped: ");
+    const auto resumed = run_program(batch(prompts, folder / "dealt", {"--resume"}), "OMP_NUM_THREADS=1");
+    BOOST_CHECK_MESSAGE(resumed.exit_code == 0, resumed.errors);
+    check_videos(folder, prompts, folder / "dealt");
+  }
 }

@@ -10,7 +10,7 @@ namespace {
 
 const fs::path demo = STEPVIDEO_DEMO_MODEL;
 
-/// Two ranks that make a video, of which one gets a signal when rank 0 has begun a stage.
+/// Two ranks that make a video, of which one gets a signal when rank 0 has logged something.
 struct Run {
   ScratchFolder folder;
   std::vector<pid_t> processes;
@@ -19,32 +19,28 @@ struct Run {
 
   fs::path output() const { return folder / "v.mp4"; }
 
-  Run(const fs::path& model, const char* size, const StringList& more, const std::string& stage, int rank,
-      int signal) {
+  Run(const fs::path& model, const char* frames, const char* size, const StringList& more,
+      const std::string& logged, int rank, int signal) {
     const fs::path log = folder / "run.ndjson";
-    processes = by_torchrun(2,
-                            with({"generate",     "--model",    model.string(),
-                                  "--weights",    "random:1",   "--prompt",
-                                  "a red circle", "--frames",   "17",
-                                  "--height",     size,         "--width",
-                                  size,           "--steps",    "1",
-                                  "--device",     "cpu",        "--quiet",
-                                  "--topology",   "guidance=2", "--log-file",
-                                  log.string(),   "--output",   output().string()},
-                                 more),
-                            folder / "err");
-    const std::string begin = R"("stage":")" + stage + R"(","event":"begin")";
-    while (!fs::exists(log) || read_text(log).find(begin) == std::string::npos) {
+    processes =
+        by_torchrun(2,
+                    with({"generate",   "--model",      model.string(), "--weights",      "random:1",
+                          "--prompt",   "a red circle", "--frames",     frames,           "--height",
+                          size,         "--width",      size,           "--steps",        "1",
+                          "--device",   "cpu",          "--quiet",      "--topology",     "guidance=2",
+                          "--log-file", log.string(),   "--output",     output().string()},
+                         more),
+                    folder / "err");
+    while (!fs::exists(log) || read_text(log).find(logged) == std::string::npos) {
       BOOST_REQUIRE_MESSAGE(waitpid(processes[0], nullptr, WNOHANG) == 0, read_text(folder / "err"));
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     BOOST_REQUIRE_EQUAL(kill(processes[std::size_t(rank)], signal), 0);
     const auto hit = std::chrono::steady_clock::now();
-    const auto codes = wait_for_processes({processes[std::size_t(1 - rank)]}, std::chrono::seconds(30));
+    const auto codes = wait_for_processes({processes[std::size_t(1 - rank)]}, std::chrono::seconds(90));
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - hit).count();
     BOOST_CHECK_EQUAL(codes[0], 1);
-    BOOST_CHECK_LT(seconds, 10);
-    BOOST_TEST_MESSAGE(stage << ": out after " << seconds << " s");
+    BOOST_TEST_MESSAGE(logged << ": out after " << seconds << " s");
     kill(processes[std::size_t(rank)], SIGKILL);
     wait_for_processes({processes[std::size_t(rank)]});
     errors = read_text(folder / "err");
@@ -57,6 +53,10 @@ struct Run {
     return names;
   }
 };
+
+std::string begin_of(const std::string& stage) {
+  return R"("stage":")" + stage + R"(","event":"begin")";
+}
 
 /// A model whose text takes a minute and more: its weights are made up layer by layer.
 const fs::path& model_with_slow_text() {
@@ -76,26 +76,47 @@ const fs::path& model_with_slow_text() {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_rank_that_is_stopped_while_rank_0_encodes_the_text_is_named) {
-  const Run run(model_with_slow_text(), "64", {}, "load Step-LLM", 1, SIGSTOP);
+  const Run run(model_with_slow_text(), "17", "64", {}, begin_of("load Step-LLM"), 1, SIGSTOP);
+  BOOST_CHECK_LT(run.seconds, 10);
   BOOST_CHECK(run.errors.starts_with("stepvideo: rank 1 is stopped: it has given no sign of life for 3."));
   BOOST_CHECK_EQUAL(std::ranges::count(run.errors, '\n'), 1);
   BOOST_CHECK(run.left().empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_rank_that_is_killed_while_rank_0_encodes_the_text_is_named) {
-  const Run run(model_with_slow_text(), "64", {}, "load Step-LLM", 1, SIGKILL);
+  const Run run(model_with_slow_text(), "17", "64", {}, begin_of("load Step-LLM"), 1, SIGKILL);
   BOOST_CHECK_EQUAL(run.errors, "stepvideo: rank 1 is gone: its process ended without a word\n");
   BOOST_CHECK_LT(run.seconds, 5);
 }
 
 BOOST_AUTO_TEST_CASE(a_rank_0_that_is_stopped_while_it_encodes_the_text_is_named) {
-  const Run run(model_with_slow_text(), "64", {}, "load Step-LLM", 0, SIGSTOP);
+  const Run run(model_with_slow_text(), "17", "64", {}, begin_of("load Step-LLM"), 0, SIGSTOP);
+  BOOST_CHECK_LT(run.seconds, 10);
   BOOST_CHECK(run.errors.starts_with("stepvideo: rank 0 is stopped: it has given no sign of life for 3."));
   BOOST_CHECK_EQUAL(std::ranges::count(run.errors, '\n'), 1);
 }
 
+BOOST_AUTO_TEST_CASE(the_last_rank_says_why_where_all_others_are_stopped) {
+  const ScratchFolder folder;
+  const fs::path log = folder / "run.ndjson";
+  const auto processes =
+      by_torchrun(3,
+                  denoise_small(folder / "l.safetensors", 3000,
+                                {"--topology", "ulysses=3,sharding=uneven", "--log-file", log.string()}),
+                  folder / "err");
+  while (!fs::exists(log) || read_text(log).find(R"("event":"step","step":3,)") == std::string::npos)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  for (const int rank : {0, 1}) kill(processes[std::size_t(rank)], SIGSTOP);
+  const auto codes = wait_for_processes({processes[2]}, std::chrono::seconds(10));
+  for (const int rank : {0, 1}) kill(processes[std::size_t(rank)], SIGKILL);
+  wait_for_processes({processes[0], processes[1]});
+  BOOST_CHECK_EQUAL(codes[0], 1);
+  BOOST_CHECK(read_text(folder / "err").starts_with("stepvideo: rank 0 is stopped: "));
+}
+
 BOOST_AUTO_TEST_CASE(a_rank_that_is_stopped_while_rank_0_decodes_alone_is_named_with_what_finishes_the_job) {
-  const Run run(demo, "256", {}, "decode", 1, SIGSTOP);
+  const Run run(demo, "17", "256", {}, begin_of("decode"), 1, SIGSTOP);
+  BOOST_CHECK_LT(run.seconds, 10);
   check_contains(run.errors, "stepvideo: rank 1 is stopped: it has given no sign of life for 3.");
   check_contains(run.errors, "; the latents are there, and this finishes the job: stepvideo decode --model ");
   BOOST_CHECK(!fs::exists(run.output()));
@@ -103,7 +124,16 @@ BOOST_AUTO_TEST_CASE(a_rank_that_is_stopped_while_rank_0_decodes_alone_is_named_
   BOOST_CHECK_EQUAL(pipeline::read_step_file(pipeline::step_file_of(run.output())).steps_done, 1);
 }
 
-BOOST_AUTO_TEST_CASE(a_heartbeat_of_0_is_none) {
+/// Without a heartbeat the rank is one that lives and does nothing, for all that the others know.
+BOOST_AUTO_TEST_CASE(a_rank_that_stalls_while_it_decodes_is_named_with_what_finishes_the_job) {
+  const Run run(demo, "153", "32", {"--heartbeat", "0", "--deadline-floor", "0.5"},
+                R"("stage":"decode","event":"step","step":3)", 1, SIGSTOP);
+  check_contains(run.errors, "stepvideo: rank 1 is late: rank 0 waits in ");
+  check_contains(run.errors, "; the latents are there, and this finishes the job: stepvideo decode --model ");
+  BOOST_CHECK(run.left() == StringList{"v.mp4.steps.safetensors"});
+}
+
+BOOST_AUTO_TEST_CASE(a_heartbeat_below_a_second_is_refused) {
   const ScratchFolder folder;
   const auto refused =
       run_program(denoise_small(folder / "l.safetensors", 4, {"--gpus", "2", "--heartbeat", "0.1"}));

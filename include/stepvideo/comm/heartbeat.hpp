@@ -53,12 +53,9 @@ class Heartbeat {
     return {};
   }
 
-  /// Of the ranks that are not lost the lowest says why the run ends.
-  bool is_speaker() const {
-    for (int rank = 0; rank < wire_.rank(); ++rank)
-      if (!wire_.losses().has(rank)) return false;
-    return true;
-  }
+  /// Whether this rank says why the run ends: rank 0 does, and without it all others, who do not know of each
+  /// other.
+  bool is_speaker() const { return wire_.rank() == 0 || wire_.losses().has(0); }
 
   /// This rank deals with a loss, which may take so long.
   void set_patience(Seconds seconds) { patience_ = seconds.count(); }
