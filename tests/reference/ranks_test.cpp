@@ -56,7 +56,7 @@ struct Run {
       done = saved.steps_done;
     }
     Progress progress({.is_quiet = true, .log_file = ranks.log_file});
-    const auto transformer = the_model().denoiser().load({}, precision, progress, ranks);
+    const auto transformer = the_model().denoiser().load({}, {precision}, progress, ranks);
     Integration run{.conditioning = the_model().conditioning,
                     .settings = settings,
                     .latents = latents,
@@ -190,7 +190,7 @@ BOOST_AUTO_TEST_CASE(a_slow_disk_is_no_stall) {
   const ScratchFolder scratch;
   Progress progress({.is_quiet = true});
   const Ranks ranks{.topology = {.ulysses = 2}, .deadlines = {.factor = 0, .floor_seconds = 0.3}};
-  const auto transformer = the_model().denoiser().load({}, Precision::fp32, progress, ranks);
+  const auto transformer = the_model().denoiser().load({}, {Precision::fp32}, progress, ranks);
   const SamplerSettings settings{.steps = steps};
   Latents latents = noise_latents(7, shape, 4);
   transformer->denoise({the_model().conditioning, settings, latents}, progress,
