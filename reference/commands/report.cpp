@@ -81,7 +81,7 @@ trace::HtmlVideo video_of(const fs::path& path, const fs::path& report, double m
     return {.source = {},
             .caption = path.string() + ", which browsers do not play; an .mp4 or .webm stands here"};
   const auto bytes = static_cast<double>(fs::file_size(path));
-  const std::string caption = fmt::format("{}, {:.2f} MB", path.filename().string(), bytes * 1e-6);
+  const std::string caption = path.filename().string() + ", " + trace::bytes_text(bytes);
   if (!is_trusted || bytes > most_megabytes * 1e6) {
     const fs::path folder = fs::absolute(report).parent_path();
     return {.source = as_link(fs::proximate(fs::absolute(path), folder)),

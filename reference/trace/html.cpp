@@ -32,7 +32,9 @@ p{margin:6px 0}.soft,figcaption,th{color:var(--soft)}figcaption b{color:var(--te
 .finished{color:var(--good)}.failed,.error{color:var(--bad)}.cut,.warning{color:var(--warn)}
 h1,td,li,pre,dd,figcaption{unicode-bidi:isolate}
 figure{margin:0 0 18px}video{max-width:100%;min-width:min(100%,320px);background:#000;border-radius:6px;display:block;image-rendering:auto}
-.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+.scroll{overflow-x:auto;background:linear-gradient(90deg,var(--back) 40%,transparent) 0 0/48px 100%,linear-gradient(270deg,var(--back) 40%,transparent) 100% 0/48px 100%,
+linear-gradient(90deg,var(--soft),transparent) 0 0/12px 100%,linear-gradient(270deg,var(--soft),transparent) 100% 0/12px 100%;background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:5px 12px 5px 0;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left}th{font-weight:500;font-size:13px}td.bars{width:34%;min-width:140px;padding-right:0}
 .bar{height:7px;border-radius:2px;margin:2px 0;min-width:1px}.bar.expected{background:none;border:1px dashed var(--soft)}
@@ -54,17 +56,60 @@ std::string section(std::string_view title, const std::string& content) {
   return content.empty() ? "" : fmt::format("<section><h2>{}</h2>\n{}</section>\n", title, content);
 }
 
+/// A manifest's field; empty where there is none.
+std::string field_text(const std::optional<io::Json>& manifest, const char* name) {
+  if (!manifest || !manifest->is_object() || !manifest->contains(name)) return {};
+  const io::Json& value = manifest->at(name);
+  if (value.is_string()) return value.get<std::string>();
+  return value.is_number() ? value.dump() : std::string();
+}
+
+/// What was asked for, as a reader says it.
+std::string request_list(const std::optional<io::Json>& manifest) {
+  std::string html;
+  const auto add = [&](std::string_view name, const std::string& text) {
+    if (!text.empty()) html += fmt::format("<dt>{}</dt><dd>{}</dd>\n", name, html_escaped(text));
+  };
+  const auto text = [&](const char* name) { return field_text(manifest, name); };
+  add("prompt", text("prompt"));
+  add("negative", text("negative"));
+  add("seed", text("seed"));
+  if (const std::string frames = text("frames"); !frames.empty())
+    add("video", fmt::format("{} frames of {} x {} (width x height)", frames, text("width"), text("height")));
+  add("steps", text("steps"));
+  add("guidance", text("cfg_scale"));
+  add("time shift", text("time_shift"));
+  add("precision", text("precision"));
+  add("device", text("device"));
+  if (manifest && manifest->is_object())
+    add("model", field_text(manifest->value("model", io::Json()), "path"));
+  return html.empty() ? "" : "<dl>\n" + html + "</dl>\n";
+}
+
+/// The prompt, as far as a title goes.
+std::string title_of(const HtmlExtras& extras) {
+  constexpr std::size_t longest = 160;
+  std::string prompt = field_text(extras.manifest, "prompt");
+  if (prompt.size() > longest) {
+    std::size_t end = longest;
+    while ((static_cast<unsigned char>(prompt[end]) & 0xc0) == 0x80) --end;
+    prompt = prompt.substr(0, end) + "...";
+  }
+  return prompt.empty() ? extras.title : prompt;
+}
+
 std::string heading(const Explained& explained, const HtmlExtras& extras) {
   const Summary& summary = explained.summary;
+  const std::string title = title_of(extras);
   const char* const state = summary.state == Summary::State::finished ? "finished"
                             : summary.state == Summary::State::failed ? "failed"
                                                                       : "cut";
   const std::size_t ranks = summary.shares.size();
   std::string html = fmt::format(
       "<title>{0}</title></head><body><main>\n<h1>{0}</h1>\n<p><b class=\"{1}\">{2}</b> "
-      "after {3}, {4} rank{5}</p>\n",
-      html_escaped(extras.title), state, state_text(summary.state), seconds_text(summary.seconds()), ranks,
-      ranks == 1 ? "" : "s");
+      "after {3}, {4} rank{5}{6}</p>\n",
+      html_escaped(title), state, state_text(summary.state), seconds_text(summary.seconds()), ranks,
+      ranks == 1 ? "" : "s", title == extras.title ? "" : "; " + html_escaped(extras.title));
   if (!summary.missing_ranks.empty())
     html += fmt::format("<p class=\"warning\">{} of the run's ranks left no log</p>\n",
                         summary.missing_ranks.size());
@@ -215,6 +260,7 @@ std::string to_html(const Explained& explained, const HtmlExtras& extras) {
   const Summary& summary = explained.summary;
   std::string html = head + heading(explained, extras);
   if (extras.video) html += section("Video", video_html(*extras.video));
+  html += section("Request", request_list(extras.manifest));
   html += section("Where it stopped", stop_list(summary));
   html += section("Messages", messages_list(summary));
   html += section("Timeline", detail::timeline_svg(explained));
@@ -227,7 +273,7 @@ std::string to_html(const Explained& explained, const HtmlExtras& extras) {
   if (extras.manifest)
     html +=
         section("Manifest",
-                "<details open><summary>what made the video</summary><pre>" +
+                "<details><summary>what made the video, as it stands in the file</summary><pre>" +
                     html_escaped(extras.manifest->dump(2, ' ', false, io::Json::error_handler_t::replace)) +
                     "</pre></details>\n");
   return html + "</main></body></html>\n";

@@ -16,7 +16,7 @@ struct HtmlVideo {
 };
 
 struct HtmlExtras {
-  std::string title;
+  std::string title;  ///< of the page, where the manifest tells no prompt; else it stands below
   std::optional<HtmlVideo> video = {};
   std::optional<io::Json> manifest = {};
 };

@@ -156,6 +156,16 @@ std::string points(const std::vector<std::pair<double, double>>& values, double 
   return text;
 }
 
+/// The largest value's line and the half of it, with what they are.
+std::string bytes_axis(double most, int top, int height) {
+  std::string svg;
+  for (const double share : {1.0, 0.5})
+    svg += fmt::format(R"(<line class="grid" x1="0" x2="100%" y1="{0:.1f}" y2="{0:.1f}"/>)"
+                       R"(<text class="tick" x="100%" dx="-3" y="{1:.1f}" text-anchor="end">{2}</text>)",
+                       top + height * (1 - share), top + height * (1 - share) + 13, bytes_text(share * most));
+  return svg;
+}
+
 /// Stretches what it holds to the width of the page.
 std::string stretched(int top, int height, const std::string& content) {
   return fmt::format(
@@ -262,7 +272,7 @@ std::string memory_svg(const Explained& explained) {
   return fmt::format(
              R"(<svg class="chart" role="img" aria-label="memory over time, {}" width="100%" height="{}">)",
              told, top + height + 20) +
-         time_axis(axis, top, top + height) + stretched(top, height, paths) +
+         time_axis(axis, top, top + height) + bytes_axis(most, top, height) + stretched(top, height, paths) +
          fmt::format(R"(<text class="tick" x="0" y="12">{}</text></svg>)", told) + "\n";
 }
 

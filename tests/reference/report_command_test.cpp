@@ -109,7 +109,9 @@ BOOST_AUTO_TEST_CASE(a_run_becomes_a_page_with_its_video_and_manifest) {
   const std::string page = page_of(folder, {log});  // the log names its video
   check_well_formed(page);
   for (const char* part : {"<svg", "finished", "denoise", "decode", "3 steps", "predicted", "Memory",
-                           "data:video/mp4;base64,AAAA", "a red circle &lt;b&gt;", "Manifest"})
+                           "data:video/mp4;base64,AAAA", "<title>a red circle &lt;b&gt;</title>",
+                           "<h1>a red circle &lt;b&gt;</h1>", "run.ndjson", "<dt>seed</dt><dd>0</dd>",
+                           "17 frames of 96 x 96 (width x height)", "text-anchor=\"end\">", "Manifest"})
     BOOST_CHECK_MESSAGE(has(page, part), "no " << part);
   // Whole: the file is in it.
   BOOST_CHECK(has(page, io::base64(testing::read_text(video))));
