@@ -54,7 +54,8 @@ class EventLog {
   using Clock = std::chrono::steady_clock;
 
   EventLog() = default;
-  /// Replaces the file. Throws RequestError naming --log-file when it cannot be created.
+  /// Replaces the file, or waits for the reader of a named pipe. Throws RequestError naming --log-file when
+  /// it cannot be created, Interrupted where a signal comes first.
   EventLog(const std::filesystem::path& path, int rank, Clock::time_point start);
 
   bool is_on() const { return logger_ != nullptr; }

@@ -1,5 +1,7 @@
-// stepvideo COMMAND [flags]: exit 0 done, 1 the run failed, 2 the request was wrong.
+// stepvideo COMMAND [flags]: exit 0 done, 1 the run failed, 2 the request was wrong, 128 and the signal where
+// one stopped it.
 #include <algorithm>
+#include <csignal>
 #include <new>
 
 #include <fmt/format.h>
@@ -10,6 +12,8 @@
 #include "commands/command.hpp"
 #include "commands/options.hpp"
 #include "exit_code.hpp"
+#include "interrupt.hpp"
+#include "last_words.hpp"
 #include "pipeline/memory.hpp"
 
 namespace {
@@ -45,22 +49,38 @@ void run(const commands::Arguments& arguments) {
   command->run({arguments.begin() + 1, arguments.end()});
 }
 
-}  // namespace
-
-int main(int count, char** values) {
+/// The exit code for the exception in flight; says what it was.
+int say_why() {
   try {
-    run({values + 1, values + count});
-    return exit_done;
+    throw;
   } catch (const ExitCode& code) {
     return code.value;
+  } catch (const StoppedAsAsked&) {
+    return exit_done;
+  } catch (const Interrupted& interrupt) {
+    say_failure(interrupt.what());
+    return interrupt_exit_code();
   } catch (const RequestError& error) {
     say_failure(error.what());
     return exit_wrong_request;
   } catch (const std::bad_alloc&) {
     say_failure(pipeline::out_of_memory);
-    return exit_failed;
   } catch (const std::exception& error) {
     say_failure(error.what());
-    return exit_failed;
+  }
+  return exit_failed;
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the one that writes it
+  try {
+    run({values + 1, values + count});
+    LastWords::run_is_over();
+    return exit_done;
+  } catch (...) {
+    LastWords::run_is_over();
+    return say_why();
   }
 }

@@ -10,15 +10,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "interrupt.hpp"
+#include "exit_code.hpp"
 #include "trace/units.hpp"
 
 namespace stepvideo {
 namespace {
 
 using trace::bytes_text, trace::seconds_text;
-
-constexpr const char* erase_line = "\r\x1b[K";
 
 double seconds_since(EventLog::Clock::time_point begin) {
   return std::chrono::duration<double>(EventLog::Clock::now() - begin).count();
@@ -59,9 +57,15 @@ void Stage::step(std::optional<double> predicted_seconds) {
        .bytes = moved > 0 ? std::optional(moved) : std::nullopt,
        .peak_bytes = progress_.peak_since_last_step(*this)});
   step_begin_ = Clock::now();
+  progress_.running_->step(steps_done_);
   progress_.show_step(*this);
-  throw_if_interrupted(steps_ > 0 ? fmt::format("after step {} of {}", steps_done_, steps_)
-                                  : fmt::format("in stage '{}'", name_));
+  if (steps_ == 0) throw_if_interrupted(fmt::format("in stage '{}'", name_));
+  if (steps_done_ < steps_) throw_if_interrupted(fmt::format("after step {} of {}", steps_done_, steps_));
+}
+
+void Stage::skip(int steps) {
+  steps_done_ = steps_skipped_ = steps;
+  progress_.running_->skip(steps);
 }
 
 void Stage::progressed(std::uint64_t bytes, std::uint64_t all) {
@@ -86,26 +90,51 @@ Progress::Progress(const Options& options) {
     events_.describe(machine_facts(options.ranks));
   }
   if (!options.measures_peak) peak_memory_ = std::nullopt;
-  if (options.is_quiet || options.rank != 0) return;
-  output_ = options.output != nullptr ? options.output : &std::cerr;
-  is_terminal_ = options.output != nullptr ? options.is_terminal : isatty(STDERR_FILENO) == 1;
+  const bool is_heard = !options.is_quiet && options.rank == 0;
+  if (is_heard && options.output != nullptr)
+    display_ = std::make_unique<Display>(
+        *options.output, options.terminal, [] { return 0; }, options.clock);
+  else if (is_heard)
+    display_ = std::make_unique<Display>(std::cerr, terminal_of_errors(), columns_of_errors, options.clock);
+  if (options.answers_interrupts) answer_interrupts();
+}
+
+void Progress::answer_interrupts() {
+  on_interrupt_ = std::make_unique<OnInterrupt>([running = running_.get(), display = display_.get()] {
+    if (display != nullptr)
+      display->print(running->stop_text());
+    else
+      say_failure(running->stop_text());
+  });
+  last_words_ = std::make_unique<LastWords>(
+      [running = running_.get(), display = display_.get(), events = events_](const std::string& why) mutable {
+        if (display != nullptr) display->leave();
+        events.write({.kind = Event::Kind::error, .stage = running->name(), .message = why});
+        return std::string();
+      });
 }
 
 Stage Progress::begin(const std::string& name, int steps) {
-  throw_if_interrupted(fmt::format("before stage '{}'", name));
-  peak_is_per_stage_ = (!peak_memory_ || peak_memory_->reset()) && peak_is_per_stage_;
   Stage stage(*this, name, steps);
+  try {
+    throw_if_interrupted(fmt::format("before stage '{}'", name));
+  } catch (const Interrupted& interrupt) {
+    fail(stage, interrupt.what());
+    throw;
+  }
+  peak_is_per_stage_ = (!peak_memory_ || peak_memory_->reset()) && peak_is_per_stage_;
   if (const auto expected = predicted_seconds_.find(name); expected != predicted_seconds_.end())
     stage.predicted_seconds_ = expected->second;
+  running_->begin(name, steps,
+                  stage.predicted_seconds_ && steps > 0 ? std::optional(*stage.predicted_seconds_ / steps)
+                                                        : std::nullopt);
   stage.log({.kind = Event::Kind::begin, .predicted_seconds = stage.predicted_seconds_});
-  const std::string text =
-      steps > 0 ? fmt::format("{}: {} step{}", name, steps, steps == 1 ? "" : "s") : name;
-  show_line(text);
+  if (display_)
+    display_->show([text = steps > 0 ? fmt::format("{}: {} step{}", name, steps, steps == 1 ? "" : "s")
+                                     : name](double later) {
+      return later > 0 ? text + ", " + seconds_text(later) : text;
+    });
   return stage;
-}
-
-void Progress::stop_if_interrupted(const Stage& stage) {
-  throw_if_interrupted(fmt::format("after stage '{}'", stage.name_));
 }
 
 /// Of the step where the system can forget the peak, else of all so far; the stage keeps the largest. Nothing
@@ -122,32 +151,39 @@ std::uint64_t Progress::peak_bytes(const Stage& stage) const {
   return std::max(stage.peak_bytes_, peak_memory_ ? peak_memory_->bytes() : 0);
 }
 
-void Progress::show_step(Stage& stage) {
+bool Progress::is_time_to_show(Stage& stage) const {
   using namespace std::chrono_literals;
-  const auto pause = is_terminal_ ? Clock::duration(100ms) : Clock::duration(5s);
-  if (output_ == nullptr || Clock::now() - stage.last_shown_ < pause) return;
+  if (!display_) return false;
+  const auto pause = display_->is_terminal() ? Clock::duration(100ms) : Clock::duration(5s);
+  if (Clock::now() - stage.last_shown_ < pause) return false;
   stage.last_shown_ = Clock::now();
+  return true;
+}
+
+void Progress::show_step(Stage& stage) {
+  if (!is_time_to_show(stage)) return;
   const double elapsed = seconds_since(stage.begin_);
   std::string text = fmt::format("{}: step {}", stage.name_, stage.steps_done_);
   if (stage.steps_ > 0) text += fmt::format(" of {}", stage.steps_);
-  text += ", " + seconds_text(elapsed);
-  if (const int left = stage.steps_ - stage.steps_done_; left > 0)
-    text += fmt::format(", about {} left",
-                        seconds_text(elapsed / (stage.steps_done_ - stage.steps_skipped_) * left));
-  show_line(text);
+  const double left =
+      elapsed / (stage.steps_done_ - stage.steps_skipped_) * (stage.steps_ - stage.steps_done_);
+  display_->show([=](double later) {
+    std::string line = text + ", " + seconds_text(elapsed + later);
+    if (left > 0) line += fmt::format(", about {} left", seconds_text(std::max(0.0, left - later)));
+    return line;
+  });
 }
 
 void Progress::show_bytes(Stage& stage, std::uint64_t all) {
-  using namespace std::chrono_literals;
-  const auto pause = is_terminal_ ? Clock::duration(100ms) : Clock::duration(5s);
-  if (output_ == nullptr || Clock::now() - stage.last_shown_ < pause) return;
-  stage.last_shown_ = Clock::now();
+  if (!is_time_to_show(stage)) return;
   const double elapsed = seconds_since(stage.begin_), done = static_cast<double>(stage.progressed_bytes_);
-  show_line(fmt::format("{}: {} of {}, {}/s", stage.name_, bytes_text(done),
-                        bytes_text(static_cast<double>(all)), bytes_text(done / std::max(elapsed, 1e-3))));
+  display_->show([text = fmt::format("{}: {} of {}, {}/s", stage.name_, bytes_text(done),
+                                     bytes_text(static_cast<double>(all)),
+                                     bytes_text(done / std::max(elapsed, 1e-3)))](double) { return text; });
 }
 
 void Progress::end(const Stage& stage) {
+  running_->end();
   const StageCost row{stage.name_, seconds_since(stage.begin_), peak_bytes(stage), stage.first_step_seconds_};
   stages_.push_back(row);
   const ProcessorTime used = ProcessorTime::now();
@@ -169,32 +205,16 @@ void Progress::fail(const Stage& stage, const std::string& message) {
                  .seconds = seconds_since(stage.begin_),
                  .peak_bytes = peak_bytes(stage),
                  .message = message});
-  if (is_terminal_ && output_ != nullptr) *output_ << '\n' << std::flush;
-}
-
-void Progress::show_line(const std::string& text) {
-  if (!can_draw()) return print_line(text);
-  shown_line_ = text;
-  *output_ << erase_line << text << std::flush;
-}
-
-void Progress::draw(const std::vector<std::string>& lines) {
-  if (!can_draw()) return;
-  std::string text = "\r";
-  if (drawn_lines_ > 0) text += fmt::format("\x1b[{}A", drawn_lines_);
-  text += "\x1b[J";
-  for (const std::string& line : lines) text += line + "\x1b[0m\n";
-  *output_ << text << shown_line_ << std::flush;
-  drawn_lines_ = lines.size();
+  running_->end();
+  if (display_) display_->leave();
 }
 
 void Progress::print_line(const std::string& text) const {
-  drawn_lines_ = 0;
-  if (output_ != nullptr) *output_ << (is_terminal_ ? erase_line : "") << text << '\n' << std::flush;
+  if (display_) display_->print(text);
 }
 
 void Progress::print_summary() const {
-  if (output_ == nullptr) return;
+  if (!display_) return;
   std::vector<StageCost> rows;
   for (const StageCost& stage : stages_) {
     const auto row = std::ranges::find(rows, stage.name, &StageCost::name);

@@ -5,14 +5,19 @@
 #include <filesystem>
 #include <iosfwd>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "display.hpp"
 #include "event_log.hpp"
+#include "interrupt.hpp"
+#include "last_words.hpp"
 #include "peak_memory.hpp"
+#include "running_stage.hpp"
 
 namespace stepvideo {
 
@@ -30,10 +35,10 @@ struct ProcessorTime {
 class Stage {
  public:
   /// One more step is done; its event tells the peak memory and the bytes moved since the last one. Throws
-  /// Interrupted when a signal came ("interrupted after step 12 of 50; ...").
+  /// Interrupted when a signal came and it was not the last ("interrupted after step 12 of 50; ...").
   void step(std::optional<double> predicted_seconds = {});
   /// That many steps were done in an earlier run.
-  void skip(int steps) { steps_done_ = steps_skipped_ = steps; }
+  void skip(int steps);
   /// A line for the reader and a warning in the event log; the run goes on.
   void warn(const std::string& message);
   /// Any other event: a collective, a layer. The stage's name is filled in.
@@ -74,17 +79,19 @@ class Progress {
     std::optional<std::filesystem::path> log_file = {};  ///< events go there
     int rank = 0;                                        ///< text comes from rank 0 only
     int ranks = 1;                                       ///< of the run
-    bool measures_peak = true;       ///< of the process; of ranks that share one, one alone may
-    std::ostream* output = nullptr;  ///< nullptr: standard error
-    bool is_terminal = false;        ///< update one line in place; ignored without `output`
+    bool measures_peak = true;           ///< of the process; of ranks that share one, one alone may
+    bool answers_interrupts = false;     ///< says what becomes of the run, also where it is quiet
+    std::ostream* output = nullptr;      ///< nullptr: standard error
+    Terminal terminal = Terminal::none;  ///< of `output`; ignored without it
+    std::chrono::milliseconds clock{0};  ///< shows the time of what is long that often
   };
 
   /// Throws RequestError naming --log-file when it cannot be written.
   explicit Progress(const Options& options);
 
   /// Runs `work(Stage&)` as the stage `name` of `steps` steps (0: it has none), and returns what it returns.
-  /// Throws Interrupted when a signal came meanwhile: publish results outside of stages. An exception is
-  /// logged as an error event and goes on. Stages follow one another; they do not nest.
+  /// Throws Interrupted, and does not begin, when a signal came: what the last stage made is published. An
+  /// exception is logged as an error event and goes on. Stages follow one another; they do not nest.
   template <class Work>
   decltype(auto) stage(const std::string& name, int steps, Work&& work) {
     Stage stage = begin(name, steps);
@@ -92,11 +99,9 @@ class Progress {
       if constexpr (std::is_void_v<decltype(work(stage))>) {
         work(stage);
         end(stage);
-        stop_if_interrupted(stage);
       } else {
         decltype(auto) result = work(stage);
         end(stage);
-        stop_if_interrupted(stage);
         return result;
       }
     } catch (const std::exception& error) {
@@ -113,10 +118,12 @@ class Progress {
   void log(const Event& event) { events_.write(event); }
 
   /// Whether draw() has a terminal to draw on.
-  bool can_draw() const { return output_ != nullptr && is_terminal_; }
+  bool can_draw() const { return display_ && display_->can_draw(); }
   /// Puts lines above the line that tells the step, over those that were drawn last; what is told later stays
   /// below. Nothing where can_draw() is false.
-  void draw(const std::vector<std::string>& lines);
+  void draw(const std::vector<std::string>& lines) {
+    if (display_) display_->draw(lines);
+  }
 
   /// The stages that are over, in their order.
   const std::vector<StageCost>& stages() const { return stages_; }
@@ -133,20 +140,15 @@ class Progress {
   using Clock = EventLog::Clock;
   Stage begin(const std::string& name, int steps);
   void end(const Stage& stage);
-  static void stop_if_interrupted(const Stage& stage);
   void fail(const Stage& stage, const std::string& message);
   std::optional<std::uint64_t> peak_since_last_step(Stage& stage);
   std::uint64_t peak_bytes(const Stage& stage) const;
+  bool is_time_to_show(Stage& stage) const;
   void show_step(Stage& stage);
   void show_bytes(Stage& stage, std::uint64_t all);
   void print_line(const std::string& text) const;
-  /// On a terminal the line that the next one replaces; elsewhere a line like any other.
-  void show_line(const std::string& text);
+  void answer_interrupts();
 
-  std::ostream* output_ = nullptr;  // nullptr: quiet
-  bool is_terminal_ = false;
-  std::string shown_line_;
-  mutable std::size_t drawn_lines_ = 0;  // right above the shown line
   Clock::time_point start_ = Clock::now();
   EventLog events_;
   std::optional<PeakMemory> peak_memory_ = PeakMemory();
@@ -154,6 +156,10 @@ class Progress {
   std::vector<StageCost> stages_;
   std::map<std::string, double> predicted_seconds_;
   std::map<std::string, std::string> notes_;
+  std::unique_ptr<Display> display_;  // nullptr: quiet
+  std::unique_ptr<RunningStage> running_ = std::make_unique<RunningStage>();
+  std::unique_ptr<OnInterrupt> on_interrupt_;  // these use the others
+  std::unique_ptr<LastWords> last_words_;
 };
 
 }  // namespace stepvideo

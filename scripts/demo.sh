@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 
 prompt=${1:-"a red circle moves to the right on a black background"}
 output=${2:-build/demo/demo.mp4}
+replace=$([ $# -lt 2 ] && echo --overwrite || true) # the demo's own, of another prompt
 
 scripts/install-dependencies.sh
 # Without a GPU the CUDA part would only add to the wait, as the tests would.
@@ -21,5 +22,5 @@ cmake --build build/demo
 
 # Threads that spin for a core another program holds would slow a busy machine down several times.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
-build/demo/stepvideo generate --model models/demo --prompt "$prompt" --output "$output"
+build/demo/stepvideo generate --model models/demo --prompt "$prompt" --output "$output" $replace
 echo "wrote $output"

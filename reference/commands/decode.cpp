@@ -1,4 +1,5 @@
 #include "commands/command.hpp"
+#include "commands/overwrite_flag.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "commands/vae_flags.hpp"
@@ -25,6 +26,7 @@ void decode_on_this_process(const Arguments& arguments) {
   VideoFlags video_flags;
   VaeFlags vae_flags;
   ProvenanceFlags provenance;
+  OverwriteFlag own;
   WeightFlags weights;
   FlagParser parser("decode", "latents become a video");
   weights.declare(parser)
@@ -36,6 +38,7 @@ void decode_on_this_process(const Arguments& arguments) {
   video_flags.declare(parser);
   vae_flags.declare(parser);
   provenance.declare(parser);
+  own.declare(parser);
   parser.on_ranks();
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
@@ -64,6 +67,7 @@ void decode_on_this_process(const Arguments& arguments) {
   agree_on(common, {&manifest}, ranks.topology);
   if (is_follower())
     return pipeline::process_ranks()->follow({.load_decoder = codec.loader(settings, ranks.decoders)}, ranks);
+  own.require_own(output, manifest);
   Progress progress = start_progress(common);
   tell_decoders(progress, common, ranks, costs);
   progress.describe({{"output", output.string()}});

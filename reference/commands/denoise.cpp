@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include "commands/command.hpp"
+#include "commands/forecast.hpp"
 #include "commands/keep_flags.hpp"
+#include "commands/overwrite_flag.hpp"
 #include "commands/preview_flags.hpp"
 #include "commands/provenance.hpp"
 #include "commands/sampling_flags.hpp"
@@ -25,6 +27,7 @@ void denoise_on_this_process(const Arguments& arguments) {
   KeepFlags keep;
   PreviewFlags previews;
   ProvenanceFlags provenance;
+  OverwriteFlag own;
   WeightFlags weights;
   FlagParser parser("denoise", "noise becomes latents, for given text states");
   weights.declare(parser)
@@ -37,6 +40,7 @@ void denoise_on_this_process(const Arguments& arguments) {
   keep.declare(parser);
   previews.declare(parser);
   provenance.declare(parser);
+  own.declare(parser);
   parser.on_transformer().on_ranks();
   if (!parser.parse(arguments)) return;
   keep.check();
@@ -93,7 +97,8 @@ void denoise_on_this_process(const Arguments& arguments) {
     steps_done = saved.steps_done;
     if (!provenance.is_reproducible) manifest["resumed_after_step"] = steps_done;
   }
-  const bool is_done = steps_done == 0 && keep.resumes && is_finished(output, manifest);
+  const bool is_done = steps_done == 0 && !own.overwrites && keep.resumes && is_finished(output, manifest);
+  if (!is_done) own.require_own(output, manifest);
   if (!start) start = pipeline::noise_latents(sampling.seed.value_or(0), video.latent(), channels);
   io::require_free_space("--output", output, 3 * pipeline::step_file_bytes(*start, conditioning));
 
@@ -102,16 +107,22 @@ void denoise_on_this_process(const Arguments& arguments) {
   tell_place(progress, common);
   trace::tell_run(progress, video, settings.steps, to_string(common.numerics.precision), cost);
   if (steps_done < settings.steps) {
+    Forecast forecast{fmt::format("{}, {} steps", to_string(video), settings.steps - steps_done)};
+    forecast.add(cost, steps_done);
+    tell_forecast(progress, common, forecast, keep.is_confirmed);
     place::require_free_memory(common.place, cost.peak_bytes());
     pipeline::StepObserver observer;
     if (codec)
       observer = preview_observer(preview, *codec,
                                   {common.place, pipeline::without_fp8(common.numerics.precision)}, progress);
+    observer = keep.stopping(observer, steps_done, settings.steps);
     const auto transformer = denoiser.load(common.place, common.numerics, progress, ranks);
     pipeline::StepKeeper keeper(pipeline::step_file_of(output), manifest, conditioning, keep.every,
                                 steps_done);
-    pipeline::denoise_and_keep(*transformer, {conditioning, settings, *start, steps_done}, keeper, observer,
-                               progress);
+    keep.run(progress, output, [&] {
+      pipeline::denoise_and_keep(*transformer, {conditioning, settings, *start, steps_done}, keeper, observer,
+                                 progress);
+    });
   }
   add_stages(manifest, progress, provenance);
   pipeline::write_latents(output, *start, as_metadata(manifest));

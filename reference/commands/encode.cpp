@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "commands/command.hpp"
+#include "commands/overwrite_flag.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "commands/vae_flags.hpp"
@@ -72,6 +73,7 @@ void encode_on_this_process(const Arguments& arguments) {
   std::filesystem::path video_path, output;
   std::optional<std::string> fps, fit;
   ProvenanceFlags provenance;
+  OverwriteFlag own;
   WeightFlags weights;
   VaeFlags vae_flags;
   FlagParser parser("encode", "a video becomes latents");
@@ -85,6 +87,7 @@ void encode_on_this_process(const Arguments& arguments) {
       .require("output");
   vae_flags.declare(parser);
   provenance.declare(parser);
+  own.declare(parser);
   parser.on_processes();
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
@@ -95,9 +98,9 @@ void encode_on_this_process(const Arguments& arguments) {
   const auto rate = fps ? std::optional(io::parse_frame_rate("--fps", *fps)) : std::nullopt;
   std::optional<io::Fit> how;
   if (fit) how = io::parse_fit("--fit", *fit);
-  const auto settings = vae_flags.settings(common, common.numerics.precision);
-  require(!settings.convolves_in_fp8,
+  require(vae_flags.precision != "fp8",
           [] { return "--vae-precision fp8 is for decoding; fp32 and bf16 encode"; });
+  const auto settings = vae_flags.settings(common, common.numerics.precision);
 
   const pipeline::VideoCodec codec(weights.source(common, "encode"));
   const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);
@@ -115,6 +118,7 @@ void encode_on_this_process(const Arguments& arguments) {
   if (is_follower())
     return pipeline::process_ranks()->follow(
         {.encode = [&](Progress& progress) { codec.encode(video, settings, progress, ranks); }}, ranks);
+  own.require_own(output, manifest);
   Progress progress = start_progress(common);
   const auto moments = codec.encode(video, settings, progress, ranks);
 

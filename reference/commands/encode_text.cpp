@@ -1,4 +1,5 @@
 #include "commands/command.hpp"
+#include "commands/overwrite_flag.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "commands/weight_flags.hpp"
@@ -11,6 +12,7 @@ void encode_text(const Arguments& arguments) {
   std::string prompt, negative;
   std::filesystem::path output;
   ProvenanceFlags provenance;
+  OverwriteFlag own;
   WeightFlags weights;
   FlagParser parser("encode-text", "prompts become the transformer's text states");
   weights.declare(parser)
@@ -22,6 +24,7 @@ void encode_text(const Arguments& arguments) {
       .require("prompt")
       .require("output");
   provenance.declare(parser);
+  own.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
   io::require_writable_output("--output", output, {".safetensors"});
@@ -36,9 +39,10 @@ void encode_text(const Arguments& arguments) {
                                          io::Component::clip_tokenizer}),
                      provenance);
   weights.put(manifest);
-  manifest["prompt"] = prompt;
-  manifest["negative"] = negative;
+  put_prompts(manifest, encoder, prompt, negative);
+  own.require_own(output, manifest);
   Progress progress = start_progress(common);
+  tell_cut_prompts(progress, manifest);
   tell_place(progress, common);
   const auto conditionings =
       encoder.encode({{prompt, negative}}, common.place, common.numerics.precision, progress);

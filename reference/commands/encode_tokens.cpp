@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "commands/command.hpp"
+#include "commands/overwrite_flag.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "commands/weight_flags.hpp"
@@ -46,6 +47,7 @@ void encode_tokens(const Arguments& arguments) {
   std::string encoder;
   std::filesystem::path input, output;
   ProvenanceFlags provenance;
+  OverwriteFlag own;
   WeightFlags weights;
   FlagParser parser("encode-tokens", "token ids become one text encoder's states");
   weights.declare(parser)
@@ -56,6 +58,7 @@ void encode_tokens(const Arguments& arguments) {
       .require("input")
       .require("output");
   provenance.declare(parser);
+  own.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
   require(encoder == "step-llm" || encoder == "clip", [&] {
@@ -71,6 +74,7 @@ void encode_tokens(const Arguments& arguments) {
       start_manifest("encode-tokens", common, common.numerics, weights.components({component}), provenance);
   weights.put(manifest);
   add_source(manifest, "input", input, provenance);
+  own.require_own(output, manifest);
   Progress progress = start_progress(common);
   tell_place(progress, common);
 

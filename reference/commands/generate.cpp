@@ -1,21 +1,12 @@
 #include <algorithm>
-#include <iostream>
-#include <map>
 
 #include <fmt/format.h>
 
 #include "commands/command.hpp"
-#include "commands/generate_wishes.hpp"
-#include "commands/keep_flags.hpp"
-#include "commands/preview_flags.hpp"
-#include "commands/provenance.hpp"
+#include "commands/forecast.hpp"
+#include "commands/generate_flags.hpp"
 #include "commands/session.hpp"
-#include "commands/vae_flags.hpp"
-#include "commands/video_flags.hpp"
-#include "commands/weight_flags.hpp"
-#include "io/manifest.hpp"
 #include "io/pending_file.hpp"
-#include "io/video.hpp"
 #include "pipeline/generator.hpp"
 #include "pipeline/memory.hpp"
 #include "pipeline/process_ranks.hpp"
@@ -32,152 +23,9 @@ constexpr std::initializer_list<io::Component> components{io::Component::transfo
                                                           io::Component::clip_text_encoder,
                                                           io::Component::clip_tokenizer, io::Component::vae};
 
-struct Flags {
-  Wishes wishes;
-  ProvenanceFlags provenance;
-  KeepFlags keep;
-  PreviewFlags previews;
-  VideoFlags video;
-  VaeFlags vae;
-  WeightFlags weights;
-  bool keeps_latents = false;
-  fs::path output;
-  std::optional<fs::path> prompts, like;
-  CommonOptions common;
-
-  /// Returns false when help was asked for.
-  bool parse(const Arguments& arguments) {
-    FlagParser parser("generate", "a prompt becomes a video, or a file of prompts a folder of videos");
-    weights.declare(parser)
-        .flag("prompt", wishes.prompt,
-              "what the video shows; English or Chinese, empty for no guidance towards anything")
-        .flag("negative", wishes.negative, "what it should not show [empty]")
-        .flag("prompts", prompts,
-              "file with a prompt a line, or a JSON object a line with prompt and its own settings, output "
-              "among "
-              "them; --output is then a folder")
-        .flag("like", like, "repeat the run that made this video, but for the flags given")
-        .flag("output", output, io::video_output_help)
-        .require("output");
-    wishes.sampling.declare(parser);
-    video.declare(parser);
-    vae.declare(parser);
-    keep.declare(parser);
-    previews.declare(parser);
-    parser.toggle("keep-latents", keeps_latents,
-                  "leave the final latents beside the output, as OUTPUT.latents.safetensors");
-    provenance.declare(parser);
-    parser.on_transformer().on_replicas();
-    if (!parser.parse(arguments)) return false;
-    common = parser.common_options();
-    keep.check();
-    require(prompts || common.replicas == 1, [&] {
-      return fmt::format("--replicas {} deals prompts, and there is one; --prompts names a file of them",
-                         common.replicas);
-    });
-    require(!prompts || previews.path.empty(), [] {
-      return "--preview-path and --prompts are given, and the videos would share the files; one of them "
-             "works";
-    });
-    require(!prompts || (!wishes.prompt && !like), [&] {
-      return fmt::format("--prompts and {} are given; one of them works", like ? "--like" : "--prompt");
-    });
-    return true;
-  }
-};
-
-/// The file that tells of the run to repeat or to go on with, where the flags name one.
-std::optional<fs::path> base_file(const Flags& flags) {
-  std::error_code unused;
-  if (flags.like) return flags.like;
-  const fs::path steps = pipeline::step_file_of(flags.output);
-  if (flags.prompts || !flags.keep.resumes) return {};
-  if (fs::exists(steps, unused)) return steps;
-  if (!flags.wishes.prompt && fs::exists(flags.output, unused)) return flags.output;
-  return {};
-}
-
-/// The model that the flags name, or else that of the run to repeat.
-pipeline::ModelSource model_of(Flags& flags, const std::optional<Json>& base) {
-  if (flags.common.model.empty() && base) {
-    flags.weights.take_missing(*base);
-    const Json model = base->value("model", Json::object());
-    const bool tells_folder = model.is_object() && model.value("path", Json()).is_string();
-    require(tells_folder || flags.weights.weights, [] {
-      return "--model is missing, and the manifest does not tell where it was; give its folder";
-    });
-    if (tells_folder) flags.common.model = model["path"].get<std::string>();
-  }
-  return flags.weights.source(flags.common, "generate");
-}
-
-/// --like with another model than the one of the manifest: refused where the model was to be the same, said
-/// where another was asked for.
-void compare_models(const Flags& flags, bool has_model, const Json& mine, const Json& base) {
-  const auto model_alone = [](const Json& manifest) {
-    return Json{{"model", manifest.value("model", Json())}, {"weights", manifest.value("weights", Json())}};
-  };
-  const std::string component = pipeline::differing_field(model_alone(mine), model_alone(base));
-  if (component.empty()) return;
-  const std::string what =
-      fmt::format("--like: the {} of {} {} not what made {}", component,
-                  flags.common.model.empty() ? "the release's shapes" : flags.common.model.string(),
-                  component == "weights" ? "are" : "is", flags.like->string());
-  require(has_model, [&] {
-    return what +
-           "; put that one back, or name this one with --model to see what it makes of the same request";
-  });
-  if (!flags.common.is_quiet) std::cerr << what << "; the video will differ\n";
-}
-
-/// The jobs, none of them begun; everything that can be refused without the model is refused here.
-std::vector<Job> read_jobs(const Flags& flags, const std::optional<pipeline::Request>& base,
-                           std::vector<std::string>& names) {
-  std::vector<Job> jobs;
-  if (!flags.prompts) {
-    io::require_video_output("--output", flags.output);
-    jobs.push_back(
-        {.request = complete(flags.wishes, base, flags.common.model, flags.common), .output = flags.output});
-    names.push_back("--output");
-    return jobs;
-  }
-  const auto lines = read_prompts(*flags.prompts);
-  const std::size_t digits = std::max<std::size_t>(3, std::to_string(lines.size()).size());
-  // The folder may be there or be made: then what is true of the folder it will lie in is true of it.
-  std::error_code unused;
-  const bool is_there = fs::is_directory(flags.output, unused);
-  require(is_there || !fs::exists(flags.output, unused), [&] {
-    return fmt::format("--output: {} is a file; with --prompts the videos come into a folder",
-                       flags.output.string());
-  });
-  const fs::path folder =
-      is_there ? flags.output : fs::absolute(flags.output / "").parent_path().parent_path();
-  std::map<fs::path, std::string> owners;
-  for (const PromptLine& line : lines) {
-    const std::string where = fmt::format("{} line {}", flags.prompts->string(), line.number);
-    const std::string name =
-        line.output.empty() ? fmt::format("{:0{}}.mp4", jobs.size() + 1, digits) : line.output;
-    const auto [owner, is_new] = owners.try_emplace(name, where);
-    require(is_new, [&] {
-      return fmt::format("{}: output {} is that of {}, too; each needs its own", where, io::in_quotes(name),
-                         owner->second);
-    });
-    try {
-      io::require_video_output("--output", folder / name);
-      jobs.push_back(
-          {.request = complete(line.wishes.over(flags.wishes), {}, flags.common.model, flags.common),
-           .output = flags.output / name});
-    } catch (const RequestError& error) {
-      throw RequestError(where + ": " + error.what());
-    }
-    names.push_back(where);
-  }
-  return jobs;
-}
-
 /// Calls `work(job)` for each; what it refuses is said with the prompt's line.
 template <class Work>
-void for_each_job(std::vector<Job>& jobs, const std::vector<std::string>& names, const Flags& flags,
+void for_each_job(std::vector<Job>& jobs, const std::vector<std::string>& names, const GenerateFlags& flags,
                   Work&& work) {
   for (std::size_t i = 0; i < jobs.size(); ++i) try {
       work(jobs[i]);
@@ -188,28 +36,31 @@ void for_each_job(std::vector<Job>& jobs, const std::vector<std::string>& names,
 
 /// What each job's manifest says of its request. The rest of what can be refused before a weight is loaded is
 /// refused.
-void describe(std::vector<Job>& jobs, const std::vector<std::string>& names, const Flags& flags,
+void describe(std::vector<Job>& jobs, const std::vector<std::string>& names, const GenerateFlags& flags,
               const pipeline::Generator& generator, const Json& manifest) {
   for_each_job(jobs, names, flags, [&](Job& job) {
     job.manifest = manifest;
     pipeline::put_request(job.manifest, job.request);
+    put_prompts(job.manifest, generator.encoder(), job.request.prompt, job.request.negative);
     generator.require_possible(job.request, job.output);
   });
 }
 
 /// Jobs of an earlier run go on where it stopped.
-void take_up(std::vector<Job>& jobs, const std::vector<std::string>& names, const Flags& flags,
+void take_up(std::vector<Job>& jobs, const std::vector<std::string>& names, const GenerateFlags& flags,
              const pipeline::Generator& generator, const pipeline::RunOptions& options) {
   for_each_job(jobs, names, flags, [&](Job& job) {
     if (flags.keep.finds_work(job.output))
       generator.resume(job, options);
     else
-      job.is_done = flags.keep.resumes && is_finished(job.output, job.manifest);
+      job.is_done = !flags.own.overwrites && flags.keep.resumes && is_finished(job.output, job.manifest);
+    if (!job.is_done) flags.own.require_own(job.output, job.manifest);
   });
 }
 
 /// Throws RequestError when the disk cannot hold what the jobs need at once.
-void require_disk(const std::vector<Job>& jobs, const Flags& flags, const pipeline::Generator& generator) {
+void require_disk(const std::vector<Job>& jobs, const GenerateFlags& flags,
+                  const pipeline::Generator& generator) {
   double bytes = 0;
   for (const Job& job : jobs)
     if (!job.is_done) bytes += generator.disk_bytes(job.request, job.output);
@@ -218,7 +69,7 @@ void require_disk(const std::vector<Job>& jobs, const Flags& flags, const pipeli
 
 /// What each job is predicted to cost. Throws RequestError naming the line when the memory cannot hold one.
 std::vector<plan::Cost> plan_jobs(std::vector<Job>& jobs, const std::vector<std::string>& names,
-                                  const Flags& flags, const pipeline::Generator& generator) {
+                                  const GenerateFlags& flags, const pipeline::Generator& generator) {
   const auto shapes =
       flags.common.model.empty() ? plan::ModelShapes{} : plan::ModelShapes::of(flags.common.model);
   CommonOptions common = flags.common;
@@ -240,11 +91,35 @@ std::vector<plan::Cost> plan_jobs(std::vector<Job>& jobs, const std::vector<std:
 }
 
 /// What previews of the job hold beside its models.
-double preview_bytes(const Flags& flags, const pipeline::Generator& generator, const Job& job) {
+double preview_bytes(const GenerateFlags& flags, const pipeline::Generator& generator, const Job& job) {
   VideoShape image = job.request.video;
   image.frames = 1;
   return generator.codec().decode_bytes(image,
                                         flags.vae.settings(flags.common, job.request.numerics.precision));
+}
+
+/// What is left of all jobs, whose replicas go on at the same time.
+Forecast forecast_of(const std::vector<Job>& jobs, const std::vector<plan::Cost>& costs, int replicas) {
+  const auto is_due = [](const Job& job) { return !job.is_done; };
+  const auto due = std::ranges::count_if(jobs, is_due);
+  const Job& first = *std::ranges::find_if(jobs, is_due);
+  Forecast forecast;
+  forecast.what = due == 1 ? fmt::format("{}, {} steps", to_string(first.request.video),
+                                         first.request.settings.steps - first.steps_done)
+                           : fmt::format("{} videos", due);
+  for (std::size_t i = 0; i < jobs.size(); ++i)
+    if (is_due(jobs[i])) forecast.add(costs[i], jobs[i].steps_done);
+  forecast.seconds /= replicas;
+  return forecast;
+}
+
+/// A run that --stop-after ends shows what it has by then, where nobody asked for more.
+pipeline::PreviewOptions previews_of(const GenerateFlags& flags, const Job& job, const Progress& progress) {
+  pipeline::PreviewOptions previews = flags.previews.options(flags.common);
+  if (previews.is_on() || !flags.keep.stop_after) return previews;
+  return {.in_terminal = progress.can_draw(),
+          .every = job.steps_done + *flags.keep.stop_after,
+          .path = pipeline::preview_file_of(job.output)};
 }
 
 /// Throws one Error that lists the jobs that failed, where some did.
@@ -264,7 +139,7 @@ void report_failures(const std::vector<Job>& jobs, const std::vector<std::string
 }
 
 void generate_on_this_process(const Arguments& arguments) {
-  Flags flags;
+  GenerateFlags flags;
   if (!flags.parse(arguments)) return;
   const auto file = base_file(flags);
   std::optional<Json> base;
@@ -287,7 +162,7 @@ void generate_on_this_process(const Arguments& arguments) {
   }
   options.video = flags.video.options();
   options.vae = flags.vae.settings(flags.common, jobs.front().request.numerics.precision);
-  const pipeline::PreviewOptions preview = flags.previews.options(flags.common);
+  flags.previews.options(flags.common);  // refused here
   Json manifest = start_manifest("generate", flags.common, jobs.front().request.numerics,
                                  flags.weights.components(components), flags.provenance);
   flags.weights.put(manifest);
@@ -327,6 +202,12 @@ void generate_on_this_process(const Arguments& arguments) {
   tell_place(progress, flags.common);
   tell_decoders(progress, flags.common, options.ranks, decodes);
   for (std::size_t i = 0; i < jobs.size(); ++i)
+    if (!jobs[i].is_done && !jobs[i].conditioning)
+      tell_cut_prompts(progress, jobs[i].manifest, flags.prompts ? names[i] : "");
+  tell_forecast(progress, flags.common, forecast_of(jobs, costs, flags.common.replicas),
+                flags.keep.is_confirmed);
+  const pipeline::PreviewOptions preview = previews_of(flags, jobs.front(), progress);
+  for (std::size_t i = 0; i < jobs.size(); ++i)
     if (!jobs[i].is_done && jobs[i].steps_done < jobs[i].request.settings.steps)
       place::require_free_memory(
           flags.common.place,
@@ -339,10 +220,17 @@ void generate_on_this_process(const Arguments& arguments) {
     options.observer =
         preview_observer(preview, generator.codec(),
                          flags.vae.settings(flags.common, jobs.front().request.numerics.precision), progress);
-  generator.run(jobs, options, progress);
+  if (!flags.prompts)
+    options.observer =
+        flags.keep.stopping(options.observer, jobs[0].steps_done, jobs[0].request.settings.steps);
+  flags.keep.run(progress, flags.output, [&] { generator.run(jobs, options, progress); });
   if (!flags.prompts && jobs[0].failure) std::rethrow_exception(jobs[0].failure);
   progress.print_summary();
   report_failures(jobs, names);
+  if (flags.prompts)
+    progress.tell(fmt::format("{} videos are in {}", jobs.size(), flags.output.string()));
+  else
+    tell_video(progress, flags.output, jobs[0].request.video, options.video.rate, jobs[0].request.seed);
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "commands/keep_flags.hpp"
 
+#include <utility>
+
 #include "commands/generate_wishes.hpp"
+#include "interrupt.hpp"
 #include "io/extension.hpp"
 #include "io/frame_rate.hpp"
 #include "io/manifest.hpp"
@@ -21,6 +24,34 @@ std::pair<io::FrameRate, std::string> video_of(const Json& manifest, const std::
 }
 
 }  // namespace
+
+void KeepFlags::check() const {
+  for (const auto& [name, steps] : {std::pair{"checkpoint-every", every}, {"stop-after", stop_after}})
+    require(!steps || *steps >= 1, [&] { return fmt::format("--{} is {}; 1 or more works", name, *steps); });
+}
+
+pipeline::StepObserver KeepFlags::stopping(pipeline::StepObserver observer, int steps_done, int steps) const {
+  if (!stop_after || steps - steps_done <= *stop_after) return observer;
+  return [observer = std::move(observer), last = steps_done + *stop_after](const pipeline::StepState& state,
+                                                                           Stage& stage) {
+    if (observer) observer(state, stage);
+    if (state.step == last) interrupt_this_process();
+  };
+}
+
+void KeepFlags::run(const Progress& progress, const std::filesystem::path& output,
+                    const std::function<void()>& work) const {
+  try {
+    work();
+  } catch (const Interrupted& interrupt) {
+    const auto file = pipeline::step_file_of(output);
+    std::error_code unused;
+    if (!stop_after || is_signalled() || !std::filesystem::exists(file, unused)) throw;
+    progress.tell(fmt::format("stopped {}, as --stop-after asks; {}", interrupt.where(),
+                              pipeline::holds_work_text(file)));
+    throw StoppedAsAsked(interrupt.what(), interrupt.where());
+  }
+}
 
 bool is_finished(const std::filesystem::path& output, const Json& asked) {
   std::error_code unused;

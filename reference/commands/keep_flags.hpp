@@ -1,6 +1,7 @@
 // The flags that guard a run's work.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <optional>
 
 #include <fmt/format.h>
@@ -12,8 +13,8 @@
 namespace stepvideo::commands {
 
 struct KeepFlags {
-  bool resumes = false;
-  std::optional<int> every;
+  bool resumes = false, is_confirmed = false;
+  std::optional<int> every, stop_after;
 
   void declare(FlagParser& parser) {
     parser
@@ -22,12 +23,18 @@ struct KeepFlags {
             "write the latents beside the output every so many steps, and at the end [as often as costs less "
             "than 1 % of the time]")
         .toggle("resume", resumes,
-                "go on where a run of the same settings stopped; what it had need not be given again");
+                "go on where a run of the same settings stopped; what it had need not be given again")
+        .flag("stop-after", stop_after,
+              "make so many steps now, keep the work and, in generate, a picture of it; --resume goes on")
+        .toggle("yes", is_confirmed, "begin what takes more than an hour without asking, on a terminal");
   }
-  void check() const {
-    require(!every || *every >= 1,
-            [&] { return fmt::format("--checkpoint-every is {}; 1 or more works", *every); });
-  }
+  void check() const;
+
+  /// `observer`, where there is one, and behind the last of --stop-after's steps the run's interrupt.
+  pipeline::StepObserver stopping(pipeline::StepObserver observer, int steps_done, int steps) const;
+  /// Does `work`. Where it was stopped by stopping(), says what is there and throws StoppedAsAsked.
+  void run(const Progress& progress, const std::filesystem::path& output,
+           const std::function<void()>& work) const;
 
   /// Whether there is work to go on with. Throws RequestError where there is and nobody asked to go on: a new
   /// run would write over it.

@@ -43,6 +43,16 @@ void read_number(const char* name, const std::string& text, T& target, const cha
   require(is_read, [&] { return fmt::format("--{}: '{}' is not {}", name, text, kind); });
 }
 
+/// Calls `check`; what it refuses names the flag.
+template <class Check>
+void name_flag(const char* flag, Check&& check) {
+  try {
+    check();
+  } catch (const RequestError& error) {
+    throw RequestError(fmt::format("{}: {}", flag, error.what()));
+  }
+}
+
 /// Boost spells a flag with or without its dashes, depending on the error.
 std::string dashed(const std::string& name) {
   return name.starts_with("--") ? name : "--" + name;
@@ -303,7 +313,7 @@ void FlagParser::check_ranks() {
                      [&] { return fmt::format("--replicas is {}; 1 or more works", replicas); });
   if (topology_ && topology_ != "auto") {
     common_.topology = parse_topology(*topology_);
-    require_degrees_are_positive(*common_.topology);
+    name_flag("--topology", [&] { require_degrees_are_positive(*common_.topology); });
   }
   const long long of_each = common_.topology && processes == 1 ? common_.topology->ranks() : 1;
   const long long all =
@@ -312,7 +322,8 @@ void FlagParser::check_ranks() {
     return fmt::format("--replicas {} does not divide --gpus {}; a multiple of it works", replicas, all);
   });
   common_.ranks = static_cast<int>(all / replicas);
-  if (common_.topology) require_topology_covers_ranks(*common_.topology, common_.ranks);
+  if (common_.topology)
+    name_flag("--topology", [&] { require_topology_covers_ranks(*common_.topology, common_.ranks); });
   stepvideo::require(processes == 1 || all == processes, [&] {
     return fmt::format("--gpus {}: the launcher started {} processes, and each is a rank; --gpus {} works",
                        all, processes, processes);

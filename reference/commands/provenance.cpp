@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "doctor/probe.hpp"
 #include "io/manifest.hpp"
 #include "io/model_digest.hpp"
@@ -51,6 +53,26 @@ io::Json start_manifest(const std::string& command, const CommonOptions& options
   if (!flags.is_reproducible && !options.model.empty())
     manifest["model"]["path"] = std::filesystem::absolute(options.model).lexically_normal().string();
   return manifest;
+}
+
+void put_prompts(io::Json& manifest, const pipeline::PromptEncoder& encoder, const std::string& prompt,
+                 const std::string& negative) {
+  for (const auto& [name, text] : {std::pair{"prompt", &prompt}, {"negative", &negative}}) {
+    manifest[name] = *text;
+    for (const auto& [reader, cut] : encoder.cuts(*text))
+      manifest["cut"][name][reader] = {
+          {"tokens", cut.tokens}, {"read", cut.read}, {"first_lost", cut.first_lost}};
+  }
+}
+
+void tell_cut_prompts(const Progress& progress, const io::Json& manifest, const std::string& where) {
+  if (!manifest.contains("cut")) return;
+  for (const auto& [name, readers] : manifest["cut"].items())
+    for (const auto& [reader, cut] : readers.items())
+      progress.tell(
+          fmt::format("warning: {}--{}: {} reads {} of its {} tokens; {} and what follows is lost to it",
+                      where.empty() ? "" : where + ": ", name, reader, cut["read"].get<std::size_t>(),
+                      cut["tokens"].get<std::size_t>(), io::in_quotes(cut["first_lost"].get<std::string>())));
 }
 
 void put_topology(io::Json& manifest, const plan::Cost& cost, const ProvenanceFlags& flags) {

@@ -10,6 +10,7 @@
 #include "io/json.hpp"
 #include "io/model_folder.hpp"
 #include "io/stored_tensors.hpp"
+#include "pipeline/prompt_encoder.hpp"
 #include "plan/cost_model.hpp"
 #include "progress.hpp"
 
@@ -33,6 +34,12 @@ io::Json start_manifest(const std::string& command);
 io::Json start_manifest(const std::string& command, const CommonOptions& options,
                         const pipeline::Numerics& numerics, const std::vector<io::Component>& components,
                         const ProvenanceFlags& flags);
+
+/// Notes the request's prompts, and what of them is too long to be read.
+void put_prompts(io::Json& manifest, const pipeline::PromptEncoder& encoder, const std::string& prompt,
+                 const std::string& negative);
+/// Warns of that; `where` names the prompt of a batch.
+void tell_cut_prompts(const Progress& progress, const io::Json& manifest, const std::string& where = "");
 
 /// Notes on which topology several ranks make it.
 void put_topology(io::Json& manifest, const plan::Cost& cost, const ProvenanceFlags& flags);

@@ -210,7 +210,7 @@ void ramp(const Arguments& arguments) {
                bytes_text(limits.bounds.bytes));
   std::cout << std::flush;
 
-  catch_interrupts();
+  catch_interrupts(std::chrono::milliseconds(1800));  // the process that is measured ends first
   const SizeRunner runner(common, flags, settings, limits.bounds);
   const Climb climb = stepvideo::ramp::climb(full, limits, model, std::ref(runner), [&](const auto& row) {
     if (!common.is_quiet) print_row(row, model(row.rung));

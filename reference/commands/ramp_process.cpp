@@ -81,14 +81,14 @@ class Watch {
       if (static_cast<double>(memory_.bytes()) > bounds_.bytes) return stop(End::over_memory);
       return;
     }
-    constexpr double grace_seconds = 2;
+    constexpr double grace_seconds = 1.5;
     if (seconds_since(stopped_) > grace_seconds) kill(child_, SIGKILL);
   }
 
   void stop(End reason) {
     outcome_.end = reason;
     stopped_ = Clock::now();
-    kill(child_, SIGINT);
+    kill(child_, SIGTERM);
   }
 
   pid_t child_;

@@ -12,10 +12,14 @@
 
 namespace stepvideo::commands {
 
-/// Progress as the flags ask for it; from here on Ctrl-C stops the run between steps.
+/// Progress as the flags ask for it; from here on signals stop the run as catch_interrupts() says.
 inline Progress start_progress(const CommonOptions& options) {
   catch_interrupts();
-  return Progress({.is_quiet = options.is_quiet, .log_file = options.log_file, .ranks = options.ranks});
+  return Progress({.is_quiet = options.is_quiet,
+                   .log_file = options.log_file,
+                   .ranks = options.ranks,
+                   .answers_interrupts = true,
+                   .clock = std::chrono::seconds(1)});
 }
 
 /// Says which GPU the models run on, where it is one: `auto` chose it.

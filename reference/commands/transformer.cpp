@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "commands/command.hpp"
+#include "commands/overwrite_flag.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "commands/weight_flags.hpp"
@@ -46,6 +47,7 @@ Inputs read_inputs(const std::filesystem::path& path, int channels) {
 void transformer(const Arguments& arguments) {
   std::filesystem::path input, output;
   ProvenanceFlags provenance;
+  OverwriteFlag own;
   WeightFlags weights;
   FlagParser parser("transformer", "one forward pass");
   weights.declare(parser)
@@ -56,6 +58,7 @@ void transformer(const Arguments& arguments) {
       .require("input")
       .require("output");
   provenance.declare(parser);
+  own.declare(parser);
   parser.on_transformer();
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
@@ -74,6 +77,7 @@ void transformer(const Arguments& arguments) {
                                      weights.components({io::Component::transformer}), provenance);
   weights.put(manifest);
   add_source(manifest, "input", input, provenance);
+  own.require_own(output, manifest);
   Progress progress = start_progress(common);
   tell_place(progress, common);
   const auto network = denoiser.load(common.place, common.numerics, progress);

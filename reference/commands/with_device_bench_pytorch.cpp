@@ -42,12 +42,6 @@ class ScriptFile {
   std::string path_;
 };
 
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
-
 /// What a shell's command prints. Throws Error when it does not exit with 0.
 std::string output_of(const std::string& command, const std::string& what) {
   std::FILE* const pipe = popen(command.c_str(), "r");
@@ -67,18 +61,18 @@ std::string output_of(const std::string& command, const std::string& what) {
 
 PytorchTimes time_pytorch(const std::string& python, const std::vector<std::string>& benches) {
   const ScriptFile script(bench::pytorch_script);
-  std::string command = quoted(python) + " " + quoted(script.path());
+  std::string command = io::in_shell(python) + " " + io::in_shell(script.path());
   const auto is_chosen = [&](const char* name) { return std::ranges::find(benches, name) != benches.end(); };
   const auto add_attention = [&](const char* name, const std::vector<bench::AttentionCase>& cases) {
     if (!is_chosen(name)) return;
     for (const auto& shape : cases)
-      command += " --attention " + quoted(fmt::format("{}={}:{}:{}:{}", shape.name, shape.backend,
-                                                      shape.queries, shape.visible, shape.heads));
+      command += " --attention " + io::in_shell(fmt::format("{}={}:{}:{}:{}", shape.name, shape.backend,
+                                                            shape.queries, shape.visible, shape.heads));
   };
   add_attention("attention_device", bench::attention_cases());
   add_attention("warp_attention", bench::warp_attention_cases());
   add_attention("fp8_attention_device", bench::fp8_attention_cases());
-  for (const auto& name : benches) command += " --kernel " + quoted(name);
+  for (const auto& name : benches) command += " --kernel " + io::in_shell(name);
 
   const std::string what = "--pytorch " + python;
   const std::string output = output_of(command, what);
@@ -98,10 +92,10 @@ PytorchTimes time_pytorch(const std::string& python, const std::vector<std::stri
 PytorchBlock time_pytorch_block(const std::string& python, LatentShape latent, index_t visible_tokens) {
   const ScriptFile script(bench::pytorch_block_script);
   const std::string what = "--pytorch " + python;
-  const std::string output =
-      output_of(fmt::format("{} {} --tokens {}x{}x{} --visible {}", quoted(python), quoted(script.path()),
-                            latent.frames, latent.height, latent.width, visible_tokens),
-                what);
+  const std::string output = output_of(
+      fmt::format("{} {} --tokens {}x{}x{} --visible {}", io::in_shell(python), io::in_shell(script.path()),
+                  latent.frames, latent.height, latent.width, visible_tokens),
+      what);
   try {
     const auto json = nlohmann::json::parse(output);
     return {json.at("versions").get<std::string>(), json.at("milliseconds").get<double>(),

@@ -74,6 +74,11 @@ MappedFile MappedFile::open(const std::filesystem::path& path, std::string_view 
   if (!is_mapped) close(file);
   if (!is_file) refuse("is not a regular file");
   if (size == 0) refuse("is empty");
+  require(is_mapped || reason != ENOMEM, [&] {
+    return fmt::format(
+        "{} cannot be mapped: this process has no {:.2f} GiB of addresses left; a higher ulimit -v works",
+        path.string(), static_cast<double>(size) / (1 << 30));
+  });
   if (!is_mapped) refuse(fmt::format("cannot be mapped: {}", std::strerror(reason)));
   OpenFiles::instance().add(static_cast<const std::byte*>(memory), {size, file});
   const auto release = [size, file](const void* mapped) {

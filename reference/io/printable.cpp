@@ -20,4 +20,10 @@ std::string printable(std::string_view text) {
   return result;
 }
 
+std::string in_shell(std::string_view text) {
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return word + "'";
+}
+
 }  // namespace stepvideo::io

@@ -9,4 +9,7 @@ namespace stepvideo::io {
 /// file must not start a line or drive the terminal on its own account.
 std::string printable(std::string_view text);
 
+/// The text as one word of a shell's command, in quotes.
+std::string in_shell(std::string_view text);
+
 }  // namespace stepvideo::io

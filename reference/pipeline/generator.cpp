@@ -8,6 +8,7 @@
 #include "io/extension.hpp"
 #include "io/manifest.hpp"
 #include "io/model_folder.hpp"
+#include "last_words.hpp"
 #include "pipeline/generator_work.hpp"
 #include "pipeline/memory.hpp"
 #include "pipeline/placed_transformer.hpp"
@@ -80,6 +81,10 @@ void Generator::resume(Job& job, const RunOptions& options) const {
 }
 
 void Generator::run(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
+  std::vector<fs::path> outputs;
+  for (const Job& job : jobs) outputs.push_back(job.output);
+  const LastWords last_words(
+      [outputs = std::move(outputs)](const std::string&) { return say_what_is_there(outputs); });
   try {
     encode(jobs, options, progress);
     denoise(jobs, options, progress);

@@ -39,6 +39,7 @@ class Generator {
   void require_possible(const Request& request, const std::filesystem::path& output) const;
 
   const VideoCodec& codec() const { return codec_; }
+  const PromptEncoder& encoder() const { return encoder_; }
   /// Of the transformer.
   const model::TransformerConfig& config() const { return denoiser_.config(); }
   /// Where ranks are processes, what those other than 0 have parts of and do. All of it outlives that.

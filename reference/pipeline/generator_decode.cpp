@@ -6,8 +6,8 @@
 
 #include "interrupt.hpp"
 #include "io/manifest.hpp"
+#include "last_words.hpp"
 #include "pipeline/generator_work.hpp"
-#include "pipeline/last_words.hpp"
 #include "pipeline/process_ranks.hpp"
 
 namespace stepvideo::pipeline {

@@ -5,24 +5,20 @@
 
 #include <fmt/format.h>
 
+#include "io/printable.hpp"
+
 namespace stepvideo::pipeline {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// As an argument of a shell's command.
-std::string quoted(const fs::path& path) {
-  std::string text = "'";
-  for (const char c : path.string()) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
 /// The command that makes the job's output from its latents.
 std::string decode_command(const ModelSource& model, const Job& job) {
   std::string command = "stepvideo decode";
-  if (!model.folder.empty()) command += " --model " + quoted(model.folder);
+  if (!model.folder.empty()) command += " --model " + io::in_shell(model.folder.string());
   if (model.seed) command += fmt::format(" --weights random:{}", *model.seed);
-  command += fmt::format(" --latents {} --output {}{}", quoted(step_file_of(job.output)), quoted(job.output),
+  command += fmt::format(" --latents {} --output {}{}", io::in_shell(step_file_of(job.output).string()),
+                         io::in_shell(job.output.string()),
                          job.request.numerics.precision != Precision::fp32 ? " --precision bf16" : "");
   for (const auto& [field, flag] : {std::pair{"fps", "fps"},
                                     {"chroma", "chroma"},
@@ -86,12 +82,20 @@ void say_how_to_go_on(std::vector<Job>& jobs, const Interrupted& interrupt) {
     last = &job;
   }
   if (with_work == 0) return;
-  const std::string holder =
-      jobs.size() == 1 ? fmt::format("{} holds the work", step_file_of(last->output).string())
-                       : fmt::format("the work on {} of {} prompts is there", with_work, jobs.size());
-  throw Interrupted(fmt::format("interrupted {}; {}, and the same command with --resume goes on",
-                                interrupt.where(), holder),
-                    interrupt.where());
+  const std::string what =
+      jobs.size() == 1
+          ? holds_work_text(step_file_of(last->output))
+          : fmt::format("the work on {} of {} prompts is there, and the same command with --resume goes on",
+                        with_work, jobs.size());
+  throw Interrupted(fmt::format("interrupted {}; {}", interrupt.where(), what), interrupt.where());
+}
+
+std::string say_what_is_there(const std::vector<fs::path>& outputs) {
+  if (outputs.size() > 1)
+    return "what is done of the prompts is there, and the same command with --resume goes on";
+  std::error_code unused;
+  const fs::path file = step_file_of(outputs.front());
+  return fs::exists(file, unused) ? holds_work_text(file) : "";
 }
 
 }  // namespace stepvideo::pipeline

@@ -67,5 +67,7 @@ std::exception_ptr with_remedy(const std::exception& failure, const ModelSource&
 
 /// Throws an Interrupted that says how to go on, where some work of the interrupted jobs is there.
 void say_how_to_go_on(std::vector<Job>& jobs, const Interrupted& interrupt);
+/// The same where the jobs' own thread goes on meanwhile: what their files tell.
+std::string say_what_is_there(const std::vector<std::filesystem::path>& outputs);
 
 }  // namespace stepvideo::pipeline

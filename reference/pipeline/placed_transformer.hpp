@@ -143,7 +143,7 @@ class PlacedTransformer final : public Denoiser::Loaded {
             [&](int block) {
               pace.keep();
               note_place(step + 1, block + 1);
-              throw_if_interrupted(fmt::format("after step {} of {}", step, settings.steps));
+              throw_if_stopped_at_once(fmt::format("after step {} of {}", step, settings.steps));
             },
         .together = share.together};
     const auto view = [&](float* values, index_t elements) {

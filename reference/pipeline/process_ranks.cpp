@@ -95,10 +95,11 @@ void on_processes(const std::function<void()>& command) {
     if (rank != 0) throw ExitCode{2};
     throw;
   } catch (const RankLost&) {
-    if (rank != messages.first_left()) throw ExitCode{1};
+    if (rank != messages.first_left())
+      throw ExitCode{is_signalled() ? interrupt_exit_code() : 1};
     throw;
   } catch (const Interrupted&) {
-    if (rank != 0) throw ExitCode{1};
+    if (rank != 0) throw ExitCode{is_signalled() ? interrupt_exit_code() : 0};
     throw;
   }
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "io/model_folder.hpp"
 #include "pipeline/text_model.hpp"
@@ -51,6 +52,14 @@ PromptEncoder::PromptEncoder(const ModelSource& model)
       llm_(Weights::open(model, Component::step_llm, model::expected_tensors(llm_config_))),
       // The pooler may be there; nothing reads it.
       clip_(Weights::open(model, Component::clip_text_encoder, model::expected_tensors(clip_config_), true)) {
+}
+
+std::map<std::string, text::CutPrompt> PromptEncoder::cuts(const std::string& prompt) const {
+  std::map<std::string, text::CutPrompt> cuts;
+  if (auto cut = llm_tokenizer_->cut(prompt)) cuts["Step-LLM"] = std::move(*cut);
+  if (auto cut = clip_tokenizer_->cut(prompt, static_cast<std::size_t>(clip_config_.positions)))
+    cuts["CLIP"] = std::move(*cut);
+  return cuts;
 }
 
 std::vector<Conditioning> PromptEncoder::encode(const std::vector<std::vector<std::string>>& batches,

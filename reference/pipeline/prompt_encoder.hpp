@@ -1,5 +1,6 @@
 // Prompts become text states: both tokenizers, both encoders.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,6 +30,9 @@ class PromptEncoder {
   /// Tokens of a prompt at most.
   index_t llm_tokens() const { return 320; }
   index_t clip_tokens() const { return clip_config_.positions; }
+
+  /// What of a prompt, valid UTF-8, is not read, by the encoder's name.
+  std::map<std::string, text::CutPrompt> cuts(const std::string& prompt) const;
 
   /// One conditioning for each list of prompts, one batch element a prompt; each is what it would be alone.
   /// CLIP runs in float32 whatever the precision, as in the release. Weights are loaded for the call, one

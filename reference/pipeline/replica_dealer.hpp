@@ -1,7 +1,6 @@
 // Jobs dealt by rank 0 to groups of processes: what it and the first ranks of the groups tell each other.
 #pragma once
 #include <algorithm>
-#include <csignal>
 #include <cstring>
 #include <exception>
 #include <functional>
@@ -76,11 +75,6 @@ T wait_for_word(RankWire& wire, int rank) {
 
 /// A job for a group, or one of these.
 enum JobWord : long long { no_more_jobs = -1, stop_at_next_step = -2 };
-
-/// This process is interrupted, as if a signal had come.
-inline void interrupt_this_process() {
-  if (!AgreedInterrupts::signal_came()) std::raise(SIGTERM);
-}
 
 /// The text of an interrupt that found a group without a job.
 constexpr const char* interrupted_between_jobs = "interrupted while denoising";

@@ -8,6 +8,7 @@
 
 #include "interrupt.hpp"
 #include "io/manifest.hpp"
+#include "last_words.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
@@ -27,6 +28,14 @@ fs::path step_file_of(const fs::path& output) {
 
 fs::path latents_file_of(const fs::path& output) {
   return beside(output, ".latents.safetensors");
+}
+
+fs::path preview_file_of(const fs::path& output) {
+  const fs::path file = beside(output, ".step%d.png");
+  std::string name = file.filename().string();
+  for (auto percent = name.find('%'); percent != name.rfind('%'); percent = name.find('%'))
+    name[percent] = '_';
+  return file.parent_path() / name;
 }
 
 void SavedRun::require_size(LatentShape shape, int channels) const {
@@ -83,8 +92,15 @@ bool StepKeeper::is_due(int step, int steps) const {
   return Clock::now() - last_end_ >= std::max<Clock::duration>(10s, 100 * last_cost_);
 }
 
+std::string holds_work_text(const fs::path& step_file) {
+  return step_file.string() + " holds the work, and the same command with --resume goes on";
+}
+
 void StepKeeper::observe(const StepState& state, Stage& stage) {
-  latents_ = &state.latents;
+  const std::lock_guard lock(mutex_);
+  if (!latents_)
+    latents_ = {state.latents.shape, state.latents.channels, Buffer<float>(state.latents.size())};
+  std::copy_n(state.latents.values.data(), state.latents.size(), latents_->values.data());
   step_seen_ = state.step;
   if (!is_due(state.step, state.steps)) return;
   const auto begin = Clock::now();
@@ -100,8 +116,9 @@ void StepKeeper::observe(const StepState& state, Stage& stage) {
 }
 
 bool StepKeeper::keep_last() noexcept {
+  const std::lock_guard lock(mutex_);
   try {
-    if (latents_ != nullptr && step_seen_ != step_kept_ &&
+    if (latents_ && step_seen_ != step_kept_ &&
         std::ranges::all_of(latents_->values, [](float value) { return std::isfinite(value); }))
       write(step_seen_, *latents_);
   } catch (const std::exception&) {
@@ -123,14 +140,15 @@ void denoise_and_keep(Denoiser::Loaded& transformer, const Integration& run, Ste
   };
   Integration guarded = run;
   guarded.rescue = [&] { keeper.keep_last(); };
+  const LastWords last_words([&](const std::string&) {
+    return keeper.keep_last() ? holds_work_text(keeper.file()) : std::string();
+  });
   try {
     transformer.denoise(guarded, progress, observe);
   } catch (const Interrupted& interrupt) {
     if (!keeper.keep_last()) throw;
-    throw Interrupted(
-        fmt::format("interrupted {}; {} holds the work, and the same command with --resume goes on",
-                    interrupt.where(), keeper.file().string()),
-        interrupt.where());
+    throw Interrupted(fmt::format("interrupted {}; {}", interrupt.where(), holds_work_text(keeper.file())),
+                      interrupt.where());
   } catch (const std::exception&) {
     keeper.keep_last();
     throw;

@@ -2,6 +2,7 @@
 #pragma once
 #include <chrono>
 #include <filesystem>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -17,6 +18,9 @@ std::filesystem::path step_file_of(const std::filesystem::path& output);
 
 /// Where a run that keeps its final latents leaves them: OUTPUT.latents.safetensors.
 std::filesystem::path latents_file_of(const std::filesystem::path& output);
+
+/// Where a run that stops on the way leaves its pictures, as a pattern for their steps: OUTPUT.step%d.png.
+std::filesystem::path preview_file_of(const std::filesystem::path& output);
 
 /// A step file's content: tensor `latents`, those of the text states, and a manifest with the run's settings
 /// and `step`, the steps done. `decode` reads it too.
@@ -41,7 +45,11 @@ void write_step_file(const std::filesystem::path& path, io::Json manifest, int s
 /// The bytes that a step file of these takes, about.
 double step_file_bytes(const Latents& latents, const Conditioning& conditioning);
 
-/// Writes the step file as the steps pass: each time whole, beside and then renamed.
+/// What is said of work that is there.
+std::string holds_work_text(const std::filesystem::path& step_file);
+
+/// Writes the step file as the steps pass: each time whole, beside and then renamed. Any thread may ask it to
+/// keep the last.
 class StepKeeper {
  public:
   /// `every`: the steps between two files; without it as often as writing takes less than 1 % of the time,
@@ -53,9 +61,9 @@ class StepKeeper {
   /// After a step: writes the file when it is due. A disk that refuses costs a warning, not the run.
   void observe(const StepState& state, Stage& stage);
   /// Writes the last state seen, where that is not done and its latents are finite. Returns whether the file
-  /// now holds it. For runs that were stopped.
+  /// now holds work. For runs that were stopped.
   bool keep_last() noexcept;
-  /// The steps that the file's latents have behind them; 0 without a file.
+  /// The steps that the file's latents have behind them; 0 without a file. On the thread of the steps.
   int step_kept() const { return step_kept_; }
   const std::filesystem::path& file() const { return file_; }
 
@@ -71,7 +79,8 @@ class StepKeeper {
   std::optional<int> every_;
   Clock::time_point last_end_ = Clock::now();
   Clock::duration last_cost_{};
-  const Latents* latents_ = nullptr;  // of the last state seen
+  std::mutex mutex_;                // of what follows
+  std::optional<Latents> latents_;  // of the last state seen: the run's own change meanwhile
   int step_seen_ = 0, step_kept_ = 0;
   bool has_warned_ = false;
 };

@@ -18,7 +18,7 @@
 #include "exit_code.hpp"
 #include "interrupt.hpp"
 #include "io/pending_file.hpp"
-#include "pipeline/last_words.hpp"
+#include "last_words.hpp"
 #include "pipeline/rank_work.hpp"
 
 namespace stepvideo::pipeline {

@@ -248,7 +248,8 @@ void WiredRanks::encode(const LoadVaeEncoder& load, VideoView<const float> video
 }
 
 void WiredRanks::follow(const SharedModels& models, const Ranks& ranks) {
-  catch_interrupts();
+  // Where a signal reaches all, rank 0 ends first: nobody else leaves it behind.
+  catch_interrupts(std::chrono::milliseconds(1600), true);
   const int of_each = static_cast<int>(ranks.topology.ranks());
   Ranks own = ranks;
   if (own.log_file) own.log_file = replica_log_file_of(*own.log_file, rank() / of_each);

@@ -16,7 +16,7 @@
 #include "exit_code.hpp"
 #include "io/pending_file.hpp"
 #include "io/pixel_format.hpp"
-#include "pipeline/last_words.hpp"
+#include "last_words.hpp"
 #include "pipeline/process_ranks.hpp"
 #include "pipeline/process_watch.hpp"
 #include "pipeline/rank_work.hpp"

@@ -28,6 +28,19 @@ std::size_t well_formed_length(std::string_view bytes) {
   return length;
 }
 
+/// Where words begin: behind a space, and at every character beyond ASCII, as Chinese has no spaces.
+std::vector<std::size_t> word_begins(std::string_view text) {
+  constexpr std::string_view spaces = " \t\r\n";
+  const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  std::vector<std::size_t> begins;
+  for (std::size_t i = 0; i < text.size(); i += well_formed_length(text.substr(i))) {
+    if (spaces.find(text[i]) != spaces.npos) continue;
+    if (i == 0 || !is_ascii(text[i]) || !is_ascii(text[i - 1]) || spaces.find(text[i - 1]) != spaces.npos)
+      begins.push_back(i);
+  }
+  return begins;
+}
+
 class ByteTokenizer final : public Tokenizer {
  public:
   explicit ByteTokenizer(const TokenFrame& frame) : frame_(frame) {}
@@ -78,6 +91,26 @@ TokenSequence Tokenizer::sequence(std::string_view prompt, const std::string& fl
   ids.resize(length, framing.padding);
   mask.resize(length, 0);
   return {std::move(ids), std::move(mask)};
+}
+
+std::optional<CutPrompt> Tokenizer::cut(std::string_view prompt, std::size_t length) const {
+  const std::size_t read = (length == 0 ? frame().length : length) - 2, tokens = encode(prompt).size();
+  if (tokens <= read) return {};
+  const std::vector<std::size_t> begins = word_begins(prompt);
+  const auto end_of = [&](std::size_t word) {
+    return word + 1 < begins.size() ? begins[word + 1] : prompt.size();
+  };
+  std::size_t first = 0, last = begins.size() - 1;  // the first word whose end is beyond, between these
+  while (first < last) {
+    const std::size_t middle = (first + last) / 2;
+    if (encode(prompt.substr(0, end_of(middle))).size() > read)
+      last = middle;
+    else
+      first = middle + 1;
+  }
+  std::string word(prompt.substr(begins[first], end_of(first) - begins[first]));
+  word.erase(word.find_last_not_of(" \t\r\n") + 1);
+  return CutPrompt{tokens, read, std::move(word)};
 }
 
 }  // namespace stepvideo::text

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,12 @@ struct TokenFrame {
 inline constexpr TokenFrame llm_frame{.begin = 1, .end = 2, .padding = 2, .length = 320};
 inline constexpr TokenFrame clip_frame{.begin = 101, .end = 102, .padding = 0, .length = 77};
 
+/// A prompt that is longer than its encoder reads.
+struct CutPrompt {
+  std::size_t tokens = 0, read = 0;
+  std::string first_lost;  ///< the first word that is not read whole
+};
+
 /// One vocabulary and its algorithm. Immutable: one object may serve several threads.
 class Tokenizer {
  public:
@@ -40,6 +47,9 @@ class Tokenizer {
   /// prompt is not valid UTF-8.
   TokenSequence sequence(std::string_view prompt, const std::string& flag = "--prompt",
                          std::size_t length = 0) const;
+
+  /// What sequence() leaves out of a prompt, valid UTF-8; nothing where all of it fits.
+  std::optional<CutPrompt> cut(std::string_view prompt, std::size_t length = 0) const;
 
  protected:
   virtual TokenFrame frame() const = 0;

@@ -184,7 +184,8 @@ BOOST_AUTO_TEST_CASE(presets_and_random_weights_are_read_in_full) {
 
 BOOST_AUTO_TEST_CASE(a_topology_is_checked_by_the_shape_rules) {
   check_refusal(generate({"--gpus", "0"}), {"--gpus is 0"});
-  check_refusal(generate({"--gpus", "3", "--topology", "guidance=2"}), {"makes 2 ranks and there are 3"});
+  check_refusal(generate({"--gpus", "3", "--topology", "guidance=2"}),
+                {"--topology: ", "makes 2 ranks and there are 3"});
   check_refusal(generate({"--gpus", "2", "--topology", "guidance=2"}),
                 {"--device auto", "--device cpu works"});
   check_refusal(generate({"--gpus", "3", "--topology", "sharding=uneven,ulysses=5"}),
@@ -283,6 +284,27 @@ BOOST_AUTO_TEST_CASE(sizes_beyond_this_machine_are_refused_before_the_work) {
   check_refusal(generate({"--frames", "2147483647"}), {"--fit", "nearest valid size"});
   check_refusal(generate({"--frames", "1", "--height", "16", "--width", "32768"}), {"--output", "16384"}, 2,
                 "out.mp4");
+}
+
+BOOST_AUTO_TEST_CASE(a_run_with_nothing_to_go_on_with_says_where_it_looked) {
+  const ScratchFolder folder;
+  const std::string output = (folder / "a.mp4").string();
+  testing::check_says(testing::run_program({"generate", "--resume", "--output", output}), 2,
+                      {"--resume: neither " + output + ".steps.safetensors nor " + output + " is there"});
+}
+
+BOOST_AUTO_TEST_CASE(fp8_encodes_nowhere_whatever_the_place) {
+  check_refusal({"encode", "--model", demo, "--device", "cpu", "--video", "x", "--vae-precision", "fp8"},
+                {"--vae-precision fp8 is for decoding"});
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_no_addresses_are_left_for_is_not_called_damaged) {
+  const ScratchFolder folder;
+  const fs::path large = folder.write("large.safetensors", "x");
+  fs::resize_file(large, std::uintmax_t{8} << 30);  // of which the disk holds a byte
+  const auto result = testing::run_program({"inspect", large.string()}, "ulimit -v 2000000;");
+  testing::check_says(result, 2, {"large.safetensors cannot be mapped", "8.00 GiB", "ulimit -v"});
+  BOOST_CHECK(result.errors.find("looked for") == std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(settings_beyond_float32_are_named) {

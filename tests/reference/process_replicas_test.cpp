@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(a_job_that_fails_everywhere_fails_alone) {
 BOOST_AUTO_TEST_CASE(an_interrupt_of_one_process_stops_all_groups) {
   for (const int interrupted : {0, 2}) {
     const Dealt dealt = deal_jobs([&](int rank, std::size_t) {
-      if (rank == interrupted) std::raise(SIGTERM);
+      if (rank == interrupted) std::raise(SIGINT);
     });
     BOOST_CHECK((dealt.failures == StringList{"interrupted"}));
     BOOST_CHECK_LE(dealt.ranks.size(), 4);
@@ -184,7 +184,7 @@ BOOST_AUTO_TEST_CASE(a_signal_to_the_first_rank_of_a_group_without_a_job_stops_t
           if (rank != waiting || ++jobs < static_cast<int>(job_count) - 1) return;
           std::thread([] {
             std::this_thread::sleep_for(std::chrono::milliseconds(300));
-            kill(getpid(), SIGTERM);
+            kill(getpid(), SIGINT);
           }).detach();
         },
         waiting == 0 ? [](int rank) { return rank == 0 ? 1 : most_steps; }
@@ -213,7 +213,7 @@ BOOST_AUTO_TEST_CASE(an_interrupt_reaches_all_groups_when_rank_0s_gets_no_more_j
   const Dealt dealt = deal_jobs(
       [](int rank, std::size_t) {
         if (rank == 0) throw Error("no memory");
-        std::raise(SIGTERM);
+        std::raise(SIGINT);
       },
       [](int rank) {
         return std::array{1, 250, most_steps}[static_cast<std::size_t>(rank / 2)];

@@ -47,7 +47,10 @@ struct Watched {
   std::filesystem::path events = folder / "events.ndjson";
 
   Progress progress(bool is_terminal = false, bool is_quiet = false) {
-    return Progress({.is_quiet = is_quiet, .log_file = events, .output = &text, .is_terminal = is_terminal});
+    return Progress({.is_quiet = is_quiet,
+                     .log_file = events,
+                     .output = &text,
+                     .terminal = is_terminal ? Terminal::full : Terminal::none});
   }
 };
 
@@ -190,24 +193,46 @@ BOOST_AUTO_TEST_CASE(a_log_file_that_cannot_be_written_is_refused_naming_the_fla
                 {"--log-file", "does not exist"});
   check_refused([&] { Progress({.log_file = folder.path()}); }, {"--log-file", "cannot be written"});
 }
+BOOST_AUTO_TEST_CASE(an_interrupt_is_answered_with_the_time_it_takes) {
+  RunningStage running;
+  BOOST_CHECK_EQUAL(running.stop_text(), "stopping; again stops now");
+  running.begin("load transformer", 0, {});
+  BOOST_CHECK_EQUAL(running.stop_text(), "stopping after stage 'load transformer'; again stops now");
+  running.begin("denoise", 50, {});
+  BOOST_CHECK_EQUAL(running.stop_text(), "stopping after this step; again stops now");
+  running.begin("denoise", 50, 7200.0);
+  BOOST_CHECK_EQUAL(running.stop_text(), "stopping after this step, in about 2 h 00 min; again stops now");
+  running.skip(3);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  running.step(4);
+  const std::string measured = running.stop_text();
+  BOOST_CHECK_MESSAGE(measured.find("in about ") != measured.npos && measured.find(" ms;") != measured.npos,
+                      measured);
+  running.end();
+  BOOST_CHECK_EQUAL(running.stop_text() + running.name(), "stopping; again stops now");
+}
 // Last: the flag stays set.
-BOOST_FIXTURE_TEST_CASE(a_signal_stops_the_run_at_the_next_step, Watched) {
+BOOST_FIXTURE_TEST_CASE(a_signal_stops_the_run_at_the_next_step_and_lets_the_last_one_end, Watched) {
   catch_interrupts();
   BOOST_CHECK(!is_interrupted());
   BOOST_CHECK_NO_THROW(throw_if_interrupted("now"));
   auto progress = this->progress();
-  BOOST_CHECK_EXCEPTION(progress.stage("denoise", 50,
-                                       [](Stage& stage) {
-                                         for (int i = 0; i < 50; ++i) {
-                                           if (i == 11) std::raise(SIGINT);
-                                           stage.step();
-                                         }
-                                       }),
+  const auto steps = [](Stage& stage, int raise_at) {
+    for (int i = 1; i <= 50; ++i) {
+      if (i == raise_at) std::raise(SIGINT);
+      stage.step();
+    }
+    return 7;
+  };
+  BOOST_CHECK_EXCEPTION(progress.stage("denoise", 50, [&](Stage& stage) { return steps(stage, 12); }),
                         Interrupted, [](const Interrupted& error) {
                           return std::string(error.what()) ==
                                  "interrupted after step 12 of 50; nothing was written";
                         });
-  BOOST_CHECK(is_interrupted());
+  BOOST_CHECK(is_interrupted() && !is_stopped_at_once());
+  BOOST_CHECK_EQUAL(interrupt_exit_code(), 130);
   BOOST_CHECK_EQUAL(read_events(events).back().at("event"), "error");
   BOOST_CHECK_THROW(progress.stage("decode", 0, [](Stage&) {}), Interrupted);
+  BOOST_CHECK_EQUAL(read_events(events).back().at("message"),
+                    "interrupted before stage 'decode'; nothing was written");
 }

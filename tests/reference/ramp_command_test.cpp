@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(an_interrupt_stops_orderly_and_leaves_nothing) {
                            "' 2>'" + errors + "'";
   const int status = std::system(line.c_str());
   BOOST_CHECK(WIFEXITED(status));
-  BOOST_CHECK_EQUAL(WEXITSTATUS(status), 1);
+  BOOST_CHECK_EQUAL(WEXITSTATUS(status), 130);
   check_has(testing::read_text(errors), {"ramp was interrupted"});
   check_has(testing::read_text(out), {"stopped: interrupted"});
   BOOST_CHECK(scratch.names().empty());

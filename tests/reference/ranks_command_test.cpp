@@ -131,7 +131,7 @@ BOOST_AUTO_TEST_CASE(a_run_that_is_interrupted_goes_on_with_another_number_of_ra
   const auto stopped =
       testing::interrupt_at(small(output, {"--topology", "ulysses=3", "--log-file", log.string(), "--quiet"}),
                             log, R"("event":"step","step":2)");
-  BOOST_CHECK_EQUAL(stopped.exit_code, 1);
+  BOOST_CHECK_EQUAL(stopped.exit_code, 130);
   BOOST_CHECK_MESSAGE(stopped.errors.find("--resume goes on") != std::string::npos, stopped.errors);
   BOOST_CHECK(fs::exists(pipeline::step_file_of(output)));
   // Every rank left behind the same step.

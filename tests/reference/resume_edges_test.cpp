@@ -132,14 +132,14 @@ BOOST_AUTO_TEST_CASE(a_video_of_another_rate_or_chroma_is_not_the_one_asked_for)
   check_says(again({"--fps", "25/1", "--chroma", "420"}), 0, {"is there already"});
 }
 
-BOOST_AUTO_TEST_CASE(an_output_of_another_kind_is_written_over_as_without_resume) {
+BOOST_AUTO_TEST_CASE(an_output_of_another_kind_is_written_over_where_that_is_asked_for_as_without_resume) {
   const ScratchFolder folder;
   for (const std::string junk : {"", "no video at all"}) {
     folder.write("v.mp4", junk);
-    check_says(generate(folder / "v.mp4", {"--steps", "1", "--resume"}), 0, {});
+    check_says(generate(folder / "v.mp4", {"--steps", "1", "--resume", "--overwrite"}), 0, {});
     BOOST_CHECK(io::read_manifest(folder / "v.mp4").has_value());
     folder.write("v.safetensors", junk);
-    check_says(generate(folder / "v.safetensors", {"--steps", "1", "--resume"}), 0, {});
+    check_says(generate(folder / "v.safetensors", {"--steps", "1", "--resume", "--overwrite"}), 0, {});
   }
   const std::string text = (folder / "text.safetensors").string(),
                     latents = folder.write("l.safetensors", "no tensors").string();
@@ -147,9 +147,10 @@ BOOST_AUTO_TEST_CASE(an_output_of_another_kind_is_written_over_as_without_resume
                                             "--quiet", "--output", text})
                           .exit_code,
                       0);
-  check_says(testing::run_program({"denoise", "--model", demo, "--conditioning", text, "--height", "32",
-                                   "--width", "32", "--steps", "1", "--resume", "--output", latents}),
-             0, {});
+  check_says(
+      testing::run_program({"denoise", "--model", demo, "--conditioning", text, "--height", "32", "--width",
+                            "32", "--steps", "1", "--resume", "--overwrite", "--output", latents}),
+      0, {});
   BOOST_CHECK(io::read_manifest(latents).has_value());
 }
 

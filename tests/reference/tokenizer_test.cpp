@@ -85,6 +85,29 @@ BOOST_FIXTURE_TEST_CASE(a_long_step_llm_prompt_keeps_318_ids_and_the_end_token, 
   BOOST_CHECK_EQUAL(sequence.ids[319], 2);
   BOOST_CHECK_EQUAL(real_ids(sequence).size(), 320u);
 }
+BOOST_FIXTURE_TEST_CASE(what_is_left_out_begins_with_the_first_word_that_is_not_read_whole, SentencePiece) {
+  BOOST_CHECK(!tokenizer->cut("a red circle"));
+  BOOST_CHECK(!tokenizer->cut(""));
+  std::string text;
+  while (tokenizer->encode(text).size() < 316) text += "red ";
+  BOOST_CHECK(!tokenizer->cut(text));
+  text += "circle and many more words";
+  const auto cut = tokenizer->cut(text);
+  BOOST_REQUIRE(cut.has_value());
+  BOOST_CHECK_EQUAL(cut->read, 318u);
+  BOOST_CHECK_EQUAL(cut->tokens, tokenizer->encode(text).size());
+  const std::string before = text.substr(0, text.find(cut->first_lost, text.find("circle")));
+  BOOST_CHECK_LE(tokenizer->encode(before).size(), 318u);
+  BOOST_CHECK_GT(tokenizer->encode(before + cut->first_lost).size(), 318u);
+}
+BOOST_FIXTURE_TEST_CASE(a_character_of_chinese_is_a_word, WordPiece) {
+  const auto cut = tokenizer->cut("红圆移动", 4);
+  BOOST_REQUIRE(cut.has_value());
+  BOOST_CHECK_EQUAL(cut->first_lost, "移");
+  const auto words = tokenizer->cut("a red  circle", 4);
+  BOOST_REQUIRE(words.has_value());
+  BOOST_CHECK_EQUAL(words->first_lost, "circle");
+}
 BOOST_FIXTURE_TEST_CASE(clip_prompts_are_padded_to_77, WordPiece) {
   const auto sequence = tokenizer->sequence("a red circle");
   BOOST_REQUIRE_EQUAL(sequence.ids.size(), 77u);

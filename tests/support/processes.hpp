@@ -39,9 +39,18 @@ inline pid_t start_process(const StringList& words, const std::filesystem::path&
   if (!errors.empty())
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors.c_str(), O_WRONLY | O_CREAT | O_APPEND,
                                      0600);
+  // Whoever runs the tests in the background may have them ignore signals.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t usual;
+  sigemptyset(&usual);
+  for (const int signal : {SIGINT, SIGHUP, SIGTERM}) sigaddset(&usual, signal);
+  posix_spawnattr_setsigdefault(&attributes, &usual);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   pid_t process = 0;
-  const int refused = posix_spawnp(&process, words[0].c_str(), &actions, nullptr, pointers(words).data(),
+  const int refused = posix_spawnp(&process, words[0].c_str(), &actions, &attributes, pointers(words).data(),
                                    pointers(environment).data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (refused != 0) throw std::runtime_error(words[0] + " cannot be started");
   return process;

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -75,22 +76,38 @@ inline bool kill_after(const std::vector<std::string>& arguments, std::chrono::m
   return WIFSIGNALED(status);
 }
 
-/// Starts the program, presses Ctrl-C once the file `log` holds `phrase`, and waits for the end. A program
-/// that ends by itself before is not interrupted.
-inline ProgramResult interrupt_at(const std::vector<std::string>& arguments, const std::filesystem::path& log,
-                                  const std::string& phrase) {
+/// Starts the program, sends it `signals` once the file `log` holds `phrase`, a moment apart, and waits for
+/// the end. A program that ends by itself before is not disturbed.
+struct StoppedProgram : ProgramResult {
+  std::chrono::milliseconds time{};  ///< from the last signal to the end
+};
+inline StoppedProgram stop_at(const std::vector<std::string>& arguments, const std::filesystem::path& log,
+                              const std::string& phrase, const std::vector<int>& signals) {
+  using namespace std::chrono_literals;
   const ScratchFolder scratch;
   const std::string errors = (scratch / "err").string();
   const pid_t process = start_program(arguments, errors);
   int status = 0;
   std::error_code none_yet;
-  for (bool interrupted = false; waitpid(process, &status, interrupted ? 0 : WNOHANG) == 0;) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  auto begin = std::chrono::steady_clock::now();
+  for (bool is_stopping = false; waitpid(process, &status, is_stopping ? 0 : WNOHANG) == 0;) {
+    std::this_thread::sleep_for(20ms);
     if (!std::filesystem::exists(log, none_yet) || read_text(log).find(phrase) == std::string::npos) continue;
-    kill(process, SIGINT);
-    interrupted = true;
+    for (const int signal : signals) {
+      if (std::exchange(is_stopping, true)) std::this_thread::sleep_for(100ms);
+      kill(process, signal);
+    }
+    begin = std::chrono::steady_clock::now();
   }
-  return {exit_code_of(status), "", read_text(errors)};
+  const auto time =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+  return {{exit_code_of(status), "", read_text(errors)}, time};
+}
+
+/// The same for one Ctrl-C.
+inline ProgramResult interrupt_at(const std::vector<std::string>& arguments, const std::filesystem::path& log,
+                                  const std::string& phrase) {
+  return stop_at(arguments, log, phrase, {SIGINT});
 }
 
 }  // namespace stepvideo::testing

@@ -1,0 +1,23 @@
+// --overwrite: whose file may be replaced.
+#pragma once
+#include <filesystem>
+
+#include "commands/options.hpp"
+#include "io/json.hpp"
+
+namespace stepvideo::commands {
+
+struct OverwriteFlag {
+  bool overwrites = false;
+
+  void declare(FlagParser& parser) {
+    parser.toggle("overwrite", overwrites,
+                  "replace what is there under --output, whatever made it [only what this request made]");
+  }
+
+  /// Throws RequestError naming --output where something is there that the request of the manifest `asked`
+  /// did not make. An empty file is nobody's.
+  void require_own(const std::filesystem::path& output, const io::Json& asked) const;
+};
+
+}  // namespace stepvideo::commands
