@@ -66,7 +66,7 @@ void denoise_on_this_process(const Arguments& arguments) {
   const plan::Cost cost = plan_run(common, {.shapes = {.transformer = denoiser.config()},
                                             .video = video,
                                             .steps = settings.steps,
-                                            .precision = common.numerics.precision,
+                                            .numerics = common.numerics,
                                             .is_whole = false,
                                             .is_guided = settings.cfg_scale != 1});
 

@@ -80,7 +80,7 @@ std::vector<plan::Cost> plan_jobs(std::vector<Job>& jobs, const std::vector<std:
     costs.push_back(plan_run(common, {.shapes = shapes,
                                       .video = request.video,
                                       .steps = request.settings.steps,
-                                      .precision = request.numerics.precision,
+                                      .numerics = request.numerics,
                                       .vae_memory = vae_settings.memory(),
                                       .is_guided = request.settings.cfg_scale != 1}));
     common.topology = costs.front().topology;  // the transformer is loaded once, for all of them

@@ -14,7 +14,7 @@ void plan(const Arguments& arguments) {
   int gpus = 1;
   std::optional<int> prompts, frames, height, width, steps;
   std::string gpu = "h200";
-  std::optional<std::string> link, precision;
+  std::optional<std::string> link, precision, attention;
   std::optional<std::filesystem::path> model;
   bool wants_json = false;
   FlagParser parser("plan", "which topology fits, what it costs, and how long it takes, without a GPU");
@@ -28,6 +28,7 @@ void plan(const Arguments& arguments) {
       .flag("link", link, "nvlink, nvlink3, pcie, or a JSON file [what such a GPU usually has]")
       .flag("model", model, "folder of a checkpoint, whose shapes count [the release's]")
       .flag("precision", precision, "bf16, fp8 or fp32 [bf16; fp32 on the CPU]")
+      .flag("attention", attention, "of the video's attention to itself: bf16 or fp8 [--precision]")
       .toggle("json", wants_json, "print one JSON object");
   if (!parser.parse(arguments)) return;
 
@@ -38,6 +39,7 @@ void plan(const Arguments& arguments) {
                         .hardware = plan::load_hardware(gpu)};
   request.link = plan::load_link(link.value_or(request.hardware.link));
   request.arithmetic = plan::parse_arithmetic(precision.value_or(request.hardware.is_host ? "fp32" : "bf16"));
+  if (attention) request.attention = plan::parse_arithmetic(*attention);
   if (model) request.shapes = plan::ModelShapes::of(*model);
   const plan::Plan result = plan::plan_topology(request, gpus);
   const plan::BatchPlan batch = plan::plan_batch(request, gpus, prompts);

@@ -35,7 +35,8 @@ int decoding_ranks(const CommonOptions& options) {
 plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
   plan::Request request{.video = run.video,
                         .steps = run.steps,
-                        .arithmetic = arithmetic_of(run.precision),
+                        .arithmetic = arithmetic_of(run.numerics.precision),
+                        .attention = arithmetic_of(run.numerics.attention()),
                         .shapes = std::move(run.shapes),
                         .hardware = plan::hardware_here(options.place),
                         .encodes_text = run.is_whole,
@@ -43,11 +44,16 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
                         .vae_memory = run.vae_memory,
                         .is_guided = run.is_guided};
   request.link = plan::load_link(request.hardware.link);
+  // The CPU widens fp8 as it does bf16; its attention in fp8, there to look at, takes longer.
+  auto& rates = request.hardware.rates;
+  constexpr auto bf16_rates = static_cast<std::size_t>(plan::Arithmetic::bf16),
+                 fp8_rates = static_cast<std::size_t>(plan::Arithmetic::fp8);
+  if (request.hardware.is_host && !rates[fp8_rates]) rates[fp8_rates] = rates[bf16_rates];
   // Weights stay where they can.
   request.streams_weights =
       options.place.is_gpu() && plan::cost_of(request, {}).peak_bytes() > request.hardware.memory_bytes;
   const plan::Cost cost = plan::require_plan(request, options.ranks, options.topology);
-  require(run.precision != Precision::fp8 || cost.topology.tensor == 1, [&] {
+  require(run.numerics.precision != Precision::fp8 || cost.topology.tensor == 1, [&] {
     return fmt::format(
         "--precision fp8 does not run with tensor={}, which shares norms; --topology with guidance, "
         "ulysses or ring in its place works",

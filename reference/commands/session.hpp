@@ -32,7 +32,7 @@ struct RunPlan {
   plan::ModelShapes shapes;
   VideoShape video;
   int steps = 1;
-  Precision precision = Precision::fp32;
+  pipeline::Numerics numerics = {};
   std::optional<model::vae::MemoryLimit> vae_memory = {};  ///< without it the usual one
   bool is_whole = true;  ///< with the text encoders and the decoder, or the transformer alone
   bool is_guided = true;

@@ -40,6 +40,8 @@ struct Numerics {
   Precision precision = Precision::fp32;
   bool attends_in_fp8 = false;
 
+  /// The video's to itself, in most steps.
+  Precision attention() const { return attends_in_fp8 ? Precision::fp8 : without_fp8(precision); }
   model::Quantization quantization(int layers) const {
     return model::Quantization::of(layers, precision == Precision::fp8, attends_in_fp8);
   }

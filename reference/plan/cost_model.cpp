@@ -24,7 +24,8 @@ constexpr double streamed_layers = 2;
 
 double seconds_of(const Work& work, const Request& request) {
   const Rates& rates = request.hardware.at(request.arithmetic);
-  const double seconds = work.linear_flops / rates.linear + work.attention_flops / rates.attention +
+  const double seconds = work.linear_flops / rates.linear +
+                         work.attention_flops / request.hardware.at(request.attends()).attention +
                          work.convolution_flops / rates.convolution +
                          work.moved_bytes / request.hardware.memory_bytes_per_second;
   return seconds / request.calibration;
@@ -89,10 +90,8 @@ class DenoiseCost {
                                                 request_.arithmetic == Arithmetic::fp8)
                                    .bytes());
   }
-  /// In fp8 products and attention are.
   model::Fp8Parts fp8() const {
-    const bool is_fp8 = request_.arithmetic == Arithmetic::fp8;
-    return {is_fp8, is_fp8};
+    return {request_.arithmetic == Arithmetic::fp8, request_.attends() == Arithmetic::fp8};
   }
   double weight_bytes() const {
     const double rounded =

@@ -18,6 +18,8 @@ struct Request {
   VideoShape video{.frames = 204, .height = 544, .width = 992};
   int steps = 50;
   Arithmetic arithmetic = Arithmetic::bf16;
+  /// Of the video's attention to itself; without it the same.
+  std::optional<Arithmetic> attention = {};
   ModelShapes shapes = {};
   Hardware hardware = {};
   Link link = {};
@@ -27,6 +29,8 @@ struct Request {
   bool is_guided = true;  ///< there is a negative prompt for ranks of their own
   /// Attained over predicted rate, from a measured run; 1 where nothing was measured.
   double calibration = 1;
+
+  Arithmetic attends() const { return attention.value_or(arithmetic); }
 };
 
 /// One phase on the rank that needs the most; on a host, whose ranks share its memory, on all of them. Phases
