@@ -69,7 +69,7 @@ template <Execution E, LayerSlabs<E> Slabs>
 class StreamedLayers final : public LayerStore<typename Slabs::Views, E> {
  public:
   /// `copies` orders what fills the memory, `compute` what reads it. `source` fills in the order of `copies`,
-  /// on a thread of its own.
+  /// on a thread of its own, which begins with the first layer.
   StreamedLayers(E compute, E copies, Slabs slabs, std::unique_ptr<WeightSource<E>> source)
       : copies_(copies), slabs_(std::move(slabs)), source_(std::move(source)) {
     std::size_t bytes = 0;
@@ -78,6 +78,7 @@ class StreamedLayers final : public LayerStore<typename Slabs::Views, E> {
       slot.memory = Buffer<std::byte, E>(compute, static_cast<index_t>(bytes));
       slot.free.set(compute);  // the memory is there from here on
     }
+    fetch(0);
   }
   ~StreamedLayers() override {
     abandon();
@@ -101,7 +102,7 @@ class StreamedLayers final : public LayerStore<typename Slabs::Views, E> {
   }
   void release(E execution, int) override { slots_[at_work_].free.set(execution); }
 
-  /// Once a pass has ended, the first layer of the next is coming, and counts.
+  /// Before a pass and behind it its first layer is coming, and counts.
   StreamedFacts streamed() const override {
     if (coming_ != none) arrival_.wait();
     StreamedFacts facts = facts_;

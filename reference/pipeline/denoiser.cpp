@@ -1,6 +1,8 @@
 #include "pipeline/denoiser.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -17,6 +19,19 @@ namespace {
 
 /// A guided batch is the prompt, then the negative prompt.
 constexpr index_t guided_batch = 2;
+
+/// What is said, before the first step, of blocks that come more slowly than they are computed; empty where
+/// they do not. By the first that came.
+std::string late_blocks_text(const model::StreamedFacts& streamed, const Deadlines& run) {
+  const double block_seconds = run.step_seconds / std::max(1, run.layers);
+  if (streamed.layers == 0 || streamed.seconds <= block_seconds) return {};
+  const auto bytes = static_cast<double>(streamed.bytes);
+  return fmt::format(
+      " gives blocks at {:.2f} GB/s, and {:.2f} would hide them: a step that computes for {:.1f} s takes "
+      "about {:.0f}",
+      1e-9 * bytes / streamed.seconds, 1e-9 * bytes / block_seconds, run.step_seconds,
+      run.layers * streamed.seconds);
+}
 
 }  // namespace
 
@@ -61,10 +76,14 @@ std::unique_ptr<Denoiser::Loaded> Denoiser::load(const place::Place& place, cons
     progress.note("fp8", "in fp8: " + text);
   return progress.stage("load transformer", 0, [&](Stage& stage) -> std::unique_ptr<Loaded> {
     stage.moved(weights_.files.bytes());
-    if (place.is_gpu())
+    if (place.is_gpu()) {
+      auto loaded = load_transformer_on_gpu(place, numerics, config_, weights_, ranks.streams_weights, stage);
+      if (const std::string late = late_blocks_text(loaded->streamed(), ranks.deadlines); !late.empty())
+        progress.tell(weights_.name() + late);
       return std::make_unique<WatchedTransformer>(
-          load_transformer_on_gpu(place, numerics, config_, weights_, ranks.streams_weights, stage),
-          place.gpu(), progress, [bus_id = place.gpu().bus_id] { return nvml_source(bus_id); });
+          std::move(loaded), place.gpu(), progress,
+          [bus_id = place.gpu().bus_id] { return nvml_source(bus_id); });
+    }
     return with_element(numerics.precision, [&]<Element T>() {
       return weights_.on_host(model::expected_tensors(config_), false,
                               [&](auto source) -> std::unique_ptr<Loaded> {
