@@ -58,5 +58,5 @@ section 'the demo model: 100, then 400 guided steps'
   --output "$scratch/demo.safetensors" --quiet
 for steps in 100 400; do
   "$program" denoise --model models/demo --conditioning "$scratch/demo.safetensors" --steps $steps --device cuda \
-    --precision bf16 --output "$scratch/demo-latents.safetensors" 2>&1 | grep -E 'denoise|step' | tail -n 3
+    --precision bf16 --output "$scratch/demo-latents.safetensors" --overwrite 2>&1 | grep -E 'denoise|step' | tail -n 3
 done

@@ -32,7 +32,7 @@ Latents denoise(Precision precision, double scale, Conditioning conditioning,
   const SamplerSettings settings{.steps = 4, .cfg_scale = scale, .time_shift = 13};
   Progress progress({.is_quiet = true});
   Denoiser({golden / "dit_tiny"})
-      .load({}, precision, progress)
+      .load({}, {precision}, progress)
       ->denoise({conditioning, settings, latents, 0, spare_bytes}, progress, see);
   return latents;
 }

@@ -153,7 +153,7 @@ BOOST_AUTO_TEST_CASE(a_pattern_without_a_folder_writes_where_we_are) {
 }
 BOOST_AUTO_TEST_CASE(in_a_terminal_a_picture_is_drawn_over_the_last_one) {
   std::ostringstream text;
-  Progress progress({.output = &text, .is_terminal = true});
+  Progress progress({.output = &text, .terminal = Terminal::full});
   Preview preview(
       {.in_terminal = true}, [](const Latents&) { return plain(4, 4, 0); }, progress);
   const Flow flow;
