@@ -56,7 +56,7 @@ class BlockSlabs {
         continue;
       }
       if (source.has_scales(name)) {
-        source.read(name, BlockSlab::scaled(matrix, memory));
+        source.read_scaled(name, BlockSlab::scaled(matrix, memory));
         continue;
       }
       grow(execution, scratch, static_cast<std::size_t>(size) * sizeof(T));

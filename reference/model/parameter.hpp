@@ -26,7 +26,7 @@ class WeightSource {
   /// Whether the tensor is fp8 with a scale for each of its rows, or with one that all rows share.
   virtual bool has_scales(const std::string&) const { return false; }
   /// Such a tensor as it is stored.
-  virtual void read(const std::string& name, const ScaledTokensView&) {
+  virtual void read_scaled(const std::string& name, const ScaledTokensView&) {
     throw Error("tensor " + name + " has no scales");
   }
 };
@@ -45,7 +45,7 @@ class CheckpointSource final : public WeightSource<Host> {
   void read(const std::string& name, VectorView<float> into) override { checkpoint_.read(name, into); }
   void read(const std::string& name, VectorView<bf16> into) override { checkpoint_.read(name, into); }
   bool has_scales(const std::string& name) const override { return checkpoint_.has_scales(name); }
-  void read(const std::string& name, const ScaledTokensView& into) override {
+  void read_scaled(const std::string& name, const ScaledTokensView& into) override {
     checkpoint_.read_scales(name, into.scales);
     checkpoint_.read_codes(name, {into.values.data, into.values.tokens * into.values.width});
   }

@@ -23,7 +23,7 @@ class UploadSource final : public WeightSource<Device> {
   void read(const std::string& name, VectorView<float> into) override { upload(name, into); }
   void read(const std::string& name, VectorView<bf16> into) override { upload(name, into); }
   bool has_scales(const std::string& name) const override { return checkpoint_.has_scales(name); }
-  void read(const std::string& name, const ScaledTokensView& into) override {
+  void read_scaled(const std::string& name, const ScaledTokensView& into) override {
     const auto& [values, scales] = into;
     upload(name, VectorView<fp8_e4m3>{values.data, values.tokens * values.width});
     const Buffer<float> rows(scales.size);

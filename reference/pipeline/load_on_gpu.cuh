@@ -57,7 +57,9 @@ class StreamSource final : public model::WeightSource<Device> {
   void read(const std::string& name, VectorView<float> into) override { source_.read(name, into); }
   void read(const std::string& name, VectorView<bf16> into) override { source_.read(name, into); }
   bool has_scales(const std::string& name) const override { return source_.has_scales(name); }
-  void read(const std::string& name, const ScaledTokensView& into) override { source_.read(name, into); }
+  void read_scaled(const std::string& name, const ScaledTokensView& into) override {
+    source_.read_scaled(name, into);
+  }
 
  private:
   place::UploadPath path_;

@@ -70,7 +70,8 @@ BOOST_AUTO_TEST_CASE(less_memory_of_the_vae_gives_the_same_values) {
   const std::string vae = golden + "/vae_tiny", chunk = vae + "/decode_1chunk.safetensors";
   const auto values = [&](std::vector<std::string> arguments, const std::string& tensor) {
     const std::string output = (scratch / "out.safetensors").string();
-    arguments.insert(arguments.end(), {"--model", vae, "--device", "cpu", "--quiet", "--output", output});
+    arguments.insert(arguments.end(),
+                     {"--model", vae, "--device", "cpu", "--quiet", "--output", output, "--overwrite"});
     const auto result = testing::run_program(arguments);
     BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
     return io::Checkpoint::open(output).load<float>(tensor);

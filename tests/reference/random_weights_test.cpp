@@ -65,8 +65,8 @@ BOOST_AUTO_TEST_CASE(a_whole_run_needs_no_weights) {
                                      output.string(), "--keep-latents"});
   BOOST_REQUIRE_MESSAGE(like.exit_code == 0, like.errors);
   BOOST_CHECK(std::ranges::equal(frames, video(again)));
-  const auto other =
-      generate(again, {"--model", STEPVIDEO_DEMO_MODEL, "--weights", "random:4", "--like", output.string()});
+  const auto other = generate(again, {"--model", STEPVIDEO_DEMO_MODEL, "--weights", "random:4", "--like",
+                                      output.string(), "--overwrite"});
   BOOST_REQUIRE_MESSAGE(other.exit_code == 0, other.errors);
   BOOST_CHECK(other.errors.find("the weights of") != std::string::npos);
   BOOST_CHECK(!std::ranges::equal(frames, video(again)));
