@@ -44,8 +44,10 @@ std::size_t widest_line(std::string text) {
       text, [](char c) { return c == '\r' || c == '\x1b'; }, '\n');
   std::istringstream lines(text);
   std::size_t widest = 0;
-  for (std::string line; std::getline(lines, line);)
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("[K")) line.erase(0, 2);  // of the escape
     if (!has(line, "done in")) widest = std::max(widest, line.size());
+  }
   return widest;
 }
 
@@ -137,8 +139,7 @@ BOOST_AUTO_TEST_CASE(a_terminal_is_used_as_far_as_it_goes) {
   };
   const std::string wide = shown(200, {"TERM=xterm", "NO_COLOR="});
   check_has(wide, {"\r\x1b[K", "denoise: step ", " left"});
-  // Lines that stay are not cut, and shorter.
-  BOOST_CHECK_LT(widest_line(shown(40, {"TERM=xterm", "NO_COLOR="})), 40u);
+  BOOST_CHECK_LT(widest_line(shown(30, {"TERM=xterm", "NO_COLOR="})), 30u);
   const std::string plain = shown(80, {"TERM=xterm", "NO_COLOR=1"});
   BOOST_CHECK(!has(plain, "\x1b") && has(plain, "\rdenoise: 60 steps"));
   BOOST_CHECK(!has(shown(80, {"TERM=dumb"}), "\x1b"));
