@@ -17,8 +17,8 @@
 namespace stepvideo {
 
 /// A block takes a row and keeps it in registers, `packs` packs of `vector` elements a thread. On an H200 at
-/// 75,888 x 6144, in shares of the device copy's 4228 GB/s: bf16 102 %, float 104 % (256 threads: 84 %, 103
-/// %).
+/// 75,888 x 6144, in shares of the device copy's 4254 GB/s: bf16 90 %, float 103 %. Before it took a function
+/// bf16 was seen at 102 %, not explained.
 template <class Element, class FunctionType, int vector_elements>
 struct QuantizeRowsPolicy {
   using In = Element;
@@ -31,7 +31,7 @@ struct QuantizeRowsPolicy {
 
 /// The same for rows of up to 24,576 channels, the model's hidden layer: as many threads as the registers of
 /// a multiprocessor serve stay there, and have their next rows on the way to shared memory while they
-/// evaluate these.
+/// evaluate these. On an H200 at 25,344 x 24,576 bf16 with GELU: 86 % of the copy.
 template <class Element, class FunctionType, int vector_elements>
 struct QuantizeWideRowsPolicy {
   using In = Element;
