@@ -12,6 +12,7 @@
 #include <stepvideo/core/error.hpp>
 
 #include "commands/bench_pytorch.hpp"
+#include "io/printable.hpp"
 #include "support/attention_rows.hpp"
 #include "support/pytorch_script.hpp"
 
