@@ -116,7 +116,6 @@ std::vector<Job> read_jobs(const GenerateFlags& flags, const std::optional<pipel
     return jobs;
   }
   const auto lines = read_prompts(*flags.prompts);
-  const std::size_t digits = std::max<std::size_t>(3, std::to_string(lines.size()).size());
   // The folder may be there or be made: then what is true of the folder it will lie in is true of it.
   std::error_code unused;
   const bool is_there = fs::is_directory(flags.output, unused);
@@ -128,9 +127,9 @@ std::vector<Job> read_jobs(const GenerateFlags& flags, const std::optional<pipel
       is_there ? flags.output : fs::absolute(flags.output / "").parent_path().parent_path();
   std::map<fs::path, std::string> owners;
   for (const PromptLine& line : lines) {
-    const std::string where = fmt::format("{} line {}", flags.prompts->string(), line.number);
-    const std::string name =
-        line.output.empty() ? fmt::format("{:0{}}.mp4", jobs.size() + 1, digits) : line.output;
+    const std::string& where = line.where;
+    // By a width that does not depend on how many there are: a line more renames none.
+    const std::string name = line.output.empty() ? fmt::format("{:03}.mp4", jobs.size() + 1) : line.output;
     const auto [owner, is_new] = owners.try_emplace(name, where);
     require(is_new, [&] {
       return fmt::format("{}: output {} is that of {}, too; each needs its own", where, io::in_quotes(name),

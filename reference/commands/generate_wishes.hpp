@@ -30,18 +30,21 @@ pipeline::Request complete(const Wishes& wishes, const std::optional<pipeline::R
 /// none.
 io::Json generate_manifest_of(const std::filesystem::path& file, const std::string& flag);
 
-/// One line of a file of prompts.
+/// One line of a file of prompts, or one element where the file is a JSON array.
 struct PromptLine {
-  int number = 0;  ///< in the file, from 1
+  int number = 0;     ///< in the file, from 1
+  std::string where;  ///< "FILE line 3", as messages call it
   Wishes wishes;
   std::string output;  ///< the name of the file to write; empty: by number
 };
 
 /// Reads a file of prompts: a line is a prompt, or, where it begins with '{', a JSON object with `prompt` and
 /// any of `negative`, `seed`, `frames`, `height`, `width`, `steps`, `cfg_scale`, `time_shift` and `output`.
-/// Empty lines are passed over. Throws RequestError naming file and line: not UTF-8, not JSON, a name that is
-/// not known (with the nearest), a value of another kind, no prompt, an output that is no plain file name; a
-/// file without a prompt.
+/// A file that is one JSON array holds such objects, or prompts as strings. Lines end as on any system (LF,
+/// CR LF or CR); white space around them, of Unicode's too, and byte order marks are passed over, as empty
+/// lines are. The file may be a pipe. Throws RequestError naming file and line: not UTF-8 (UTF-16 by its
+/// name), control characters, not JSON, a name that is not known (with the nearest), a value of another kind,
+/// no prompt, an output that is no plain file name; a file without a prompt.
 std::vector<PromptLine> read_prompts(const std::filesystem::path& file);
 
 }  // namespace stepvideo::commands

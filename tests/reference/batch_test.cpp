@@ -109,6 +109,60 @@ BOOST_AUTO_TEST_CASE(one_failed_prompt_does_not_stop_the_others_and_resume_makes
     BOOST_CHECK_MESSAGE(differs.errors.find(phrase) != std::string::npos, differs.errors);
 }
 
+BOOST_AUTO_TEST_CASE(prompts_are_read_as_programs_of_every_system_save_them) {
+  const ScratchFolder folder;
+  const auto prompts_of = [&](const std::string& text) {
+    std::vector<std::string> prompts;
+    for (const auto& line : commands::read_prompts(folder.write("p.txt", text)))
+      prompts.push_back(*line.wishes.prompt);
+    return prompts;
+  };
+  const std::vector<std::string> two{"a red circle", "a blue square"};
+  const std::string mark = "\xEF\xBB\xBF", no_break = "\xC2\xA0", wide = "\xE3\x80\x80",
+                    narrow = "\xE2\x80\xAF";
+  for (const std::string& text :
+       {std::string("a red circle\ra blue square\r"), std::string("a red circle\r\n\r\na blue square"),
+        mark + "a red circle\n" + mark + "a blue square\n",
+        no_break + "a red circle" + no_break + "\n" + wide + " a blue square" + narrow,
+        std::string("[\"a red circle\", {\"prompt\": \"a blue square\"}]"),
+        mark + "\n[\n{\"prompt\": \"a red circle\"},\n\"a blue square\"\n]\n",
+        no_break + "{\"prompt\": \"a red circle\"}\r{\"prompt\": \"a blue square\"}"})
+    BOOST_CHECK_MESSAGE(prompts_of(text) == two, text);
+  BOOST_CHECK((prompts_of("[slowly] a red circle") == std::vector<std::string>{"[slowly] a red circle"}));
+  const auto third = commands::read_prompts(
+      folder.write("p.txt", "a\nb\n" + mark + R"({"prompt": "a green triangle", "seed": 7})"));
+  BOOST_CHECK(third.size() == 3 && third.back().wishes.sampling.seed == 7u);
+}
+
+BOOST_AUTO_TEST_CASE(prompts_in_another_encoding_or_with_control_characters_are_refused) {
+  const ScratchFolder folder;
+  const auto refuses = [&](const std::string& text, const std::vector<std::string>& phrases) {
+    check_refused([&] { commands::read_prompts(folder.write("p.txt", text)); }, phrases);
+  };
+  using namespace std::string_literals;
+  refuses("a\0 \0r\0e\0d\0\n\0"s, {"p.txt line 1", "UTF-16"});
+  refuses(
+      "\xFF\xFE"
+      "a\0"s,
+      {"p.txt line 1", "UTF-16"});
+  refuses("\xFE\xFF\0a"s, {"p.txt line 1", "UTF-16"});
+  refuses("fine\na\x1b[2Jb", {"p.txt line 2", "\\x1b"});
+  refuses("[{\"prompt\": \"x\"}, 7]", {"p.txt element 2", "7"});
+  refuses("[{\"prompt\": \"x\"}, {\"stepps\": 3}]", {"p.txt element 2", "steps"});
+  refuses("[\n\"a\",\n", {"p.txt", "not valid JSON"});
+  refuses("[]", {"p.txt", "no prompt"});
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_keeps_its_names_when_it_grows) {
+  const ScratchFolder folder;
+  std::string text;
+  for (int i = 0; i < 999; ++i) text += "a red circle\n";
+  text += R"({"prompt": "x", "output": "001.mp4"})";  // which is refused as the first one's, also among 1000
+  testing::check_says(generate({"--prompts", folder.write("p.txt", text).string(), "--output",
+                                (folder / "out").string(), "--frames", "1", "--steps", "1"}),
+                      2, {"p.txt line 1000", "001.mp4", "p.txt line 1,"});
+}
+
 BOOST_AUTO_TEST_CASE(a_bad_line_is_named_with_its_number) {
   const ScratchFolder folder;
   const auto check = [&](const std::string& line, const std::vector<std::string>& phrases) {
@@ -221,11 +275,11 @@ BOOST_AUTO_TEST_CASE(a_prompt_that_the_memory_cannot_hold_says_so_and_the_others
   int steps = 0;
   Progress progress({.is_quiet = true});
   pipeline::Generator({demo}).run(jobs,
-                                {.observer =
-                                     [&](const auto&, auto&) {
-                                       if (++steps == 1) throw std::bad_alloc();
-                                     }},
-                                progress);
+                                  {.observer =
+                                       [&](const auto&, auto&) {
+                                         if (++steps == 1) throw std::bad_alloc();
+                                       }},
+                                  progress);
   BOOST_CHECK_EQUAL(failure_of(jobs[0]), "out of memory; a smaller video or --precision bf16 needs less");
   BOOST_CHECK_EQUAL(failure_of(jobs[1]), "");
   BOOST_CHECK(jobs[1].is_done && fs::exists(folder / "2.mp4"));
