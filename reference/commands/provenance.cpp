@@ -93,6 +93,9 @@ void add_weights(io::Json& manifest, const std::string& name, const std::filesys
 }
 
 void add_video_source(io::Json& manifest, const std::filesystem::path& file, const ProvenanceFlags& flags) {
+  std::error_code unused;
+  if (!std::filesystem::is_regular_file(file, unused) && !std::filesystem::is_directory(file, unused))
+    return;  // a pipe was read to its end
   put_source(manifest, "video", io::read_manifest(file), flags);
 }
 

@@ -68,12 +68,13 @@ FrameRate FrameCollector::measured_rate(FrameRate stated) const {
   return {std::max(1, static_cast<int>(std::lround(1000 / gap))), 1000};
 }
 
-Video FrameCollector::finish(std::optional<FrameRate> rate) {
+Video FrameCollector::finish(std::optional<FrameRate> rate, double end) {
   require(frames_seen_ > 0, [&] { return path_.string() + " holds no frames; a video with frames works"; });
   if (wanted_) {
     const double period = 1 / rate.value_or(FrameRate{}).value();
-    const bool is_even = times_.size() > 1 && usual_gap() > 0;
-    show_until(times_.back() + (is_even ? usual_gap() : period));
+    const double gap = times_.size() > 1 && usual_gap() > 0 ? usual_gap() : period;
+    const bool is_held = rate != wanted_ && end > times_.back() + 1.5 * gap;
+    show_until(is_held ? end : times_.back() + gap);
     if (frames_.empty()) frames_.push_back(std::move(shown_));
     rate = wanted_;
   } else if (rate && times_.size() > 1) {

@@ -25,9 +25,15 @@ class FrameCollector {
   void add(int height, int width, Buffer<float> pixels, double time);
 
   int frames_seen() const { return frames_seen_; }
+  /// Whether frames of that size can be added.
+  bool has_size(int height, int width) const {
+    return frames_seen_ == 0 || (height == height_ && width == width_);
+  }
   /// All frames. `rate` is what the source says of itself, if anything: it is kept where it fits the times.
-  /// Throws RequestError: no frames, times that are not even while no rate was wanted.
-  Video finish(std::optional<FrameRate> rate);
+  /// `end`: until when the last is shown, 0 where that is not known; it is repeated for as long where a rate
+  /// is wanted that the source does not say it has. Throws RequestError: no frames, times that are not even
+  /// while no rate was wanted.
+  Video finish(std::optional<FrameRate> rate, double end);
 
  private:
   void show_until(double time);

@@ -32,7 +32,15 @@ struct Release {
 using Codec = std::unique_ptr<AVCodecContext, Release<avcodec_free_context>>;
 using Frame = std::unique_ptr<AVFrame, Release<av_frame_free>>;
 using Packet = std::unique_ptr<AVPacket, Release<av_packet_free>>;
-using Input = std::unique_ptr<AVFormatContext, Release<avformat_close_input>>;
+/// A format and the file that it reads.
+struct CloseInput {
+  void operator()(AVFormatContext* context) const {
+    AVIOContext* file = context->pb;
+    avformat_close_input(&context);
+    avio_closep(&file);
+  }
+};
+using Input = std::unique_ptr<AVFormatContext, CloseInput>;
 struct FreeScaler {
   void operator()(SwsContext* scaler) const { sws_freeContext(scaler); }
 };
@@ -56,6 +64,19 @@ T* check(T* object, const std::filesystem::path& path, std::string_view what) {
   if (object == nullptr) throw Error(fmt::format("{} cannot be {}: out of memory", path.string(), what));
   return object;
 }
+
+inline constexpr const char* what_can_be_read =
+    "an .mp4, .webm, .y4m or .safetensors file, a picture or a folder of PNG files works";
+
+/// Opens a file by its own name and no other, once: not an address, not what a playlist in it points to; a
+/// pipe works. What it holds is told from its content, its name is asked where that does not tell. `format`
+/// is libav's name of the only format that is accepted; nullptr: any. Throws RequestError naming the file.
+Input open_input(const std::filesystem::path& path, const char* format = nullptr);
+
+/// Whether a Matroska or WebM file is as long as it says itself. False where it does not say.
+bool matroska_is_whole(const std::filesystem::path& path);
+/// Whether all strips or tiles of a TIFF's first picture lie in the file. True of a pipe.
+bool tiff_is_whole(const std::filesystem::path& path);
 
 /// A frame with room for its pixels.
 inline Frame allocate_frame(AVPixelFormat format, int width, int height, const std::filesystem::path& path) {

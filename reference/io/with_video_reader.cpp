@@ -1,11 +1,11 @@
 #include <algorithm>
-#include <cctype>
+#include <array>
 #include <charconv>
+#include <cstdint>
+#include <deque>
+#include <limits>
 #include <optional>
-
-extern "C" {
-#include <libavutil/avstring.h>
-}
+#include <string_view>
 
 #include "io/extension.hpp"
 #include "io/frame_collector.hpp"
@@ -18,57 +18,11 @@ namespace {
 namespace fs = std::filesystem;
 using libav::check;
 
-constexpr const char* what_works = "an .mp4, .webm, .y4m or .safetensors file or a folder of PNG files works";
-
-/// The formats that keep to the one file that they are given. Others open files by themselves: playlists and
-/// patterns of names, and what names a device.
-std::string formats_of_one_file() {
-  std::string names;
-  void* place = nullptr;
-  while (const AVInputFormat* const format = av_demuxer_iterate(&place)) {
-    if ((format->flags & AVFMT_NOFILE) != 0 ||
-        av_match_list(format->name, "concat,hls,applehttp,dash,imf,sdp,vobsub", ',') != 0)
-      continue;
-    if (!names.empty()) names += ',';
-    names += format->name;
-  }
-  return names;
-}
-
-int refuse_to_open(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) {
-  return AVERROR(EPERM);
-}
-
-/// The file itself; what is in it opens nothing more.
-int open_once(AVFormatContext* context, AVIOContext** stream, const char* url, int flags,
-              AVDictionary** options) {
-  context->io_open = refuse_to_open;
-  return avio_open2(stream, url, flags, &context->interrupt_callback, options);
-}
-
-/// Opens a file by its own name and no other: not an address, not what a playlist in it points to. `format`
-/// is libav's name of the only format that is accepted; nullptr: any.
-libav::Input open_input(const fs::path& path, const char* format = nullptr) {
-  AVDictionary* options = nullptr;
-  av_dict_set(&options, "protocol_whitelist", "file", 0);
-  av_dict_set(&options, "format_whitelist", formats_of_one_file().c_str(), 0);
-  AVFormatContext* context = check(avformat_alloc_context(), path, "opened");
-  context->io_open = open_once;
-  const int code = avformat_open_input(&context, ("file:" + path.string()).c_str(),
-                                       format != nullptr ? av_find_input_format(format) : nullptr, &options);
-  av_dict_free(&options);
-  require(code >= 0, [&] {
-    return fmt::format("{} cannot be read as a video: {}; {}", path.string(), libav::reason(code),
-                       what_works);
-  });
-  return libav::Input(context);
-}
-
 /// One file, decoded frame by frame.
 class Decoder {
  public:
   explicit Decoder(const fs::path& path, const char* format = nullptr)
-      : path_(path), input_(open_input(path, format)) {
+      : path_(path), input_(libav::open_input(path, format)) {
     AVFormatContext* const context = input_.get();
 #if LIBAVFORMAT_VERSION_INT < AV_VERSION_INT(60, 15, 100)
     av_format_inject_global_side_data(
@@ -78,17 +32,21 @@ class Decoder {
     stream_ = avformat_find_stream_info(context, nullptr) < 0
                   ? AVERROR_STREAM_NOT_FOUND
                   : av_find_best_stream(context, AVMEDIA_TYPE_VIDEO, -1, -1, &decoder, 0);
-    require(
-        stream_ >= 0 && decoder != nullptr && (stream().disposition & AV_DISPOSITION_ATTACHED_PIC) == 0,
-        [&] { return fmt::format("{} holds no video that can be decoded; {}", path.string(), what_works); });
+    require(stream_ >= 0 && decoder != nullptr && (stream().disposition & AV_DISPOSITION_ATTACHED_PIC) == 0,
+            [&] {
+              return fmt::format("{} holds no video that can be decoded; {}", path.string(),
+                                 libav::what_can_be_read);
+            });
     codec_.reset(check(avcodec_alloc_context3(decoder), path, "decoded"));
     check(avcodec_parameters_to_context(codec_.get(), stream().codecpar), path, "decoded");
-    codec_->err_recognition |= AV_EF_EXPLODE;
+    // Of a TIFF that would refuse what it does not know, resolutions among it.
+    if (codec_->codec_id != AV_CODEC_ID_TIFF) codec_->err_recognition |= AV_EF_EXPLODE;
     codec_->pkt_timebase = stream().time_base;
     require(avcodec_open2(codec_.get(), decoder, nullptr) >= 0,
-            [&] { return fmt::format("{} cannot be decoded; {}", path.string(), what_works); });
+            [&] { return fmt::format("{} cannot be decoded; {}", path.string(), libav::what_can_be_read); });
     packet_.reset(check(av_packet_alloc(), path, "decoded"));
     frame_.reset(check(av_frame_alloc(), path, "decoded"));
+    shown_.reset(check(av_frame_alloc(), path, "decoded"));
   }
 
   const AVStream& stream() const {
@@ -98,16 +56,26 @@ class Decoder {
     return av_q2d(stream().time_base);
   }
 
+  /// Whether the file is a picture. There may be more behind its end: bytes that nobody reads, or, of
+  /// photographs, smaller pictures.
+  bool is_still() const {
+    return std::string_view(input_->iformat->name).ends_with("_pipe");
+  }
   /// What the file says of itself; a still image has no rate.
   std::optional<FrameRate> rate() const {
-    const std::string_view format = input_->iformat->name;
-    if (format.ends_with("_pipe") || format == "image2") return {};
+    if (is_still()) return {};
     for (const AVRational& rate : {stream().avg_frame_rate, stream().r_frame_rate})
       if (rate.num > 0 && rate.den > 0) return FrameRate{rate.num, rate.den};
     return FrameRate{};
   }
 
-  /// Hands every frame to `take(frame, seconds)`. Throws RequestError where the file is cut short or damaged.
+  /// The moment until which the last frame is shown, where the file says it.
+  double end_time() const {
+    return end_time_;
+  }
+
+  /// Hands every frame to `take(frame, seconds)`; one that the file says to keep for another frame's time,
+  /// again. Throws RequestError where the file is cut short or damaged.
   template <class Take>
   void run(Take&& take) {
     int code = 0;
@@ -116,12 +84,20 @@ class Decoder {
         require((packet_->flags & AV_PKT_FLAG_CORRUPT) == 0, [&] { return cut_sentence(); });
         ++packets_;
         end_ = avio_tell(input_->pb);
-        decode(packet_.get(), take);
+        if (packet_->pts != AV_NOPTS_VALUE)
+          end_time_ = std::max(end_time_, static_cast<double>(packet_->pts + packet_->duration) * tick());
+        if (packet_->size == 0)
+          kept_times_.push_back(static_cast<double>(packet_->pts) * tick());
+        else if (is_still() && frames_ > 0 && !begins_as_first())
+          break;
+        else
+          decode(packet_.get(), take);
       }
       av_packet_unref(packet_.get());
     }
     decode(nullptr, take);
-    require(code == AVERROR_EOF && !is_cut(), [&] { return cut_sentence(); });
+    keep_until(std::numeric_limits<double>::infinity(), take);
+    require((code == AVERROR_EOF || is_still()) && !is_cut(), [&] { return cut_sentence(); });
   }
 
  private:
@@ -129,30 +105,61 @@ class Decoder {
   bool is_cut() const {
     if (input_->pb != nullptr && input_->pb->error < 0) return true;
     if (packets_ < avformat_index_get_entries_count(&stream())) return true;
+    if (codec_->codec_id == AV_CODEC_ID_TIFF) return !libav::tiff_is_whole(path_);
     const std::string_view format = input_->iformat->name;
     if (format == "yuv4mpegpipe") return packets_ > 0 && avio_size(input_->pb) > end_;
     // The muxer of webm writes the length of the whole; other streams may be longer than the video.
-    if (format.starts_with("matroska") && input_->nb_streams == 1 && input_->duration > 0 && frames_ > 1) {
+    if (format.starts_with("matroska") && input_->nb_streams == 1 && input_->duration > 0 && frames_ > 1 &&
+        !libav::matroska_is_whole(path_)) {
       const double usual = (latest_ - first_) / (frames_ - 1);
-      return latest_ + std::max(1.5 * usual, 1.05 * longest_gap_) <
+      return std::max(end_time_, latest_ + std::max(1.5 * usual, 1.05 * longest_gap_)) <
              static_cast<double>(input_->duration) / AV_TIME_BASE;
     }
     return false;
+  }
+
+  /// Whether the packet is of the kind of a still image's first: what follows an image may be anything.
+  bool begins_as_first() const {
+    return packet_->size >= static_cast<int>(first_bytes_.size()) &&
+           std::equal(first_bytes_.begin(), first_bytes_.end(), packet_->data);
   }
 
   std::string cut_sentence() const {
     return fmt::format("{} is cut short after {} frames; a whole file works", path_.string(), packets_);
   }
 
+  /// The frame that is on the screen, for each time before `time` at which the file has a frame without
+  /// bytes.
+  template <class Take>
+  void keep_until(double time, Take& take) {
+    while (!kept_times_.empty() && kept_times_.front() < time) {
+      if (frames_ > 0) {
+        latest_ = kept_times_.front();
+        take(*shown_, latest_);
+        ++frames_;
+      }
+      kept_times_.pop_front();
+    }
+  }
+
   template <class Take>
   void decode(const AVPacket* packet, Take& take) {
+    if (packet != nullptr && packets_ == 1 && packet->size >= static_cast<int>(first_bytes_.size()))
+      std::copy_n(packet->data, first_bytes_.size(), first_bytes_.begin());
     const int sent = avcodec_send_packet(codec_.get(), packet);
     require_decoded(sent == AVERROR_EOF ? 0 : sent);
     for (int code = 0; (code = avcodec_receive_frame(codec_.get(), frame_.get())) != AVERROR(EAGAIN);) {
       if (code == AVERROR_EOF) return;
       require_decoded(frame_->decode_error_flags != 0 ? AVERROR_INVALIDDATA : code);
-      take(*frame_, time_of_frame());
+      const double time = time_of_frame();
+      keep_until(time, take);
+      if (frames_ == 0) first_ = latest_ = time;
+      longest_gap_ = std::max(longest_gap_, time - latest_);
+      latest_ = time;
+      take(*frame_, time);
       ++frames_;
+      av_frame_unref(shown_.get());
+      av_frame_move_ref(shown_.get(), frame_.get());
     }
   }
 
@@ -163,24 +170,23 @@ class Decoder {
     });
   }
 
-  double time_of_frame() {
+  /// Streams may leave times out, MPEG-PS those of its last frames: a frame follows the one before it then.
+  double time_of_frame() const {
     const std::int64_t stamp = frame_->best_effort_timestamp;
-    const double time = stamp == AV_NOPTS_VALUE
-                            ? static_cast<double>(frames_) / rate().value_or(FrameRate{}).value()
-                            : static_cast<double>(stamp) * tick();
-    if (frames_ == 0) first_ = latest_ = time;
-    longest_gap_ = std::max(longest_gap_, time - latest_);
-    return latest_ = time;
+    if (stamp != AV_NOPTS_VALUE) return static_cast<double>(stamp) * tick();
+    return frames_ == 0 ? 0 : latest_ + 1 / rate().value_or(FrameRate{}).value();
   }
 
   fs::path path_;
   libav::Input input_;
   int stream_ = -1, packets_ = 0, frames_ = 0;
   std::int64_t end_ = 0;
-  double first_ = 0, latest_ = 0, longest_gap_ = 0;
+  double first_ = 0, latest_ = 0, longest_gap_ = 0, end_time_ = 0;
+  std::deque<double> kept_times_;
+  std::array<std::uint8_t, 3> first_bytes_{};
   libav::Codec codec_;
   libav::Packet packet_;
-  libav::Frame frame_;
+  libav::Frame frame_, shown_;
 };
 
 /// A PNG of a folder and the number in its name.
@@ -246,16 +252,17 @@ Video detail::decode_video(const fs::path& path, std::optional<FrameRate> wanted
   libav::RgbConverter converter(path);
   decoder.run([&](const AVFrame& frame, double time) {
     auto [height, width, pixels] = converter.convert(frame);
+    if (decoder.is_still() && !collector.has_size(height, width)) return;
     collector.add(height, width, std::move(pixels), time);
   });
-  Video video = collector.finish(rate);
+  Video video = collector.finish(rate, decoder.end_time());
   if (!rate) video.rate = wanted;
   return video;
 }
 
 std::optional<std::string> detail::read_container_comment(const fs::path& path) {
   av_log_set_level(AV_LOG_QUIET);
-  const auto input = open_input(path);
+  const auto input = libav::open_input(path);
   const AVDictionaryEntry* const tag = av_dict_get(input->metadata, "comment", nullptr, 0);
   return tag == nullptr ? std::nullopt : std::optional<std::string>(tag->value);
 }
@@ -273,7 +280,7 @@ Video detail::decode_png_folder(const fs::path& folder) {
     });
     require(frames == 1, [&] { return path.string() + " holds no image; a PNG file works"; });
   }
-  return collector.finish({});
+  return collector.finish({}, 0);
 }
 
 }  // namespace stepvideo::io

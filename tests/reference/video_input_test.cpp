@@ -184,6 +184,63 @@ BOOST_AUTO_TEST_CASE(a_file_that_is_cut_short_is_refused_wherever_it_was_cut) {
     }
   }
 }
+BOOST_AUTO_TEST_CASE(pictures_of_every_kind_are_read_by_their_content) {
+  for (const std::string name : {"p.png", "p.jpg", "p.tiff", "p.bmp", "p.webp"}) {
+    const auto path = bars("-frames:v 1", name);
+    for (const auto& [as, bytes] :
+         {std::pair{name, std::string()}, {"without_ending", ""}, {"longer" + name, std::string(100, 'x')}}) {
+      const Video video = read_video(folder.write(as, read_text(path) + bytes));
+      BOOST_CHECK_MESSAGE(video.shape == (VideoShape{1, 64, 256}) && !video.rate, as);
+      BOOST_CHECK_MESSAGE(worst_level(rgb_of(video)) <= 6, as << ": " << worst_level(rgb_of(video)));
+    }
+    const std::string whole = read_text(path);
+    check_refused([&] { read_video(folder.write("cut_" + name, whole.substr(0, whole.size() * 2 / 3))); },
+                  {"cut_" + name});
+  }
+  // A photograph with a smaller picture behind it, as phones write them.
+  bars("-frames:v 1 -vf scale=64:16", "small.jpg");
+  BOOST_CHECK(
+      (read_video(folder.write("phone.jpg", read_text(folder / "p.jpg") + read_text(folder / "small.jpg")))
+           .shape == VideoShape{1, 64, 256}));
+}
+BOOST_AUTO_TEST_CASE(a_last_frame_that_is_held_is_no_cut) {
+  // 17 frames at 10 a second, the last of them for 3 s. The mp4 says of the whole 85/23 frames a second.
+  for (const auto& [name, at_its_rate] : {std::pair{"held.mkv", 17}, {"held.webm", 17}, {"held.mp4", 46}}) {
+    const std::filesystem::path path = std::filesystem::path(STEPVIDEO_TEST_DATA "/videos") / name;
+    BOOST_CHECK_EQUAL(read_video(path).shape.frames, 17);
+    BOOST_CHECK_EQUAL(read_video(path, FrameRate{10}).shape.frames, at_its_rate);
+    BOOST_CHECK_EQUAL(read_video(path, FrameRate{5}).shape.frames, 23);
+    const std::string bytes = read_text(path);
+    check_refused([&] { read_video(folder.write(name, bytes.substr(0, bytes.size() * 3 / 5))); }, {name});
+  }
+}
+BOOST_AUTO_TEST_CASE(a_frame_without_bytes_or_without_a_time_is_shown_all_the_same) {
+  const std::filesystem::path data = STEPVIDEO_TEST_DATA "/videos";
+  for (const auto& [name, frames] : {std::pair{"empty_sample.mov", 34}, {"no_last_times.mpg", 17}})
+    for (const auto rate : {std::optional<FrameRate>(), std::optional(FrameRate{25})})
+      BOOST_CHECK_MESSAGE(read_video(data / name, rate).shape.frames == frames,
+                          name << ": " << read_video(data / name, rate).shape.frames);
+  const Video video = read_video(data / "empty_sample.mov");
+  const index_t frame = index_t{3} * video.shape.height * video.shape.width;
+  const float* const ninth = video.pixels.data() + 9 * frame;
+  BOOST_CHECK(std::equal(ninth, ninth + frame, ninth + frame));       // kept
+  BOOST_CHECK(!std::equal(ninth, ninth + frame, ninth + 2 * frame));  // and then the next
+}
+BOOST_AUTO_TEST_CASE(times_may_begin_before_zero_or_late) {
+  for (const std::string offset : {"-0.5", "-0.06", "3.2", "7200"}) {
+    bars("-c:v mpeg4 -avoid_negative_ts disabled -output_ts_offset " + offset, "offset.mkv");
+    for (const auto rate : {std::optional<FrameRate>(), std::optional(FrameRate{25})})
+      BOOST_CHECK_MESSAGE((read_video(folder / "offset.mkv", rate).shape == bars_shape), offset);
+  }
+}
+BOOST_AUTO_TEST_CASE(a_video_comes_through_a_pipe) {
+  bars("-pix_fmt yuv444p", "v.y4m");
+  const std::string pipe = (folder / "pipe").string(), encoded = (folder / "latents.safetensors").string();
+  const auto result = run_program(
+      {"encode", "--model", STEPVIDEO_DEMO_MODEL, "--quiet", "--video", pipe, "--output", encoded},
+      "mkfifo '" + pipe + "'; cat '" + (folder / "v.y4m").string() + "' >'" + pipe + "' &");
+  BOOST_CHECK_MESSAGE(result.exit_code == 0 && std::filesystem::exists(encoded), result.errors);
+}
 BOOST_AUTO_TEST_CASE(damaged_bytes_are_refused_or_read_but_never_crash) {
   write_video(folder / "v.mp4", moving_pattern({17, 64, 64}), {17, 64, 64});
   const std::string whole = read_text(folder / "v.mp4");
