@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "commands/choices.hpp"
 #include "commands/command.hpp"
 #include "commands/forecast.hpp"
 #include "commands/keep_flags.hpp"
@@ -99,12 +100,14 @@ void denoise_on_this_process(const Arguments& arguments) {
   }
   const bool is_done = steps_done == 0 && !own.overwrites && keep.resumes && is_finished(output, manifest);
   if (!is_done) own.require_own(output, manifest);
-  if (!start) start = pipeline::noise_latents(sampling.seed.value_or(0), video.latent(), channels);
+  if (!start)
+    start = pipeline::noise_latents(sampling.seed.value_or(0), video.latent(), channels, common.numerics);
   io::require_free_space("--output", output, 3 * pipeline::step_file_bytes(*start, conditioning));
 
   Progress progress = start_progress(common);
   if (is_done) return progress.tell(output.string() + " is there already, made by the same run");
   tell_place(progress, common);
+  note_choices(progress, {&manifest});
   trace::tell_run(progress, video, settings.steps, to_string(common.numerics.precision), cost);
   if (steps_done < settings.steps) {
     Forecast forecast{fmt::format("{}, {} steps", to_string(video), settings.steps - steps_done)};

@@ -1,5 +1,7 @@
+#include "commands/choices.hpp"
 #include "commands/command.hpp"
 #include "commands/overwrite_flag.hpp"
+#include "commands/prompt_flags.hpp"
 #include "commands/provenance.hpp"
 #include "commands/session.hpp"
 #include "commands/weight_flags.hpp"
@@ -9,15 +11,15 @@
 namespace stepvideo::commands {
 
 void encode_text(const Arguments& arguments) {
-  std::string prompt, negative;
+  PromptFlags words;
   std::filesystem::path output;
   ProvenanceFlags provenance;
   OverwriteFlag own;
   WeightFlags weights;
   FlagParser parser("encode-text", "prompts become the transformer's text states");
-  weights.declare(parser)
-      .flag("prompt", prompt, "what the video shows; English or Chinese")
-      .flag("negative", negative, "what it should not show [empty]")
+  weights.declare(parser);
+  words.declare(parser);
+  parser
       .flag("output", output,
             "safetensors file to write; batch element 0 is the prompt, 1 the negative; LLM states end with "
             "the longer one")
@@ -30,8 +32,9 @@ void encode_text(const Arguments& arguments) {
   io::require_writable_output("--output", output, {".safetensors"});
 
   const pipeline::PromptEncoder encoder(weights.source(common, "encode-text"));
-  text::require_valid_utf8(prompt, "--prompt");
-  text::require_valid_utf8(negative, "--negative");
+  words.complete(io::read_generation_defaults(common.model));
+  const pipeline::Request request{
+      .prompt = *words.prompt, .negative = *words.negative, .prompt_suffix = *words.prompt_suffix};
   require_weights_fit(common, "Step-LLM", encoder.llm_tensors(), common.numerics.precision);
   io::Json manifest =
       start_manifest("encode-text", common, common.numerics,
@@ -39,13 +42,14 @@ void encode_text(const Arguments& arguments) {
                                          io::Component::clip_tokenizer}),
                      provenance);
   weights.put(manifest);
-  put_prompts(manifest, encoder, prompt, negative);
+  put_prompts(manifest, encoder, request);
   own.require_own(output, manifest);
   Progress progress = start_progress(common);
+  note_choices(progress, {&manifest});
   tell_cut_prompts(progress, manifest);
   tell_place(progress, common);
-  const auto conditionings =
-      encoder.encode({{prompt, negative}}, common.place, common.numerics.precision, progress);
+  const auto conditionings = encoder.encode({{request.whole_prompt(), request.negative}}, common.place,
+                                            common.numerics.precision, progress);
   add_stages(manifest, progress, provenance);
   pipeline::write_conditioning(output, conditionings.front(), as_metadata(manifest));
   progress.print_summary();

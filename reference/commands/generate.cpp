@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "commands/choices.hpp"
 #include "commands/command.hpp"
 #include "commands/forecast.hpp"
 #include "commands/generate_flags.hpp"
@@ -41,7 +42,7 @@ void describe(std::vector<Job>& jobs, const std::vector<std::string>& names, con
   for_each_job(jobs, names, flags, [&](Job& job) {
     job.manifest = manifest;
     pipeline::put_request(job.manifest, job.request);
-    put_prompts(job.manifest, generator.encoder(), job.request.prompt, job.request.negative);
+    put_prompts(job.manifest, generator.encoder(), job.request);
     generator.require_possible(job.request, job.output);
   });
 }
@@ -216,6 +217,7 @@ void generate_on_this_process(const Arguments& arguments) {
     trace::tell_run(progress, jobs[0].request.video, jobs[0].request.settings.steps,
                     to_string(jobs[0].request.numerics.precision), costs[0]);
   progress.describe({{"output", flags.output.string()}});
+  note_choices(progress, manifests);
   if (preview.is_on())
     options.observer =
         preview_observer(preview, generator.codec(),

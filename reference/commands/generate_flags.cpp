@@ -19,10 +19,9 @@ using io::Json, pipeline::Job;
 
 bool GenerateFlags::parse(const Arguments& arguments) {
   FlagParser parser("generate", "a prompt becomes a video, or a file of prompts a folder of videos");
-  weights.declare(parser)
-      .flag("prompt", wishes.prompt,
-            "what the video shows; English or Chinese, empty for no guidance towards anything")
-      .flag("negative", wishes.negative, "what it should not show [empty]")
+  weights.declare(parser);
+  wishes.declare(parser);
+  parser
       .flag("prompts", prompts,
             "file with a prompt a line, or a JSON object a line with prompt and its own settings, output "
             "among "

@@ -26,6 +26,7 @@ void read_object(const io::Json& object, const std::string& where, PromptLine& l
   };
   const std::map<std::string, std::function<void(const char*)>> readers{
       {"prompt", reader(wishes.prompt)},
+      {"prompt_suffix", reader(wishes.prompt_suffix)},
       {"negative", reader(wishes.negative)},
       {"seed", reader(wishes.sampling.seed)},
       {"frames", reader(wishes.sampling.frames)},

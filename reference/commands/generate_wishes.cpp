@@ -3,7 +3,6 @@
 #include <tuple>
 
 #include "io/manifest.hpp"
-#include "text/tokenizer.hpp"
 
 namespace stepvideo::commands {
 namespace {
@@ -13,7 +12,8 @@ io::GenerationDefaults defaults_of(const std::optional<pipeline::Request>& base,
                                    const std::filesystem::path& model) {
   if (!base) return io::read_generation_defaults(model);
   const auto& [video, settings] = std::tie(base->video, base->settings);
-  return {video.frames, video.height, video.width, settings.steps, settings.cfg_scale, settings.time_shift};
+  return {video.frames,       video.height,        video.width,         settings.steps,
+          settings.cfg_scale, settings.time_shift, base->prompt_suffix, base->negative};
 }
 
 }  // namespace
@@ -24,6 +24,7 @@ Wishes Wishes::over(const Wishes& others) const {
     if (!mine) mine = theirs;
   };
   fill(both.prompt, others.prompt);
+  fill(both.prompt_suffix, others.prompt_suffix);
   fill(both.negative, others.negative);
   fill(both.sampling.frames, others.sampling.frames);
   fill(both.sampling.height, others.sampling.height);
@@ -42,16 +43,18 @@ pipeline::Request complete(const Wishes& wishes, const std::optional<pipeline::R
   require(wishes.prompt || base, [] { return "--prompt is missing; generate needs it"; });
   const auto defaults = defaults_of(base, model);
   pipeline::Request request = base.value_or(pipeline::Request{});
-  if (wishes.prompt) request.prompt = *wishes.prompt;
-  if (wishes.negative) request.negative = *wishes.negative;
+  PromptFlags words = wishes;
+  words.complete(defaults);
+  if (words.prompt) request.prompt = *words.prompt;
+  request.prompt_suffix = *words.prompt_suffix;
+  request.negative = *words.negative;
   if (wishes.sampling.seed) request.seed = *wishes.sampling.seed;
   if (!base || common.has_precision) request.numerics.precision = common.numerics.precision;
   if (!base || common.has_attention) request.numerics.attends_in_fp8 = common.numerics.attends_in_fp8;
+  if (!base || common.has_numerics) request.numerics.rounds_as_release = common.numerics.rounds_as_release;
   pipeline::require_served(request.numerics, common.place, common.ranks);
   request.video = wishes.sampling.video(defaults, common);
   request.settings = wishes.sampling.settings(defaults);
-  text::require_valid_utf8(request.prompt, "--prompt");
-  text::require_valid_utf8(request.negative, "--negative");
   return request;
 }
 

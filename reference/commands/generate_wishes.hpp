@@ -6,14 +6,14 @@
 #include <vector>
 
 #include "commands/options.hpp"
+#include "commands/prompt_flags.hpp"
 #include "commands/sampling_flags.hpp"
 #include "pipeline/request.hpp"
 
 namespace stepvideo::commands {
 
 /// What is said; what is silent is taken from elsewhere.
-struct Wishes {
-  std::optional<std::string> prompt, negative;
+struct Wishes : PromptFlags {
   SamplingFlags sampling;
 
   /// These wishes, and those of `others` where these are silent.
@@ -39,12 +39,12 @@ struct PromptLine {
 };
 
 /// Reads a file of prompts: a line is a prompt, or, where it begins with '{', a JSON object with `prompt` and
-/// any of `negative`, `seed`, `frames`, `height`, `width`, `steps`, `cfg_scale`, `time_shift` and `output`.
-/// A file that is one JSON array holds such objects, or prompts as strings. Lines end as on any system (LF,
-/// CR LF or CR); white space around them, of Unicode's too, and byte order marks are passed over, as empty
-/// lines are. The file may be a pipe. Throws RequestError naming file and line: not UTF-8 (UTF-16 by its
-/// name), control characters, not JSON, a name that is not known (with the nearest), a value of another kind,
-/// no prompt, an output that is no plain file name; a file without a prompt.
+/// any of `prompt_suffix`, `negative`, `seed`, `frames`, `height`, `width`, `steps`, `cfg_scale`,
+/// `time_shift` and `output`. A file that is one JSON array holds such objects, or prompts as strings. Lines
+/// end as on any system (LF, CR LF or CR); white space around them, of Unicode's too, and byte order marks
+/// are passed over, as empty lines are. The file may be a pipe. Throws RequestError naming file and line: not
+/// UTF-8 (UTF-16 by its name), control characters, not JSON, a name that is not known (with the nearest), a
+/// value of another kind, no prompt, an output that is no plain file name; a file without a prompt.
 std::vector<PromptLine> read_prompts(const std::filesystem::path& file);
 
 }  // namespace stepvideo::commands

@@ -128,9 +128,9 @@ std::optional<std::string> cost_text(const Json& object) {
 
 /// Name and value a line, the request first; what lies deeper is indented.
 void put_fields(std::string& text, const Json& object, int indent) {
-  constexpr std::array first{"stepvideo",  "command",   "prompt", "negative", "seed",
-                             "frames",     "height",    "width",  "steps",    "cfg_scale",
-                             "time_shift", "precision", "device"};
+  constexpr std::array first{"stepvideo", "command",    "prompt",    "prompt_suffix", "negative",
+                             "seed",      "frames",     "height",    "width",         "steps",
+                             "cfg_scale", "time_shift", "precision", "device"};
   const auto put = [&](const std::string& name, const Json& value) {
     if (!value.is_object()) return put_line(text, indent, name, scalar_text(value));
     if (const auto cost = cost_text(value)) return put_line(text, indent, name, *cost);

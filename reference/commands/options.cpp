@@ -155,6 +155,10 @@ FlagParser& FlagParser::common_without_model() {
 
 FlagParser& FlagParser::on_transformer() {
   is_on_transformer_ = true;
+  flag(
+      "numerics", rounding_,
+      "release: a run in bf16 or fp8 rounds the time step, RoPE's angles and the first noise to bf16, as the "
+      "release does; exact keeps them [exact]");
   return flag(
       "attention", attention_,
       "fp8: the video's attention to itself in fp8 with a run in bf16 or fp8, but in the first step and "
@@ -279,6 +283,7 @@ void FlagParser::check_common() {
 void FlagParser::check_numerics() {
   common_.has_precision = precision_.has_value();
   common_.has_attention = attention_.has_value();
+  common_.has_numerics = rounding_.has_value();
   pipeline::Numerics& numerics = common_.numerics;
   numerics.precision = common_.place.is_gpu() ? Precision::bf16 : Precision::fp32;
   if (precision_) {
@@ -301,6 +306,12 @@ void FlagParser::check_numerics() {
                          rest == Precision::bf16 ? "bf16 or fp8" : to_string(rest));
     });
     numerics.attends_in_fp8 = attention == Precision::fp8;
+  }
+  if (rounding_) {
+    numerics.rounds_as_release = *rounding_ == pipeline::release_numerics;
+    stepvideo::require(numerics.rounds_as_release || *rounding_ == pipeline::exact_numerics, [&] {
+      return fmt::format("--numerics: '{}' is neither exact nor release, which work", *rounding_);
+    });
   }
   pipeline::require_served(numerics, common_.place, common_.ranks);
 }

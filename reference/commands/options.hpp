@@ -29,10 +29,10 @@ struct CommonOptions {
   place::Choice device;  ///< as it was asked for
   place::Place place;    ///< what was found for it
   pipeline::Numerics numerics;
-  bool has_precision = false, has_attention = false;  ///< whether the flag was given
-  int ranks = 1;                                      ///< of each replica
-  int replicas = 1;                                   ///< among which the prompts of a batch are dealt
-  std::optional<Topology> topology;                   ///< as it was asked for; without one, the plan's best
+  bool has_precision = false, has_attention = false, has_numerics = false;  ///< whether the flag was given
+  int ranks = 1;                                                            ///< of each replica
+  int replicas = 1;                  ///< among which the prompts of a batch are dealt
+  std::optional<Topology> topology;  ///< as it was asked for; without one, the plan's best
   double deadline_factor = plan::deadline_factor, deadline_floor_seconds = plan::deadline_floor_seconds;
   std::optional<std::filesystem::path> log_file;
   bool is_quiet = false;
@@ -67,7 +67,7 @@ class FlagParser {
   /// common() without the demand for --model; the model is empty where it was not given.
   FlagParser& common_without_model();
 
-  /// Says that the command runs the transformer, which has fp8, and adds the flag for its attention.
+  /// Says that the command runs the transformer, which has fp8, and adds the flags of its numerics.
   FlagParser& on_transformer();
   /// Says that the command runs on several ranks, and adds the flags that watch them.
   FlagParser& on_ranks();
@@ -106,7 +106,7 @@ class FlagParser {
   bool has_common_ = false, is_on_ranks_ = false, is_on_processes_ = false, is_on_transformer_ = false;
   CommonOptions common_;
   std::string device_ = "auto";
-  std::optional<std::string> precision_, attention_, gpu_memory_;
+  std::optional<std::string> precision_, attention_, rounding_, gpu_memory_;
   std::optional<int> gpus_;
   std::optional<double> heartbeat_;
   std::optional<std::string> topology_;

@@ -55,11 +55,12 @@ io::Json start_manifest(const std::string& command, const CommonOptions& options
   return manifest;
 }
 
-void put_prompts(io::Json& manifest, const pipeline::PromptEncoder& encoder, const std::string& prompt,
-                 const std::string& negative) {
-  for (const auto& [name, text] : {std::pair{"prompt", &prompt}, {"negative", &negative}}) {
-    manifest[name] = *text;
-    for (const auto& [reader, cut] : encoder.cuts(*text))
+void put_prompts(io::Json& manifest, const pipeline::PromptEncoder& encoder,
+                 const pipeline::Request& request) {
+  pipeline::put_words(manifest, request);
+  for (const auto& [name, text] :
+       {std::pair{"prompt", request.whole_prompt()}, {"negative", request.negative}}) {
+    for (const auto& [reader, cut] : encoder.cuts(text))
       manifest["cut"][name][reader] = {
           {"tokens", cut.tokens}, {"read", cut.read}, {"first_lost", cut.first_lost}};
   }

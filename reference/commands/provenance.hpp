@@ -11,6 +11,7 @@
 #include "io/model_folder.hpp"
 #include "io/stored_tensors.hpp"
 #include "pipeline/prompt_encoder.hpp"
+#include "pipeline/request.hpp"
 #include "plan/cost_model.hpp"
 #include "progress.hpp"
 
@@ -36,8 +37,8 @@ io::Json start_manifest(const std::string& command, const CommonOptions& options
                         const ProvenanceFlags& flags);
 
 /// Notes the request's prompts, and what of them is too long to be read.
-void put_prompts(io::Json& manifest, const pipeline::PromptEncoder& encoder, const std::string& prompt,
-                 const std::string& negative);
+void put_prompts(io::Json& manifest, const pipeline::PromptEncoder& encoder,
+                 const pipeline::Request& request);
 /// Warns of that; `where` names the prompt of a batch.
 void tell_cut_prompts(const Progress& progress, const io::Json& manifest, const std::string& where = "");
 

@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include "commands/command.hpp"
+#include "commands/prompt_flags.hpp"
 #include "commands/ramp_climb.hpp"
 #include "commands/sampling_flags.hpp"
 #include "commands/session.hpp"
 #include "io/video.hpp"
-#include "text/tokenizer.hpp"
 #include "trace/expectation.hpp"
 #include "trace/report.hpp"
 #include "trace/units.hpp"
@@ -46,7 +46,7 @@ class TemporaryFolder {
 };
 
 struct RampFlags {
-  std::string prompt, negative;
+  PromptFlags words;
   double time_limit = 30, factor = 2;
   std::optional<double> memory_limit;
   SamplingFlags sampling;
@@ -89,8 +89,9 @@ class SizeRunner {
         list.push_back(flag + "=" + text);
     };
     add("--model", common_.model.string());
-    add("--prompt", flags_.prompt);
-    add("--negative", flags_.negative);
+    add("--prompt", *flags_.words.prompt);
+    add("--prompt-suffix", *flags_.words.prompt_suffix);
+    add("--negative", *flags_.words.negative);
     add("--frames", rung.video.frames);
     add("--height", rung.video.height);
     add("--width", rung.video.width);
@@ -167,10 +168,8 @@ void require_positive(const char* flag, double value, double least, const char* 
 void ramp(const Arguments& arguments) {
   RampFlags flags;
   FlagParser parser("ramp", "a request at rising sizes: what it will cost, before it is run");
-  parser.common()
-      .flag("prompt", flags.prompt, "what the video shows")
-      .flag("negative", flags.negative, "what it should not show [empty]")
-      .flag("time-limit", flags.time_limit, "seconds that each size may take [30]")
+  flags.words.declare(parser.common());
+  parser.flag("time-limit", flags.time_limit, "seconds that each size may take [30]")
       .flag("memory-limit", flags.memory_limit,
             "GB of the host that each size may hold [this machine's memory]")
       .flag("factor", flags.factor, "a stage that takes so many times its prediction is a surprise [2]")
@@ -181,9 +180,8 @@ void ramp(const Arguments& arguments) {
   require_positive("time-limit", flags.time_limit, 0, " seconds");
   require_positive("memory-limit", flags.memory_limit.value_or(1), 0, " GB");
   require_positive("factor", flags.factor, 1, "");
-  text::require_valid_utf8(flags.prompt, "--prompt");
-  text::require_valid_utf8(flags.negative, "--negative");
   const auto defaults = io::read_generation_defaults(common.model);
+  flags.words.complete(defaults);
   const auto settings = flags.sampling.settings(defaults);
   const Rung full{flags.sampling.video(defaults, common), settings.steps};
   require(full.steps >= 1, [&] { return fmt::format("steps is {}; 1 or more works", full.steps); });

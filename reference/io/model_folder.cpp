@@ -102,6 +102,8 @@ GenerationDefaults read_generation_defaults(const fs::path& model) {
   read("steps", defaults.steps);
   read("cfg_scale", defaults.cfg_scale);
   read("time_shift", defaults.time_shift);
+  read("prompt_suffix", defaults.prompt_suffix);
+  read("negative", defaults.negative);
   return defaults;
 }
 

@@ -2,6 +2,7 @@
 // command needs.
 #pragma once
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 namespace stepvideo::io {
@@ -26,6 +27,9 @@ struct GenerationDefaults {
   int frames = 204, height = 544, width = 992;
   int steps = 50;
   double cfg_scale = 9, time_shift = 13;
+  /// Appended to every prompt, and what no video should show. The release's own are not known here: its
+  /// program has them, its checkpoint does not.
+  std::string prompt_suffix = {}, negative = {};
 
   bool operator==(const GenerationDefaults&) const = default;
 };

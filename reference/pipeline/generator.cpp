@@ -101,7 +101,7 @@ void Generator::encode(std::vector<Job>& jobs, const RunOptions& options, Progre
   for (Job& job : jobs)
     if (is_open(job) && !job.conditioning) {
       due.push_back(&job);
-      prompts.push_back({job.request.prompt, job.request.negative});
+      prompts.push_back({job.request.whole_prompt(), job.request.negative});
     }
   if (due.empty()) return;
   const Precision precision = without_fp8(due.front()->request.numerics.precision);
@@ -218,7 +218,8 @@ LoadReplica Generator::replica(const std::vector<Job>& jobs, const RunOptions& o
 
 void Generator::start_from_noise(Job& job) const {
   if (!job.latents)
-    job.latents = noise_latents(job.request.seed, job.request.video.latent(), denoiser_.config().in_channels);
+    job.latents = noise_latents(job.request.seed, job.request.video.latent(), denoiser_.config().in_channels,
+                                job.request.numerics);
 }
 
 void Generator::denoise_one(Denoiser::Loaded& transformer, Job& job, const RunOptions& options,

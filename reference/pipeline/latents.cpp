@@ -5,15 +5,18 @@
 
 #include <fmt/format.h>
 
+#include <stepvideo/core/element.hpp>
 #include <stepvideo/kernels/sampler/noise.hpp>
 
 #include "io/checkpoint.hpp"
 
 namespace stepvideo::pipeline {
 
-Latents noise_latents(std::uint64_t seed, LatentShape shape, int channels) {
+Latents noise_latents(std::uint64_t seed, LatentShape shape, int channels, const Numerics& numerics) {
   Latents latents{shape, channels, Buffer<float>(shape.tokens() * channels)};
   fill_unit_normal(host, seed, 0, latents.values.vector());
+  if (numerics.rounds_as_release)
+    for (float& value : latents.values) value = float(bf16(value));
   return latents;
 }
 

@@ -9,6 +9,7 @@
 #include <stepvideo/core/shape.hpp>
 
 #include "io/safetensors.hpp"
+#include "pipeline/precision.hpp"
 
 namespace stepvideo::pipeline {
 
@@ -21,8 +22,9 @@ struct Latents {
   index_t size() const { return shape.tokens() * channels; }
 };
 
-/// Unit normal noise. An element depends on the seed and its own index only.
-Latents noise_latents(std::uint64_t seed, LatentShape shape, int channels);
+/// Unit normal noise, rounded where the numerics ask for it. An element depends on the seed and its own index
+/// only.
+Latents noise_latents(std::uint64_t seed, LatentShape shape, int channels, const Numerics& numerics = {});
 
 /// Reads tensor `latents`, `z`, or `mean` as encode writes it, of shape (1, frames, channels, height, width).
 /// Throws RequestError naming the tensor: missing, of another rank, more than one video, frames that are

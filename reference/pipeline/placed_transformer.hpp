@@ -49,12 +49,19 @@ class PlacedTransformer final : public Denoiser::Loaded {
         execution_(execution),
         communicator_(communicator),
         mesh_(mesh),
-        transformer_(execution, config, std::move(source), communicator, mesh,
-                     {.quantization = numerics.quantization(config.layers)}, {}, std::move(blocks)) {}
+        rounds_times_(numerics.rounds_as_release),
+        transformer_(
+            execution, config, std::move(source), communicator, mesh,
+            {.angles = numerics.rounds_as_release ? RopeAngles::rounded_to_element : RopeAngles::exact,
+             .quantization = numerics.quantization(config.layers)},
+            {}, std::move(blocks)) {}
 
   void forward(const Conditioning& conditioning, LatentsView<const float> latents,
                VectorView<const float> times, LatentsView<float> velocity) override {
-    const Carried<float, E> at_times(execution_, times.data, times.size);
+    const Buffer<float> told(times.size);
+    std::transform(times.data, times.data + times.size, told.begin(),
+                   [&](float time) { return told_of(time); });
+    const Carried<float, E> at_times(execution_, told.data(), told.size());
     const Carried<float, E> at_latents(execution_, latents.data, latents.size());
     const Buffer<float, E> result(execution_, velocity.size());
     auto text = prepare(conditioning, 0, conditioning.batch, model::any_number_of_bytes);
@@ -79,6 +86,9 @@ class PlacedTransformer final : public Denoiser::Loaded {
   using Text = typename Transformer::Text;
   static constexpr bool is_alone = std::same_as<C, OneRank<E>>;
   static inline OneRank<E> one_rank;  // has no state
+
+  /// What the transformer is told of a time.
+  float told_of(float time) const { return rounds_times_ ? float(T(time)) : time; }
 
   /// What activations and text may take, beside latents and velocities of `elements` in all, the rope table
   /// and, on a GPU, code that is loaded late.
@@ -158,7 +168,7 @@ class PlacedTransformer final : public Denoiser::Loaded {
       for (index_t element = 0; element < at_a_time; ++element)
         copy(execution_, VectorView<const float>(state.vector()),
              VectorView<float>{inputs.data() + element * size, size});
-      std::fill(host_times.begin(), host_times.end(), schedule.time(step));
+      std::fill(host_times.begin(), host_times.end(), told_of(schedule.time(step)));
       upload(execution_, host_times.data(), times.vector());
       options.attends_in_fp8 = transformer_.quantization().attends_in_step(step, settings.steps);
       for (index_t group = 0; group < groups; ++group)
@@ -226,6 +236,7 @@ class PlacedTransformer final : public Denoiser::Loaded {
   E execution_;
   C& communicator_;
   Mesh mesh_;
+  bool rounds_times_;
   Transformer transformer_;
 };
 

@@ -26,6 +26,10 @@ std::string fp8_text(const model::Quantization& quantization, int layers) {
 void require_served(const Numerics& numerics, const place::Place& place, int ranks) {
   require(numerics.precision != Precision::fp32 || !numerics.attends_in_fp8,
           [] { return "--attention fp8 does not go with --precision fp32; --precision bf16 and fp8 work"; });
+  require(numerics.precision != Precision::fp32 || !numerics.rounds_as_release, [] {
+    return "--numerics release rounds to bf16 and the run is in fp32; --precision bf16 and fp8 work, or "
+           "--numerics exact";
+  });
   require(ranks == 1 || !numerics.attends_in_fp8, [&] {
     return fmt::format("--attention fp8 runs on one rank and the run has {}; --attention bf16 works", ranks);
   });

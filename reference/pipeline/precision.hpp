@@ -39,6 +39,8 @@ decltype(auto) with_element(Precision precision, Function&& function) {
 struct Numerics {
   Precision precision = Precision::fp32;
   bool attends_in_fp8 = false;
+  /// As the release does in bf16: the time step, RoPE's angles and the first noise are rounded to bf16.
+  bool rounds_as_release = false;
 
   /// The video's to itself, in most steps.
   Precision attention() const { return attends_in_fp8 ? Precision::fp8 : without_fp8(precision); }
@@ -46,6 +48,10 @@ struct Numerics {
     return model::Quantization::of(layers, precision == Precision::fp8, attends_in_fp8);
   }
 };
+
+/// How rounds_as_release is named by flags and manifests.
+inline constexpr const char* exact_numerics = "exact";
+inline constexpr const char* release_numerics = "release";
 
 /// What of a transformer of so many blocks is in fp8, for a summary; empty where nothing is.
 std::string fp8_text(const model::Quantization& quantization, int layers);

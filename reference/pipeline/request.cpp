@@ -11,9 +11,9 @@ namespace {
 
 using io::Json;
 
-constexpr std::array deciding_fields{"prompt",    "negative",     "seed",      "frames",     "height",
-                                     "width",     "steps",        "cfg_scale", "time_shift", "precision",
-                                     "attention", "conditioning", "start",     "weights"};
+constexpr std::array deciding_fields{
+    "prompt",    "prompt_suffix", "negative",  "seed",      "frames",   "height",       "width", "steps",
+    "cfg_scale", "time_shift",    "precision", "attention", "numerics", "conditioning", "start", "weights"};
 
 Json member(const Json& object, const std::string& name) {
   return object.is_object() && object.contains(name) ? object.at(name) : Json();
@@ -21,9 +21,14 @@ Json member(const Json& object, const std::string& name) {
 
 }  // namespace
 
-void put_request(Json& manifest, const Request& request) {
+void put_words(Json& manifest, const Request& request) {
   manifest["prompt"] = request.prompt;
+  if (!request.prompt_suffix.empty()) manifest["prompt_suffix"] = request.prompt_suffix;
   manifest["negative"] = request.negative;
+}
+
+void put_request(Json& manifest, const Request& request) {
+  put_words(manifest, request);
   manifest["seed"] = request.seed;
   put_numerics(manifest, request.numerics);
   put_sampling(manifest, request.video, request.settings);
@@ -32,6 +37,7 @@ void put_request(Json& manifest, const Request& request) {
 void put_numerics(Json& manifest, const Numerics& numerics) {
   manifest["precision"] = to_string(numerics.precision);
   if (numerics.attends_in_fp8) manifest["attention"] = to_string(Precision::fp8);
+  if (numerics.rounds_as_release) manifest["numerics"] = release_numerics;
 }
 
 void put_sampling(Json& manifest, VideoShape video, const SamplerSettings& settings) {
@@ -47,6 +53,7 @@ Request request_of(const Json& manifest, const std::string& source) {
   const auto field = [&]<class T>(const char* name, T) { return io::field<T>(manifest, source, name); };
   Request request{.prompt = field("prompt", std::string()),
                   .negative = field("negative", std::string()),
+                  .prompt_suffix = io::field_or<std::string>(manifest, source, "prompt_suffix", ""),
                   .seed = field("seed", std::uint64_t{}),
                   .video = {field("frames", 0), field("height", 0), field("width", 0)},
                   .settings = {field("steps", 0), field("cfg_scale", 0.0), field("time_shift", 0.0)}};
@@ -56,9 +63,11 @@ Request request_of(const Json& manifest, const std::string& source) {
     return fmt::format("{}: precision is {}; this version runs fp32, bf16 and fp8", source,
                        io::in_quotes(precision));
   });
-  request.numerics = {.precision = *known,
-                      .attends_in_fp8 = io::field_or<std::string>(manifest, source, "attention", "") ==
-                                        to_string(Precision::fp8)};
+  request.numerics = {
+      .precision = *known,
+      .attends_in_fp8 =
+          io::field_or<std::string>(manifest, source, "attention", "") == to_string(Precision::fp8),
+      .rounds_as_release = io::field_or<std::string>(manifest, source, "numerics", "") == release_numerics};
   try {
     require_video_on_grid(request.video);
   } catch (const RequestError& error) {

@@ -22,14 +22,21 @@ struct SamplerSettings {
 /// Complete: nothing is left to a default. One request and one model give one video.
 struct Request {
   std::string prompt, negative;
+  std::string prompt_suffix = {};  ///< of words that every prompt gets
   std::uint64_t seed = 0;
   VideoShape video;
   SamplerSettings settings;
   Numerics numerics;
+
+  /// What the text encoders read.
+  std::string whole_prompt() const { return prompt + prompt_suffix; }
 };
 
 /// Writes the request's fields into a manifest, named as the flags are, with underscores.
 void put_request(io::Json& manifest, const Request& request);
+
+/// Those of its text: the suffix where there is one.
+void put_words(io::Json& manifest, const Request& request);
 
 /// Those of its arithmetic.
 void put_numerics(io::Json& manifest, const Numerics& numerics);

@@ -72,6 +72,7 @@ std::string request_list(const std::optional<io::Json>& manifest) {
   };
   const auto text = [&](const char* name) { return field_text(manifest, name); };
   add("prompt", text("prompt"));
+  add("prompt suffix", text("prompt_suffix"));
   add("negative", text("negative"));
   add("seed", text("seed"));
   if (const std::string frames = text("frames"); !frames.empty())
