@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <csignal>
 #include <new>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <stepvideo/core/error.hpp>
 
 #include "commands/command.hpp"
-#include "commands/options.hpp"
+#include "commands/flag_words.hpp"
 #include "exit_code.hpp"
 #include "interrupt.hpp"
 #include "last_words.hpp"
@@ -25,15 +27,27 @@ constexpr int exit_done = 0, exit_failed = 1, exit_wrong_request = 2;
 void print_help() {
   fmt::print(
       "stepvideo: runs Step-Video-T2V, from prompt to video\n\nstepvideo COMMAND [flags]; COMMAND --help "
-      "lists "
-      "its flags.\n\n");
+      "lists its flags, COMMAND --help all every one.\n\n");
   for (const auto& command : commands::all_commands())
     fmt::print("  {:<14} {}\n", command.name, command.summary);
 }
 
-void run(const commands::Arguments& arguments) {
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help")
+/// "help bench vae all" asks for what "bench vae --help all" does.
+commands::Arguments asked_for_help(commands::Arguments arguments) {
+  const bool wants_all = arguments.back() == "all";
+  if (wants_all) arguments.pop_back();
+  arguments.emplace_back("--help");
+  if (wants_all) arguments.emplace_back("all");
+  return {arguments.begin() + 1, arguments.end()};
+}
+
+void run(commands::Arguments arguments) {
+  const auto is_help = [](const std::string& word) {
+    return word == "--help" || word == "-h" || word == "help";
+  };
+  if (arguments.empty() || (is_help(arguments[0]) && (arguments.size() == 1 || arguments[1] == "all")))
     return print_help();
+  if (is_help(arguments[0])) arguments = asked_for_help(std::move(arguments));
   if (arguments[0] == "--version") return fmt::print("stepvideo {}\n", STEPVIDEO_VERSION);
   const auto& all = commands::all_commands();
   const auto command =
@@ -41,10 +55,7 @@ void run(const commands::Arguments& arguments) {
   if (command == all.end()) {
     std::vector<std::string> names;
     for (const auto& known : all) names.emplace_back(known.name);
-    const auto nearest = commands::nearest_word(arguments[0], names);
-    throw RequestError(fmt::format(
-        "unknown command {}; {}", arguments[0],
-        nearest ? "did you mean " + *nearest + "?" : fmt::format("there are {}", fmt::join(names, ", "))));
+    throw RequestError(commands::unknown_command_text(arguments[0], names));
   }
   command->run({arguments.begin() + 1, arguments.end()});
 }

@@ -9,7 +9,9 @@
 #include "commands/command.hpp"
 #include "commands/options.hpp"
 #include "commands/vae_flags.hpp"
+#include "commands/values.hpp"
 #include "commands/weight_flags.hpp"
+#include "io/extension.hpp"
 #include "io/pending_file.hpp"
 
 namespace stepvideo::commands {
@@ -18,7 +20,8 @@ namespace {
 std::vector<std::string> names_in(const std::optional<std::string>& list) {
   std::vector<std::string> names;
   if (list)
-    for (const auto name : *list | std::views::split(',')) names.emplace_back(name.begin(), name.end());
+    for (const auto name : *list | std::views::split(','))
+      names.push_back(io::lower_case({name.begin(), name.end()}));
   return names;
 }
 
@@ -48,13 +51,6 @@ place::Place find_gpu(const std::string& device) {
   return place::find_place(choice);
 }
 
-/// Throws RequestError for another than bf16 and fp8.
-bool is_fp8(const char* flag, const std::string& precision) {
-  require(precision == "bf16" || precision == "fp8",
-          [&] { return fmt::format("{}: '{}' is not measured; bf16 and fp8 are", flag, precision); });
-  return precision == "fp8";
-}
-
 /// `bench transformer`.
 void bench_the_transformer(const Arguments& arguments) {
   TransformerBenchRequest request;
@@ -63,16 +59,16 @@ void bench_the_transformer(const Arguments& arguments) {
                     "a GPU's time of a block, beside its matrix work alone, and of all blocks");
   parser.flag("device", device, "cuda, cuda:N, or a UUID of nvidia-smi -L [cuda]")
       .flag("frames", request.video.frames, "frames of the video [204]")
-      .flag("height", request.video.height, "its height [544]")
       .flag("width", request.video.width, "its width [992]")
+      .flag("height", request.video.height, "its height [544]")
       .flag("layers", request.layers, "blocks of the release's width, with random weights [48]")
       .flag("matrix-seconds", request.matrix_seconds, "for how long the matrix work alone is chained [10]")
-      .flag("precision", precision, "of the products: bf16 or fp8 [bf16]")
-      .flag("attention", attention, "of the video to itself: bf16 or fp8 [bf16]")
+      .choice("precision", precision, {"bf16", "fp8"}, "of the products: bf16 or fp8 [bf16]")
+      .choice("attention", attention, {"bf16", "fp8"}, "of the video to itself: bf16 or fp8 [bf16]")
       .flag("pytorch", request.pytorch, "a Python whose PyTorch times the release's block first [none]");
   if (!parser.parse(arguments)) return;
-  request.multiplies_in_fp8 = is_fp8("--precision", precision);
-  request.attends_in_fp8 = is_fp8("--attention", attention);
+  request.multiplies_in_fp8 = precision == "fp8";
+  request.attends_in_fp8 = attention == "fp8";
   require_video_on_grid(request.video);
   constexpr int least_layers = 3, most_layers = 1000;  // the first and the last are not measured
   require(request.layers >= least_layers && request.layers <= most_layers, [&] {
@@ -102,13 +98,13 @@ void bench_the_vae(const Arguments& arguments) {
                     "a GPU's time of one decoded and one encoded chunk, by level and kind of work");
   parser.flag("device", device, "cuda, cuda:N, or a UUID of nvidia-smi -L [cuda]")
       .flag("frames", request.chunk.frames, "frames of the chunk: 17, or 1 for an image [17]")
-      .flag("height", request.chunk.height, "their height [544]")
       .flag("width", request.chunk.width, "their width [992]")
+      .flag("height", request.chunk.height, "their height [544]")
       .flag("vae-memory", memory, "what a chunk may work in beside the weights, as in 6GB [6.5GB]")
-      .flag("vae-precision", precision, "bf16, or fp8: the decoder's convolutions [bf16]")
+      .choice("vae-precision", precision, {"bf16", "fp8"}, "bf16, or fp8: the decoder's convolutions [bf16]")
       .flag("weights", weights, "random:SEED, of the release's shapes [random:1]");
   if (!parser.parse(arguments)) return;
-  request.convolves_in_fp8 = is_fp8("--vae-precision", precision);
+  request.convolves_in_fp8 = precision == "fp8";
   require_video_on_grid(request.chunk);
   require(request.chunk.frames <= VideoShape::chunk_frames,
           [&] { return fmt::format("--frames is {}; 17 and 1 work, a chunk each", request.chunk.frames); });
@@ -133,16 +129,18 @@ void bench(const Arguments& arguments) {
   std::optional<std::filesystem::path> model;
   std::optional<std::string> only;
   DeviceBenchRequest request;
-  FlagParser parser(is_kernels ? "bench kernels" : "bench", "measures the kernels on this machine");
-  parser.flag("device", device, "auto, cpu or cuda [cuda where there is a GPU]")
+  FlagParser parser(is_kernels ? "bench kernels" : "bench",
+                    is_kernels ? "measures the kernels on this machine"
+                               : "measures the kernels on this machine; bench transformer, encoders, vae and "
+                                 "linear measure those on a GPU, each with --help of its own");
+  parser.choice("device", device, {"auto", "cpu", "cuda"}, "auto, cpu or cuda [cuda where there is a GPU]")
+      .on_threads()
       .flag("only", only, "cuda: benches by name, with commas between [all]")
       .flag("pytorch", request.pytorch, "cuda: a Python whose PyTorch is timed first, for the ratios [none]")
       .flag("json", request.json, "cuda: write the figures there as well");
   if (!is_kernels)
     parser.flag("model", model, "cpu: checkpoint folder; also time its transformer and its VAE decoder");
   if (!parser.parse(is_kernels ? rest : arguments)) return;
-  require(device == "auto" || device == "cpu" || device == "cuda",
-          [&] { return fmt::format("--device: '{}' is not a device; auto, cpu and cuda are", device); });
   const bool wants_device = only || request.pytorch || request.json;
   if (device == "auto") device = !model && (wants_device || can_bench_device()) ? "cuda" : "cpu";
   if (device == "cpu") {

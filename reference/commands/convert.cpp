@@ -3,6 +3,7 @@
 #include "commands/command.hpp"
 #include "commands/convert_write.hpp"
 #include "commands/options.hpp"
+#include "commands/values.hpp"
 #include "interrupt.hpp"
 #include "trace/units.hpp"
 
@@ -19,16 +20,18 @@ void convert(const Arguments& arguments) {
       .flag("input", inputs,
             "safetensors or PyTorch file, folder or index.json; given again, the next part of the checkpoint")
       .flag("output", request.output, "file *.safetensors, or folder for shards with their index")
-      .flag("dtype", dtype,
-            "fp32, bf16, fp16 or keep, for tensors of floating point; fp8: the matrices of the transformer's "
-            "blocks, with "
-            "scales beside them [keep]")
+      .choice(
+          "dtype", dtype, {"fp32", "bf16", "fp16", "fp8", "keep"},
+          "fp32, bf16, fp16 or keep, for tensors of floating point; fp8: the matrices of the transformer's "
+          "blocks, with "
+          "scales beside them [keep]")
       .flag("max-shard-size", max_shard_size, "most bytes of tensors in a file of the folder [5GB]")
       .flag(
           "rename", request.renames,
           "REGEX=REPLACEMENT: change names, $1 is the first group; given again, applied one after the other")
       .flag("keep", request.keeps,
             "REGEX: write only tensors whose old name matches; given again, matches any [all]")
+      .on_threads()
       .flag("log-file", options.log_file, "write events there, one JSON object a line")
       .toggle("quiet", options.is_quiet, "print nothing but errors")
       .require("input")
@@ -40,7 +43,7 @@ void convert(const Arguments& arguments) {
   }
   if (!request.output.has_filename()) request.output = request.output.parent_path();
   request.dtype = parse_target_dtype(dtype);
-  if (max_shard_size) request.max_shard_bytes = parse_shard_size(*max_shard_size);
+  if (max_shard_size) request.max_shard_bytes = parse_size("--max-shard-size", *max_shard_size);
 
   const ConvertPlan plan = plan_conversion(request);
   catch_interrupts();

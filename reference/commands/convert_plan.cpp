@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <regex>
 #include <utility>
@@ -290,30 +289,6 @@ ConvertPlan plan_conversion(const ConvertRequest& request) {
         count == 1 ? base + ".safetensors" : fmt::format("{}-{:05}-of-{:05}.safetensors", base, i + 1, count);
   if (count > 1) plan.index = base + ".safetensors.index.json";
   return plan;
-}
-
-std::uint64_t parse_shard_size(std::string_view text) {
-  constexpr std::array<std::pair<std::string_view, double>, 8> units{{{"", 1},
-                                                                      {"B", 1},
-                                                                      {"KB", 1e3},
-                                                                      {"MB", 1e6},
-                                                                      {"GB", 1e9},
-                                                                      {"KiB", 0x1p10},
-                                                                      {"MiB", 0x1p20},
-                                                                      {"GiB", 0x1p30}}};
-  double number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
-  const auto unit =
-      std::ranges::find(units, std::string_view(rest, end), &std::pair<std::string_view, double>::first);
-  const double bytes = unit == units.end() ? 0 : number * unit->second;
-  require(error == std::errc{} && bytes >= 1 && bytes <= 0x1p60, [&] {
-    return fmt::format(
-        "--max-shard-size: '{}' is not a size; write bytes, or KB, MB, GB, KiB, MiB or GiB, as in "
-        "5GB",
-        text);
-  });
-  return static_cast<std::uint64_t>(bytes);
 }
 
 std::optional<io::Dtype> parse_target_dtype(std::string_view text) {

@@ -71,10 +71,6 @@ struct ConvertPlan {
 /// after renaming, an output that is not writable or already holds tensors, a disk with too little space.
 ConvertPlan plan_conversion(const ConvertRequest& request);
 
-/// "5GB", "500MB", "1.5GiB", "1048576": a number of bytes above 0, decimal or binary unit. Throws
-/// RequestError naming --max-shard-size.
-std::uint64_t parse_shard_size(std::string_view text);
-
 /// "fp32", "bf16", "fp16", "fp8" or "keep" (nothing). Throws RequestError naming --dtype.
 std::optional<io::Dtype> parse_target_dtype(std::string_view text);
 

@@ -34,7 +34,9 @@ void decode_on_this_process(const Arguments& arguments) {
             "safetensors file with latents (or z, or encode's mean), (1, frames, channels, height, width)")
       .flag("output", output, io::video_output_help)
       .require("latents")
-      .require("output");
+      .require("output")
+      .everyday({"model", "latents", "output", "fps", "chroma", "vae-memory", "vae-precision", "device",
+                 "precision", "overwrite", "quiet"});
   video_flags.declare(parser);
   vae_flags.declare(parser);
   provenance.declare(parser);
@@ -47,7 +49,7 @@ void decode_on_this_process(const Arguments& arguments) {
   io::require_video_output("--output", output);
   const auto settings = vae_flags.settings(common, common.numerics.precision);
 
-  const pipeline::VideoCodec codec(weights.source(common, "decode"));
+  const pipeline::VideoCodec codec(weights.source(common));
   const pipeline::Latents latents = pipeline::read_latents(latents_path);
   codec.require_channels(latents);
   io::VideoOptions options = video_flags.options(video_flags.fps ? io::FrameRate{} : rate_of(latents_path));

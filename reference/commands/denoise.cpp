@@ -36,7 +36,9 @@ void denoise_on_this_process(const Arguments& arguments) {
       .flag("latents", latents_path, "start from these latents instead of noise; they bring their own size")
       .flag("output", output, "safetensors file to write: latents")
       .require("conditioning")
-      .require("output");
+      .require("output")
+      .everyday({"model", "conditioning", "latents", "output", "frames", "width", "height", "steps", "seed",
+                 "preset", "device", "precision", "preview", "resume", "overwrite"});
   sampling.declare(parser);
   keep.declare(parser);
   previews.declare(parser);
@@ -46,7 +48,7 @@ void denoise_on_this_process(const Arguments& arguments) {
   if (!parser.parse(arguments)) return;
   keep.check();
   const CommonOptions& common = parser.common_options();
-  const auto source = weights.source(common, "denoise");
+  const auto source = weights.source(common);
   io::require_writable_output("--output", output, {".safetensors"});
 
   const pipeline::PreviewOptions preview = previews.options(common);

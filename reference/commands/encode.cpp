@@ -81,10 +81,12 @@ void encode_on_this_process(const Arguments& arguments) {
       .flag("video", video_path,
             "video to read: what libav decodes, a folder of PNG files, or .safetensors with video in [-1, 1]")
       .flag("fps", fps, "take this many frames a second; of what has no rate, its rate [as the video is]")
-      .flag("fit", fit, "crop or pad a size off the grid [refuse it]")
+      .choice("fit", fit, {"crop", "pad"}, "crop or pad a size off the grid [refuse it]")
       .flag("output", output, "safetensors file to write: mean and logvar")
       .require("video")
-      .require("output");
+      .require("output")
+      .everyday({"model", "video", "fit", "fps", "output", "vae-memory", "device", "precision", "overwrite",
+                 "quiet"});
   vae_flags.declare(parser);
   provenance.declare(parser);
   own.declare(parser);
@@ -102,7 +104,7 @@ void encode_on_this_process(const Arguments& arguments) {
           [] { return "--vae-precision fp8 is for decoding; fp32 and bf16 encode"; });
   const auto settings = vae_flags.settings(common, common.numerics.precision);
 
-  const pipeline::VideoCodec codec(weights.source(common, "encode"));
+  const pipeline::VideoCodec codec(weights.source(common));
   const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);
   const double bytes = codec.encode_bytes(video.shape, settings);
   require_codec_memory(common, video.shape, bytes);

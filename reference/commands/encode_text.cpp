@@ -31,7 +31,7 @@ void encode_text(const Arguments& arguments) {
   const CommonOptions& common = parser.common_options();
   io::require_writable_output("--output", output, {".safetensors"});
 
-  const pipeline::PromptEncoder encoder(weights.source(common, "encode-text"));
+  const pipeline::PromptEncoder encoder(weights.source(common));
   words.complete(io::read_generation_defaults(common.model));
   const pipeline::Request request{
       .prompt = *words.prompt, .negative = *words.negative, .prompt_suffix = *words.prompt_suffix};

@@ -51,7 +51,7 @@ void encode_tokens(const Arguments& arguments) {
   WeightFlags weights;
   FlagParser parser("encode-tokens", "token ids become one text encoder's states");
   weights.declare(parser)
-      .flag("encoder", encoder, "step-llm or clip")
+      .choice("encoder", encoder, {"step-llm", "clip"}, "step-llm or clip")
       .flag("input", input, "safetensors file: input_ids (batch, tokens), and for clip attention_mask")
       .flag("output", output, "safetensors file to write: output (batch, tokens, width)")
       .require("encoder")
@@ -61,14 +61,11 @@ void encode_tokens(const Arguments& arguments) {
   own.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
-  require(encoder == "step-llm" || encoder == "clip", [&] {
-    return fmt::format("--encoder: '{}' is not a text encoder; step-llm and clip are", encoder);
-  });
   io::require_writable_output("--output", output, {".safetensors"});
 
   const bool is_clip = encoder == "clip";
   const auto component = is_clip ? io::Component::clip_text_encoder : io::Component::step_llm;
-  const auto source = weights.source(common, "encode-tokens");
+  const auto source = weights.source(common);
   const Tokens tokens = read_tokens(input);
   io::Json manifest =
       start_manifest("encode-tokens", common, common.numerics, weights.components({component}), provenance);

@@ -11,21 +11,15 @@
 namespace stepvideo::commands {
 
 void explain(const Arguments& arguments) {
-  // The logs stand without a flag, before, between or behind the flags, none of which takes a value.
-  Arguments flags;
-  std::vector<std::filesystem::path> logs;
-  for (const std::string& argument : arguments)
-    if (argument.starts_with("--"))
-      flags.push_back(argument);
-    else
-      logs.emplace_back(argument);
+  std::vector<std::string> words;
   bool compares = false, wants_json = false;
   FlagParser parser("explain",
                     "what a run did, from its event logs: explain events.ndjson [more.ndjson ...]");
-  parser
+  parser.words(words)
       .toggle("compare", compares, "two logs (or folders of logs) are two runs: what changed from the first")
       .toggle("json", wants_json, "print JSON");
-  if (!parser.parse(flags)) return;
+  if (!parser.parse(arguments)) return;
+  const std::vector<std::filesystem::path> logs(words.begin(), words.end());
   require(!logs.empty(), [] {
     return "explain: no log is named; give the files that --log-file wrote, one a rank, or their folder";
   });

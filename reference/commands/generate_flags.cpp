@@ -19,24 +19,30 @@ using io::Json, pipeline::Job;
 
 bool GenerateFlags::parse(const Arguments& arguments) {
   FlagParser parser("generate", "a prompt becomes a video, or a file of prompts a folder of videos");
-  weights.declare(parser);
+  weights.declare(parser, {"like", "resume"});
   wishes.declare(parser);
   parser
-      .flag("prompts", prompts,
-            "file with a prompt a line, or a JSON object a line with prompt and its own settings, output "
-            "among "
-            "them; --output is then a folder")
-      .flag("like", like, "repeat the run that made this video, but for the flags given")
+      .flag(
+          "prompts", prompts,
+          "file with a prompt a line; or a JSON object a line with prompt and its own settings, output among "
+          "them; --output is then a folder")
+      .flag("like", like, "repeat the run that made this video; flags that are given count")
       .flag("output", output, io::video_output_help)
-      .require("output");
+      .require("prompt", {"prompts", "like", "resume"})
+      .require("output")
+      .everyday({"model", "prompt", "negative", "prompts", "output", "frames", "width", "height", "steps",
+                 "seed", "preset", "device", "precision", "preview", "resume", "like", "overwrite"});
   wishes.sampling.declare(parser);
   video.declare(parser);
   vae.declare(parser);
   keep.declare(parser);
   own.declare(parser);
   previews.declare(parser);
-  parser.toggle("keep-latents", keeps_latents,
-                "leave the final latents beside the output, as OUTPUT.latents.safetensors");
+  {
+    const auto heading = parser.topic("Keeping work");
+    parser.toggle("keep-latents", keeps_latents,
+                  "leave the final latents beside the output, as OUTPUT.latents.safetensors");
+  }
   provenance.declare(parser);
   parser.on_transformer().on_replicas();
   if (!parser.parse(arguments)) return false;
@@ -84,7 +90,7 @@ pipeline::ModelSource model_of(GenerateFlags& flags, const std::optional<Json>& 
         "--resume: neither {} nor {} is there to go on with; --model and --prompt begin the run",
         pipeline::step_file_of(flags.output).string(), flags.output.string());
   });
-  return flags.weights.source(flags.common, "generate");
+  return flags.weights.source(flags.common);
 }
 
 void compare_models(const GenerateFlags& flags, bool has_model, const Json& mine, const Json& base) {

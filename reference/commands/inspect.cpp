@@ -10,16 +10,13 @@
 namespace stepvideo::commands {
 
 void inspect(const Arguments& arguments) {
-  // What is inspected stands without a flag; no flag takes a value.
-  Arguments flags, paths;
-  for (const std::string& argument : arguments)
-    (argument.starts_with("--") ? flags : paths).push_back(argument);
+  std::vector<std::string> paths;
   bool wants_json = false;
   FlagParser parser("inspect",
                     "what made a file, and which tensors it holds: inspect FILE|FOLDER, an output, a file of "
                     "weights, a component or a whole model");
-  parser.toggle("json", wants_json, "print JSON");
-  if (!parser.parse(flags)) return;
+  parser.words(paths).toggle("json", wants_json, "print JSON");
+  if (!parser.parse(arguments)) return;
   require(paths.size() == 1 && !paths.front().empty(), [&] {
     return fmt::format("inspect takes one file or folder and {} {} given", paths.size(),
                        paths.size() == 1 ? "empty one is" : "are");

@@ -17,6 +17,7 @@ struct KeepFlags {
   std::optional<int> every, stop_after;
 
   void declare(FlagParser& parser) {
+    const auto heading = parser.topic("Keeping work");
     parser
         .flag(
             "checkpoint-every", every,

@@ -11,6 +11,7 @@ struct OverwriteFlag {
   bool overwrites = false;
 
   void declare(FlagParser& parser) {
+    const auto heading = parser.topic("Keeping work");
     parser.toggle("overwrite", overwrites,
                   "replace what is there under --output, whatever made it [only what this request made]");
   }

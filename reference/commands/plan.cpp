@@ -21,14 +21,17 @@ void plan(const Arguments& arguments) {
   parser.flag("gpus", gpus, "ranks to plan for [1]")
       .flag("prompts", prompts, "videos of a batch, for which replicas may beat sharding [no end of them]")
       .flag("frames", frames, "1, or a multiple of 17 [the checkpoint's default, or 204]")
-      .flag("height", height, "pixels, a multiple of 16 [the checkpoint's default, or 544]")
       .flag("width", width, "pixels, a multiple of 16 [the checkpoint's default, or 992]")
+      .flag("height", height, "pixels, a multiple of 16 [the checkpoint's default, or 544]")
       .flag("steps", steps, "sampler steps [the checkpoint's default, or 50]")
       .flag("gpu", gpu, "h200, h100, h20, a100, l40s, rtx4090, cpu, or a JSON file of that form [h200]")
+      .offering(plan::hardware_names())
       .flag("link", link, "nvlink, nvlink3, pcie, or a JSON file [what such a GPU usually has]")
+      .offering(plan::link_names())
       .flag("model", model, "folder of a checkpoint, whose shapes count [the release's]")
-      .flag("precision", precision, "bf16, fp8 or fp32 [bf16; fp32 on the CPU]")
-      .flag("attention", attention, "of the video's attention to itself: bf16 or fp8 [--precision]")
+      .choice("precision", precision, {"bf16", "fp8", "fp32"}, "bf16, fp8 or fp32 [bf16; fp32 on the CPU]")
+      .choice("attention", attention, {"bf16", "fp8", "fp32"},
+              "of the video's attention to itself: bf16 or fp8 [--precision]")
       .toggle("json", wants_json, "print one JSON object");
   if (!parser.parse(arguments)) return;
 

@@ -16,6 +16,7 @@ struct PreviewFlags {
   std::filesystem::path path;
 
   void declare(FlagParser& parser) {
+    const auto heading = parser.topic("Watching");
     parser.toggle("preview", in_terminal, "show in the terminal what the video is going to be")
         .flag("preview-every", every, "write a PNG of it every so many steps, and at the last")
         .flag("preview-path", path, "where to: a folder, or a name such as out/%05d.png");

@@ -22,8 +22,9 @@ struct ProvenanceFlags {
   bool is_reproducible = false;
 
   void declare(FlagParser& parser) {
+    const auto heading = parser.topic("Keeping work");
     parser.toggle("reproducible", is_reproducible,
-                  "leave times and paths out of the output's manifest: the same request gives the same file");
+                  "leave times and paths out of the output's manifest; the same request gives the same file");
   }
 };
 

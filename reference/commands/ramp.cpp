@@ -101,6 +101,7 @@ class SizeRunner {
     add("--seed", flags_.sampling.seed.value_or(0));
     add("--device", place::to_string(common_.device));
     add("--precision", to_string(common_.numerics.precision));
+    if (common_.threads) add("--threads", *common_.threads);
     add("--log-file", log.string());
     add("--output", video.string());
     list.push_back("--quiet");
@@ -173,7 +174,9 @@ void ramp(const Arguments& arguments) {
       .flag("memory-limit", flags.memory_limit,
             "GB of the host that each size may hold [this machine's memory]")
       .flag("factor", flags.factor, "a stage that takes so many times its prediction is a surprise [2]")
-      .require("prompt");
+      .require("prompt")
+      .everyday({"model", "prompt", "frames", "width", "height", "steps", "time-limit", "memory-limit",
+                 "factor", "device", "precision", "threads"});
   flags.sampling.declare(parser);
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();

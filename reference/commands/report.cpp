@@ -19,30 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Flags with values may stand in any order around the logs, which have none.
-struct ReportArguments {
-  Arguments flags;
-  std::vector<fs::path> logs;
-};
-
-ReportArguments split(const Arguments& arguments) {
-  ReportArguments result;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
-    if (argument == "-o") {
-      result.flags.push_back("--output");
-    } else if (argument.starts_with("--")) {
-      result.flags.push_back(argument);
-      if (argument == "--help" || argument.find('=') != argument.npos) continue;
-    } else {
-      result.logs.emplace_back(argument);
-      continue;
-    }
-    if (i + 1 < arguments.size()) result.flags.push_back(arguments[++i]);
-  }
-  return result;
-}
-
 /// The video that the log names, where it is still there: from here, or beside the log.
 std::optional<fs::path> logged_video(const trace::Explained& explained) {
   const auto output = explained.summary.facts.find("output");
@@ -99,16 +75,18 @@ trace::HtmlVideo video_of(const fs::path& path, const fs::path& report, double m
 }  // namespace
 
 void report(const Arguments& arguments) {
-  const auto [flags, logs] = split(arguments);
+  std::vector<std::string> words;
   fs::path output;
   std::optional<fs::path> video;
   double most_megabytes = 50;
   FlagParser parser("report", "a run as one page: report events.ndjson [more.ndjson ...] -o report.html");
-  parser.flag("output", output, "HTML file to write; -o is the same")
+  parser.words(words)
+      .flag("output", output, "HTML file to write")
       .flag("video", video, "the video on the page [the output that the log names]")
       .flag("embed-limit", most_megabytes, "MB up to which the video is put into the page [50]")
       .require("output");
-  if (!parser.parse(flags)) return;
+  if (!parser.parse(arguments)) return;
+  const std::vector<fs::path> logs(words.begin(), words.end());
   require(!logs.empty(), [] {
     return "report: no log is named; give the files that --log-file wrote, one a rank, or their folder";
   });

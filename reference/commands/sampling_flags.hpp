@@ -23,15 +23,17 @@ struct SamplingFlags {
   bool takes_nearest_size = false;
 
   void declare(FlagParser& parser) {
+    const auto heading = parser.topic("Size and sampling");
     parser.flag("frames", frames, "1, or a multiple of 17 [the checkpoint's default]")
-        .flag("height", height, "pixels, a multiple of 16 [the checkpoint's default]")
         .flag("width", width, "pixels, a multiple of 16 [the checkpoint's default]")
+        .flag("height", height, "pixels, a multiple of 16 [the checkpoint's default]")
         .toggle("fit", takes_nearest_size, "take the nearest valid size instead of refusing one off the grid")
         .flag("steps", steps, "sampler steps [the checkpoint's default]")
         .flag("cfg-scale", cfg_scale, "guidance; 1 follows the prompt alone [the checkpoint's default]")
         .flag("time-shift", time_shift, "above 1 spends more steps near the noise [the checkpoint's default]")
-        .flag("preset", preset,
-              "turbo: what the release's Turbo checkpoint wants, 15 steps, guidance 5, time shift 17 [none]")
+        .choice(
+            "preset", preset, {"turbo"},
+            "turbo: what the release's Turbo checkpoint wants; 15 steps, guidance 5, time shift 17 [none]")
         .flag("seed", seed, "of the noise; one seed, one video [0]");
   }
 
@@ -51,12 +53,10 @@ struct SamplingFlags {
     return asked;
   }
 
-  /// What the flags say, then the preset, then the defaults. Throws RequestError for a preset that is none.
+  /// What the flags say, then the preset, then the defaults.
   pipeline::SamplerSettings settings(const io::GenerationDefaults& defaults) const {
     pipeline::SamplerSettings base{defaults.steps, defaults.cfg_scale, defaults.time_shift};
     if (preset) {
-      require(preset == "turbo",
-              [&] { return fmt::format("--preset: '{}' is not a preset; turbo is", *preset); });
       base = {.steps = 15,
               .cfg_scale = 5,
               .time_shift = 17};  // the release's page of the Turbo checkpoint: 10 to 15

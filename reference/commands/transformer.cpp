@@ -62,7 +62,7 @@ void transformer(const Arguments& arguments) {
   parser.on_transformer();
   if (!parser.parse(arguments)) return;
   const CommonOptions& common = parser.common_options();
-  const auto source = weights.source(common, "transformer");
+  const auto source = weights.source(common);
   io::require_writable_output("--output", output, {".safetensors"});
 
   const pipeline::Denoiser denoiser(source);

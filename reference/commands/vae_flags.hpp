@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "commands/options.hpp"
+#include "commands/values.hpp"
 #include "io/json.hpp"
 #include "pipeline/memory.hpp"
 #include "pipeline/video_codec.hpp"
@@ -17,13 +18,15 @@ struct VaeFlags {
   std::optional<std::string> memory, precision;
 
   void declare(FlagParser& parser) {
+    const auto heading = parser.topic("The VAE");
     parser
         .flag("vae-memory", memory,
               "what the VAE may work in beside its weights, as in 6GB; the same video, with fewer frames "
               "together [6.5GB on a GPU, on the CPU what there is]")
-        .flag("vae-precision", precision,
-              "the VAE's arithmetic: fp32, bf16, or fp8: bf16 whose convolutions decode in fp8, on a Hopper "
-              "GPU [--precision]");
+        .choice(
+            "vae-precision", precision, {"fp32", "bf16", "fp8"},
+            "the VAE's arithmetic: fp32, bf16, or fp8: bf16 whose convolutions decode in fp8, on a Hopper "
+            "GPU [--precision]");
   }
   /// What a manifest tells of it, where the flag is silent; and into a manifest what was asked for.
   void take_missing(const io::Json& manifest) {
@@ -44,7 +47,7 @@ struct VaeFlags {
     pipeline::CodecSettings settings{.place = common.place, .precision = pipeline::without_fp8(of_the_run)};
     if (memory) settings.memory_bytes = parse_size("--vae-memory", *memory);
     if (!precision) return settings;
-    require(*precision == "fp32" || *precision == "bf16" || *precision == "fp8", [&] {
+    require(pipeline::parse_precision(*precision).has_value(), [&] {  // a manifest's has not been looked at
       return fmt::format("--vae-precision: '{}' is not one of fp32, bf16 and fp8", *precision);
     });
     settings.precision = *precision == "fp32" ? Precision::fp32 : Precision::bf16;

@@ -14,8 +14,10 @@ struct VideoFlags {
   std::optional<std::string> fps, chroma;
 
   void declare(FlagParser& parser) {
+    const auto heading = parser.topic("The file");
     parser.flag("fps", fps, "frames a second of the output, as in 25, 23.976 or 30000/1001 [25]")
-        .flag("chroma", chroma, "420 or 444: colour for every four pixels or for each [420; 444 in .y4m]");
+        .choice("chroma", chroma, {"420", "444"},
+                "420 or 444: colour for every four pixels or for each [420; 444 in .y4m]");
   }
 
   /// What a manifest tells of it, where the flags are silent; and into a manifest what was asked for.

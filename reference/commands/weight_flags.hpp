@@ -5,12 +5,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "commands/options.hpp"
 #include "host_memory.hpp"
+#include "io/extension.hpp"
 #include "io/json.hpp"
 #include "io/model_folder.hpp"
 #include "pipeline/weights.hpp"
@@ -20,10 +22,11 @@ namespace stepvideo::commands {
 /// SEED of "random:SEED". Throws RequestError naming --weights.
 inline std::uint64_t parse_random_weights(const std::string& text) {
   constexpr std::string_view prefix = "random:";
-  const std::string_view digits = std::string_view(text).substr(std::min(prefix.size(), text.size()));
+  const std::string word = io::lower_case(text);
+  const std::string_view digits = std::string_view(word).substr(std::min(prefix.size(), word.size()));
   std::uint64_t seed = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), seed);
-  require(text.starts_with(prefix) && error == std::errc{} && end == digits.data() + digits.size(), [&] {
+  require(word.starts_with(prefix) && error == std::errc{} && end == digits.data() + digits.size(), [&] {
     return fmt::format("--weights: '{}' cannot be read; random:SEED with a whole number works", text);
   });
   return seed;
@@ -33,17 +36,18 @@ struct WeightFlags {
   std::optional<std::string> weights;
   std::optional<std::uint64_t> seed;  ///< of random weights, after source()
 
-  /// Instead of common(): with random weights --model may be left out.
-  FlagParser& declare(FlagParser& parser) {
-    return parser.common_without_model().flag("weights", weights,
-                                              "random:SEED: normal noise of the model's shapes instead of "
-                                              "its files; without --model the release's shapes "
-                                              "[the model's own]");
+  /// Instead of common(): with random weights, or with a flag that tells of a model, --model may be left out.
+  FlagParser& declare(FlagParser& parser, std::vector<std::string> telling = {}) {
+    const auto heading = parser.topic("Model and machine");
+    telling.emplace_back("weights");
+    return parser.common_without_model()
+        .flag("weights", weights,
+              "random:SEED: normal noise of the model's shapes instead of its files; without --model the "
+              "release's shapes [the model's own]")
+        .require("model", std::move(telling));
   }
-  /// The model that the flags name. Throws RequestError naming the flag that is missing or wrong.
-  pipeline::ModelSource source(const CommonOptions& common, const std::string& command) {
-    require(weights || !common.model.empty(),
-            [&] { return fmt::format("--model is missing; {} needs it", command); });
+  /// The model that the flags name. Throws RequestError where --weights is wrong.
+  pipeline::ModelSource source(const CommonOptions& common) {
     if (weights) seed = parse_random_weights(*weights);
     return {common.model, seed};
   }
@@ -55,7 +59,7 @@ struct WeightFlags {
   }
   /// Notes random weights in a manifest.
   void put(io::Json& manifest) const {
-    if (seed) manifest["weights"] = *weights;
+    if (seed) manifest["weights"] = fmt::format("random:{}", *seed);
   }
   /// The components of which a manifest holds a digest: none of random weights.
   std::vector<io::Component> components(std::vector<io::Component> of_files) const {

@@ -11,7 +11,7 @@
 
 #include "commands/bench_device.hpp"
 #include "commands/bench_pytorch.hpp"
-#include "commands/options.hpp"
+#include "commands/flag_words.hpp"
 #include "io/pending_file.hpp"
 #include "plan/matmul_table.hpp"
 #include "support/kernel_benches.hpp"

@@ -348,16 +348,6 @@ BOOST_AUTO_TEST_CASE(a_disk_without_space_is_found_before_the_work) {
   refuses({.inputs = {path}, .output = folder / "out.safetensors"}, {"--output", "GB left"});
 }
 
-BOOST_AUTO_TEST_CASE(sizes_are_read_in_decimal_and_binary_units) {
-  BOOST_CHECK_EQUAL(parse_shard_size("5GB"), 5'000'000'000u);
-  BOOST_CHECK_EQUAL(parse_shard_size("1.5GiB"), 1'610'612'736u);
-  BOOST_CHECK_EQUAL(parse_shard_size("1048576"), 1'048'576u);
-  BOOST_CHECK_EQUAL(parse_shard_size("200MB"), 200'000'000u);
-  for (const char* text :
-       {"", "0", "GB", "-5GB", "5gb", "5 GB", "5GBs", "nan", "inf", "1e400", "99999999999GB"})
-    check_refused([&] { parse_shard_size(text); }, {"--max-shard-size", "5GB"});
-}
-
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_FIXTURE_TEST_SUITE(the_command, Fixture)
