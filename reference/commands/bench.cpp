@@ -8,11 +8,13 @@
 #include "commands/bench_vae.hpp"
 #include "commands/command.hpp"
 #include "commands/options.hpp"
+#include "commands/overwrite_flag.hpp"
 #include "commands/vae_flags.hpp"
 #include "commands/values.hpp"
 #include "commands/weight_flags.hpp"
 #include "io/extension.hpp"
 #include "io/pending_file.hpp"
+#include "io/printable.hpp"
 
 namespace stepvideo::commands {
 namespace {
@@ -25,8 +27,14 @@ std::vector<std::string> names_in(const std::optional<std::string>& list) {
   return names;
 }
 
+/// Figures do not tell what made them.
+bool is_nobodys() {
+  return false;
+}
+
 void bench_linear(const Arguments& arguments) {
   MatmulSearchRequest request;
+  OverwriteFlag own;
   std::string precision = "bf16,fp16,fp32";
   FlagParser parser("bench linear",
                     "searches the fastest algorithm of every matrix product of the model on this GPU");
@@ -35,12 +43,16 @@ void bench_linear(const Arguments& arguments) {
       .toggle("thorough", request.is_thorough,
               "try everything that the library has, for minutes a product, instead of its proposals and what "
               "resembles the best of them");
+  own.declare(parser);
   if (!parser.parse(arguments)) return;
   request.precisions = names_in(precision);
   for (const auto& name : request.precisions)
     require(name == "bf16" || name == "fp16" || name == "fp32",
             [&] { return fmt::format("--precision: '{}' is none of bf16, fp16 and fp32", name); });
-  if (request.save) io::require_writable_output("--save", *request.save, {".json"});
+  if (request.save) {
+    io::require_writable_output("--save", *request.save, {".json"});
+    own.require_own("--save", *request.save, is_nobodys);
+  }
   bench_matmuls(request);
 }
 
@@ -125,10 +137,15 @@ void bench(const Arguments& arguments) {
   if (part == "encoders") return bench_the_encoders(rest);
   if (part == "vae") return bench_the_vae(rest);
   const bool is_kernels = part == "kernels";
+  require(is_kernels || part.empty() || part.starts_with("-"), [&] {
+    return fmt::format("bench has no part '{}'; kernels, linear, transformer, encoders and vae are",
+                       io::printable(part));
+  });
   std::string device = "auto";
   std::optional<std::filesystem::path> model;
   std::optional<std::string> only;
   DeviceBenchRequest request;
+  OverwriteFlag own;
   FlagParser parser(is_kernels ? "bench kernels" : "bench",
                     is_kernels ? "measures the kernels on this machine"
                                : "measures the kernels on this machine; bench transformer, encoders, vae and "
@@ -140,6 +157,7 @@ void bench(const Arguments& arguments) {
       .flag("json", request.json, "cuda: write the figures there as well");
   if (!is_kernels)
     parser.flag("model", model, "cpu: checkpoint folder; also time its transformer and its VAE decoder");
+  own.declare(parser);
   if (!parser.parse(is_kernels ? rest : arguments)) return;
   const bool wants_device = only || request.pytorch || request.json;
   if (device == "auto") device = !model && (wants_device || can_bench_device()) ? "cuda" : "cpu";
@@ -153,7 +171,10 @@ void bench(const Arguments& arguments) {
     return "--model: it is timed on the CPU; --device cpu works, and stepvideo bench transformer times a "
            "GPU's";
   });
-  if (request.json) io::require_writable_output("--json", *request.json, {".json"});
+  if (request.json) {
+    io::require_writable_output("--json", *request.json, {".json"});
+    own.require_own("--json", *request.json, is_nobodys);
+  }
   request.only = names_in(only);
   bench_device(request);
 }

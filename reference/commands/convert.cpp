@@ -18,8 +18,12 @@ void convert(const Arguments& arguments) {
   FlagParser parser("convert", "weights from one layout, precision and naming to another, as safetensors");
   parser
       .flag("input", inputs,
-            "safetensors or PyTorch file, folder or index.json; given again, the next part of the checkpoint")
-      .flag("output", request.output, "file *.safetensors, or folder for shards with their index")
+            "safetensors or PyTorch file, folder or index.json, or a whole model's folder; given again, the "
+            "next "
+            "part of the checkpoint")
+      .flag("output", request.output,
+            "file *.safetensors, or folder for shards with their index; what makes a component whole goes "
+            "along")
       .choice(
           "dtype", dtype, {"fp32", "bf16", "fp16", "fp8", "keep"},
           "fp32, bf16, fp16 or keep, for tensors of floating point; fp8: the matrices of the transformer's "
@@ -31,6 +35,8 @@ void convert(const Arguments& arguments) {
           "REGEX=REPLACEMENT: change names, $1 is the first group; given again, applied one after the other")
       .flag("keep", request.keeps,
             "REGEX: write only tensors whose old name matches; given again, matches any [all]")
+      .toggle("overwrite", request.overwrites,
+              "replace what is there under --output [only what this conversion made]")
       .on_threads()
       .flag("log-file", options.log_file, "write events there, one JSON object a line")
       .toggle("quiet", options.is_quiet, "print nothing but errors")
@@ -51,9 +57,10 @@ void convert(const Arguments& arguments) {
   write_conversion(plan, progress);
   progress.print_summary();
   if (!options.is_quiet)
-    fmt::print("{} tensors, {}, in {} file{} of {}\n", plan.tensors,
+    fmt::print("{} tensors, {}, in {} file{} of {}{}\n", plan.tensors,
                trace::bytes_text(static_cast<double>(plan.bytes)), plan.files.size(),
-               plan.files.size() == 1 ? "" : "s", plan.folder.string());
+               plan.files.size() == 1 ? "" : "s", plan.folder.string(),
+               plan.copies.empty() ? "" : fmt::format(", and {} copied", plan.copies.size()));
 }
 
 }  // namespace stepvideo::commands

@@ -1,6 +1,7 @@
 // What a conversion of weights will write: every tensor's new name, dtype and file, settled before a byte
 // moves.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -9,12 +10,13 @@
 #include <string_view>
 #include <vector>
 
+#include "commands/convert_model.hpp"
 #include "io/stored_tensors.hpp"
 
 namespace stepvideo::commands {
 
 struct ConvertRequest {
-  /// Each as io::StoredTensors::open takes it; together they make one checkpoint.
+  /// Each as io::StoredTensors::open takes it; together they make one checkpoint. Or one whole model.
   std::vector<std::filesystem::path> inputs;
   /// A file *.safetensors, or a folder, which may be new.
   std::filesystem::path output;
@@ -27,6 +29,8 @@ struct ConvertRequest {
   std::vector<std::string> renames = {};
   /// Only tensors whose old name matches one of these are written; all where there are none.
   std::vector<std::string> keeps = {};
+  /// Whether what is there under `output` may be replaced, whatever made it.
+  bool overwrites = false;
 };
 
 struct ConvertedTensor {
@@ -45,8 +49,16 @@ struct ConvertedTensor {
 
 /// One file to write: wide dtypes first, so that every tensor is aligned to its element.
 struct ConvertedFile {
-  std::string name;
+  std::filesystem::path name;  ///< from the plan's folder
   std::vector<ConvertedTensor> tensors;
+  /// The manifest, what the inputs say of themselves, the format.
+  std::map<std::string, std::string> metadata = {};
+};
+
+/// The index of so many of the plan's files that lie beside it.
+struct ConvertedIndex {
+  std::filesystem::path name;
+  std::size_t first = 0, count = 0;
 };
 
 struct ConvertPlan {
@@ -56,19 +68,22 @@ struct ConvertPlan {
   /// there and keeps what it holds, within it.
   std::filesystem::path staged_beside;
   bool is_single_file = false;
+  /// Whether the folder is there and its place is taken.
+  bool replaces = false;
   std::vector<ConvertedFile> files;
-  /// The name of the index; files that stand alone need none.
-  std::optional<std::string> index;
-  /// Of every file: the manifest, what the inputs say of themselves, the format.
-  std::map<std::string, std::string> metadata;
+  /// Files that stand alone need none.
+  std::vector<ConvertedIndex> indexes;
+  std::vector<CopiedFile> copies;
   std::uint64_t bytes = 0, tensors = 0;
   /// What the tensors lie in.
   std::vector<io::StoredTensors> inputs;
 };
 
-/// Opens the inputs and settles everything. Writes nothing. Throws RequestError naming the flag or file: what
+/// Opens the inputs and settles everything. Writes nothing. Of a whole model every component is converted,
+/// fp8 where one has matrices for it, and every other file copied; of one component's folder that becomes a
+/// folder what stands beside the weights. Throws RequestError naming the flag or file: what
 /// StoredTensors::open refuses, a regular expression that is none or matches nothing, names that are the same
-/// after renaming, an output that is not writable or already holds tensors, a disk with too little space.
+/// after renaming, an output that is not writable or holds what would be lost, a disk with too little space.
 ConvertPlan plan_conversion(const ConvertRequest& request);
 
 /// "fp32", "bf16", "fp16", "fp8" or "keep" (nothing). Throws RequestError naming --dtype.

@@ -124,21 +124,25 @@ void write_tensor(const ConvertedTensor& tensor, io::SafetensorsStream& file, St
   }
 }
 
-void write_index(const ConvertPlan& plan, const fs::path& folder) {
+void write_index(const ConvertPlan& plan, const ConvertedIndex& index, const fs::path& folder) {
   io::Json places = io::Json::object();
-  for (const auto& file : plan.files)
-    for (const auto& tensor : file.tensors) places[tensor.name] = file.name;
-  const io::Json index{{"metadata", {{"total_size", plan.bytes}}}, {"weight_map", std::move(places)}};
-  io::write_file(folder / *plan.index, index.dump(2, ' ', false, io::Json::error_handler_t::replace) + '\n');
+  std::uint64_t bytes = 0;
+  for (const auto& file : std::span(plan.files).subspan(index.first, index.count))
+    for (const auto& tensor : file.tensors) {
+      places[tensor.name] = file.name.filename().string();
+      bytes += io::tensor_bytes(tensor.dtype, tensor.shape()).value_or(0);
+    }
+  const io::Json json{{"metadata", {{"total_size", bytes}}}, {"weight_map", std::move(places)}};
+  io::write_file(folder / index.name, json.dump(2, ' ', false, io::Json::error_handler_t::replace) + '\n');
 }
 
 /// Writes everything but the last touch: the stream's finish() puts the file in place.
 std::unique_ptr<io::SafetensorsStream> write_file(const ConvertedFile& file, const fs::path& path,
-                                                  const ConvertPlan& plan, Stage& stage) {
+                                                  Stage& stage) {
   std::vector<io::NamedTensor> announced;
   for (const auto& tensor : file.tensors)
     announced.push_back({tensor.name, tensor.dtype, tensor.shape(), {}});
-  auto stream = std::make_unique<io::SafetensorsStream>(path, announced, plan.metadata);
+  auto stream = std::make_unique<io::SafetensorsStream>(path, announced, file.metadata);
   for (const auto& tensor : file.tensors) write_tensor(tensor, *stream, stage);
   return stream;
 }
@@ -153,14 +157,40 @@ int count_steps(const ConvertPlan& plan) {
   return static_cast<int>(std::min<std::int64_t>(pieces, std::numeric_limits<int>::max()));
 }
 
-/// Moves the files, which are all there are, into the folder that exists, the index last. Throws Error, and
+/// Everything that is written, from the folder; indexes last.
+std::vector<fs::path> names_of(const ConvertPlan& plan) {
+  std::vector<fs::path> names;
+  for (const auto& copy : plan.copies) names.push_back(copy.name);
+  for (const auto& file : plan.files) names.push_back(file.name);
+  for (const auto& index : plan.indexes) names.push_back(index.name);
+  return names;
+}
+
+/// Makes the folder that a file of that name lies in. Throws Error.
+void make_folder_of(const fs::path& folder, const fs::path& name) {
+  std::error_code error;
+  fs::create_directories((folder / name).parent_path(), error);
+  if (error) throw Error(fmt::format("{} cannot be written: {}", folder.string(), error.message()));
+}
+
+void copy_files(const ConvertPlan& plan, const fs::path& folder) {
+  for (const auto& copy : plan.copies) {
+    std::error_code error;
+    make_folder_of(folder, copy.name);
+    fs::copy_file(copy.from, folder / copy.name, error);
+    if (error)
+      throw Error(fmt::format("{} cannot be copied to {}: {}", copy.from.string(),
+                              (plan.folder / copy.name).string(), error.message()));
+  }
+}
+
+/// Moves the files, which are all there, into the folder that exists, indexes last. Throws Error, and
 /// then takes them back.
 void move_into_folder(const ConvertPlan& plan, const fs::path& staging) {
-  std::vector<std::string> names;
-  for (const auto& file : plan.files) names.push_back(file.name);
-  if (plan.index) names.push_back(*plan.index);
+  const auto names = names_of(plan);
   std::error_code error, unused;
   for (std::size_t moved = 0; moved < names.size(); ++moved) {
+    make_folder_of(plan.folder, names[moved]);
     fs::rename(staging / names[moved], plan.folder / names[moved], error);
     if (!error) continue;
     while (moved-- > 0) fs::remove(plan.folder / names[moved], unused);
@@ -175,19 +205,22 @@ void write_conversion(const ConvertPlan& plan, Progress& progress) {
   const int steps = count_steps(plan);
   if (plan.is_single_file) {
     const auto stream = progress.stage("convert", steps, [&](Stage& stage) {
-      return write_file(plan.files.front(), plan.folder / plan.files.front().name, plan, stage);
+      return write_file(plan.files.front(), plan.folder / plan.files.front().name, stage);
     });
     return stream->finish();
   }
   io::PendingFolder staging(plan.staged_beside);
   progress.stage("convert", steps, [&](Stage& stage) {
-    for (const auto& file : plan.files)
-      write_file(file, staging.temporary() / file.name, plan, stage)->finish();
-    if (plan.index) write_index(plan, staging.temporary());
+    for (const auto& file : plan.files) {
+      make_folder_of(staging.temporary(), file.name);
+      write_file(file, staging.temporary() / file.name, stage)->finish();
+    }
+    for (const auto& index : plan.indexes) write_index(plan, index, staging.temporary());
+    copy_files(plan, staging.temporary());
   });
   if (plan.staged_beside != plan.folder) return move_into_folder(plan, staging.temporary());
   std::error_code unused;
-  if (fs::exists(plan.folder, unused))  // another conversion's: to publish would replace it
+  if (!plan.replaces && fs::exists(plan.folder, unused))  // another conversion's: to publish would replace it
     throw Error(plan.folder.string() + " has come to be meanwhile and is not replaced; another name works");
   staging.publish();
 }

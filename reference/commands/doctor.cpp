@@ -6,6 +6,7 @@
 
 #include "commands/command.hpp"
 #include "commands/options.hpp"
+#include "commands/overwrite_flag.hpp"
 #include "doctor/diagnosis.hpp"
 #include "doctor/probe.hpp"
 #include "exit_code.hpp"
@@ -16,6 +17,16 @@ namespace {
 
 std::string dump(const io::Json& json) {
   return json.dump(2, ' ', false, io::Json::error_handler_t::replace) + "\n";
+}
+
+/// Whether doctor recorded it.
+bool holds_facts(const std::filesystem::path& path) {
+  try {
+    doctor::read_machine_facts(path);
+    return true;
+  } catch (const RequestError&) {
+    return false;
+  }
 }
 
 void record(const std::filesystem::path& path, const doctor::MachineFacts& facts) {
@@ -34,6 +45,7 @@ void doctor(const Arguments& arguments) {
   std::filesystem::path output = ".";
   std::optional<std::filesystem::path> facts_file, record_file;
   bool wants_json = false;
+  OverwriteFlag own;
   FlagParser parser("doctor",
                     "says whether this machine will run, and what to fix; exit 0 yes, 1 with warnings, 2 no");
   parser.flag("gpus", request.gpus, "GPUs wanted, 0 for the CPU alone [all that are visible]")
@@ -42,13 +54,17 @@ void doctor(const Arguments& arguments) {
       .flag("facts", facts_file, "judge the machine recorded there instead of this one")
       .flag("record", record_file, "write this machine's facts there, for a report of a fault (.json)")
       .toggle("json", wants_json, "print one JSON object");
+  own.declare(parser);
   if (!parser.parse(arguments)) return;
   require(!facts_file || !record_file, [] {
     return "--facts and --record are both given; --record writes what --facts reads, so one of them works";
   });
   require(!request.gpus || *request.gpus >= 0,
           [&] { return fmt::format("--gpus is {}; 0 (the CPU alone) or more works", *request.gpus); });
-  if (record_file) io::require_writable_output("--record", *record_file, {".json"});
+  if (record_file) {
+    io::require_writable_output("--record", *record_file, {".json"});
+    own.require_own("--record", *record_file, [&] { return holds_facts(*record_file); });
+  }
 
   const bool is_thorough = record_file || request.gpus.value_or(0) > 0;
   const auto facts =

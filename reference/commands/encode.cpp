@@ -10,6 +10,7 @@
 #include "commands/vae_flags.hpp"
 #include "commands/weight_flags.hpp"
 #include "io/pending_file.hpp"
+#include "io/video_digest.hpp"
 #include "io/video_fit.hpp"
 #include "model/vae_deal.hpp"
 #include "pipeline/memory.hpp"
@@ -114,6 +115,7 @@ void encode_on_this_process(const Arguments& arguments) {
   if (fps) manifest["fps"] = *fps;
   if (fit) manifest["fit"] = *fit;
   vae_flags.put(manifest);
+  manifest["video"] = io::video_digest(video);
   add_video_source(manifest, video_path, provenance);
   const auto ranks = encoding_ranks(common, codec, video.shape, settings, bytes);
   agree_on(common, {&manifest}, ranks.topology);

@@ -43,11 +43,20 @@ void OverwriteFlag::require_own(const fs::path& output, const Json& asked) const
   };
   refuse_unless(found.has_value(), [] { return " and no run of this program made it"; });
   std::string field = pipeline::differing_field(asked, *found);
-  for (const char* const other : {"command", "latents", "input"})
+  for (const char* const other : {"command", "latents", "input", "video"})
     if (field.empty() && found->value(other, Json()) != asked.value(other, Json())) field = other;
   refuse_unless(field.empty(), [&] {
     return fmt::format(", of a run with {}, and this one has {}", pipeline::describe_field(*found, field),
                        pipeline::describe_field(asked, field));
+  });
+}
+
+void OverwriteFlag::require_own(const char* flag, const fs::path& file,
+                                const std::function<bool()>& is_own) const {
+  std::error_code unused;
+  require(overwrites || !fs::exists(file, unused) || fs::is_empty(file, unused) || is_own(), [&] {
+    return fmt::format("{}: {} is there; --overwrite replaces it, another name keeps it", flag,
+                       file.string());
   });
 }
 

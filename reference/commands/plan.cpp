@@ -29,8 +29,8 @@ void plan(const Arguments& arguments) {
       .flag("link", link, "nvlink, nvlink3, pcie, or a JSON file [what such a GPU usually has]")
       .offering(plan::link_names())
       .flag("model", model, "folder of a checkpoint, whose shapes count [the release's]")
-      .choice("precision", precision, {"bf16", "fp8", "fp32"}, "bf16, fp8 or fp32 [bf16; fp32 on the CPU]")
-      .choice("attention", attention, {"bf16", "fp8", "fp32"},
+      .choice("precision", precision, {"fp32", "bf16", "fp8"}, "fp32, bf16 or fp8 [bf16; fp32 on the CPU]")
+      .choice("attention", attention, {"fp32", "bf16", "fp8"},
               "of the video's attention to itself: bf16 or fp8 [--precision]")
       .toggle("json", wants_json, "print one JSON object");
   if (!parser.parse(arguments)) return;

@@ -7,6 +7,7 @@
 
 #include "commands/command.hpp"
 #include "commands/options.hpp"
+#include "commands/overwrite_flag.hpp"
 #include "io/base64.hpp"
 #include "io/manifest.hpp"
 #include "io/pending_file.hpp"
@@ -72,12 +73,21 @@ trace::HtmlVideo video_of(const fs::path& path, const fs::path& report, double m
           .caption = caption};
 }
 
+/// Whether it is a page that this command wrote.
+bool is_report(const fs::path& path) {
+  std::string beginning(512, '\0');
+  std::ifstream(path, std::ios::binary)
+      .read(beginning.data(), static_cast<std::streamsize>(beginning.size()));
+  return beginning.find(trace::html_maker) != std::string::npos;
+}
+
 }  // namespace
 
 void report(const Arguments& arguments) {
   std::vector<std::string> words;
   fs::path output;
   std::optional<fs::path> video;
+  OverwriteFlag own;
   double most_megabytes = 50;
   FlagParser parser("report", "a run as one page: report events.ndjson [more.ndjson ...] -o report.html");
   parser.words(words)
@@ -85,12 +95,14 @@ void report(const Arguments& arguments) {
       .flag("video", video, "the video on the page [the output that the log names]")
       .flag("embed-limit", most_megabytes, "MB up to which the video is put into the page [50]")
       .require("output");
+  own.declare(parser);
   if (!parser.parse(arguments)) return;
   const std::vector<fs::path> logs(words.begin(), words.end());
   require(!logs.empty(), [] {
     return "report: no log is named; give the files that --log-file wrote, one a rank, or their folder";
   });
   io::require_writable_output("--output", output, {".html", ".htm"});
+  own.require_own("--output", output, [&] { return is_report(output); });
   std::error_code unused;
   require(!video || fs::exists(*video, unused),
           [&] { return fmt::format("--video: {} is not there", video->string()); });

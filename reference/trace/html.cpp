@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <ctime>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -15,7 +16,7 @@ namespace {
 
 // Nothing on the page may run or be fetched, whatever stands in it.
 constexpr const char* head = R"(<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
+<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="stepvideo">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self' data: file:; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
@@ -51,6 +52,7 @@ li{overflow-wrap:anywhere}summary{cursor:pointer}:focus-visible{outline:2px soli
 .c4{fill:var(--c4);background:var(--c4)}.c5{fill:var(--c5);background:var(--c5)}.c6{fill:var(--c6);background:var(--c6)}.c7{fill:var(--c7);background:var(--c7)}
 </style>
 )";
+static_assert(std::string_view(head).find(html_maker) != std::string_view::npos);
 
 std::string section(std::string_view title, const std::string& content) {
   return content.empty() ? "" : fmt::format("<section><h2>{}</h2>\n{}</section>\n", title, content);

@@ -21,6 +21,9 @@ struct HtmlExtras {
   std::optional<io::Json> manifest = {};
 };
 
+/// What the page says of itself, near its beginning.
+inline constexpr std::string_view html_maker = R"(<meta name="generator" content="stepvideo">)";
+
 /// The page: outcome, video, timeline of stages and steps, memory, predicted and measured, causes, messages,
 /// facts and the manifest. Light or dark as the reader's system is. Whatever the log or the manifest say is
 /// text on the page and nothing else.

@@ -94,7 +94,7 @@ BOOST_FIXTURE_TEST_SUITE(layouts, Fixture)
 BOOST_AUTO_TEST_CASE(a_pytorch_file_becomes_the_same_tensors_as_safetensors) {
   for (const char* name : {"usual.bin", "odd.bin"}) {
     const fs::path file = fs::path(STEPVIDEO_TEST_DATA "/pickle") / name;
-    convert_quietly({.inputs = {file}, .output = folder / "out.safetensors"});
+    convert_quietly({.inputs = {file}, .output = folder / "out.safetensors", .overwrites = true});
     check_same_tensors(Checkpoint::open(file), Checkpoint::open(folder / "out.safetensors"));
   }
 }
@@ -210,7 +210,9 @@ BOOST_AUTO_TEST_CASE(the_same_conversion_gives_the_same_files_whenever_and_where
 BOOST_AUTO_TEST_CASE(a_file_can_be_replaced_by_its_own_conversion) {
   const auto values = random(3'000'000);
   const auto path = write("in.safetensors", {{"a", values}});
-  convert_quietly({.inputs = {path}, .output = path, .dtype = Dtype::bf16});
+  refuses({.inputs = {path}, .output = path, .dtype = Dtype::bf16},
+          {"--output", "is there", "--overwrite replaces it"});
+  convert_quietly({.inputs = {path}, .output = path, .dtype = Dtype::bf16, .overwrites = true});
   const auto loaded = Checkpoint::open(path);
   BOOST_CHECK(loaded.at("a").dtype == Dtype::bf16);
   const auto halves = loaded.load<float>("a");
@@ -227,8 +229,10 @@ BOOST_AUTO_TEST_CASE(floating_point_is_rounded_to_nearest_even_and_integers_stay
   io::write_safetensors(folder / "in.safetensors", {{"a", Dtype::f32, {5}, std::as_bytes(std::span(values))},
                                                     {"ids", Dtype::i64, {1}, std::as_bytes(std::span(ids))}});
   for (const auto dtype : {Dtype::f32, Dtype::bf16, Dtype::f16}) {
-    convert_quietly(
-        {.inputs = {folder / "in.safetensors"}, .output = folder / "out.safetensors", .dtype = dtype});
+    convert_quietly({.inputs = {folder / "in.safetensors"},
+                     .output = folder / "out.safetensors",
+                     .dtype = dtype,
+                     .overwrites = true});
     const auto out = Checkpoint::open(folder / "out.safetensors");
     BOOST_CHECK(out.at("a").dtype == dtype);
     BOOST_CHECK(out.at("ids").dtype == Dtype::i64);
@@ -375,11 +379,12 @@ BOOST_AUTO_TEST_CASE(wrong_requests_exit_with_2_and_one_sentence) {
     BOOST_CHECK_EQUAL(std::ranges::count(result.errors, '\n'), 1);
     BOOST_CHECK(!fs::exists(out));
   };
+  refuses({"--dtype", "BF16"}, "--input and --output are missing");
   refuses({"--output", out}, "--input is missing");
   refuses({"--input", in}, "--output is missing");
   refuses({"--input", "", "--output", out}, "--input is empty");
   refuses({"--input", in, "--output", out, "--dtype", "fp4"},
-          "--dtype: 'fp4' is not a dtype; fp32, bf16, fp16, fp8");
+          "--dtype: 'fp4' is not one of fp32, bf16, fp16, fp8 and keep");
   refuses({"--input", in, "--output", out, "--dtype", "fp8"},
           "holds no matrix of a video transformer's blocks that is not fp8 already");
   refuses({"--input", in, "--output", out, "--max-shard-size", "big"}, "--max-shard-size: 'big'");
@@ -412,8 +417,9 @@ BOOST_AUTO_TEST_CASE(memory_stays_far_below_a_shard) {
   for (std::size_t i = 0; i < announced.size() * 16; ++i) stream.append(std::as_bytes(std::span(piece)));
   stream.finish();
   for (const char* dtype : {"keep", "bf16"}) {
-    const auto result = run_program({"convert", "--input", (folder / "in.safetensors").string(), "--output",
-                                     (folder / "out.safetensors").string(), "--dtype", dtype, "--quiet"});
+    const auto result =
+        run_program({"convert", "--input", (folder / "in.safetensors").string(), "--output",
+                     (folder / "out.safetensors").string(), "--dtype", dtype, "--quiet", "--overwrite"});
     BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.errors);
   }
   rusage usage{};

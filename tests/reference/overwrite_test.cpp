@@ -61,6 +61,54 @@ BOOST_FIXTURE_TEST_CASE(other_commands_keep_what_is_not_theirs, Runs) {
   check_says(run_program(encode), 0, {});
 }
 
+BOOST_FIXTURE_TEST_CASE(latents_of_another_video_are_kept, Runs) {
+  check_says(generate("red.y4m", {"--prompt", "a red circle"}), 0, {});
+  check_says(generate("blue.y4m", {"--prompt", "a blue square"}), 0, {});
+  const auto encode = [&](const char* video) {
+    return StringList{"encode",
+                      "--model",
+                      STEPVIDEO_DEMO_MODEL,
+                      "--device",
+                      "cpu",
+                      "--video",
+                      (folder / video).string(),
+                      "--output",
+                      (folder / "latents.safetensors").string()};
+  };
+  check_says(run_program(encode("red.y4m")), 0, {});
+  check_says(run_program(encode("red.y4m")), 0, {});
+  const std::string before = read_text(folder / "latents.safetensors");
+  check_says(run_program(encode("blue.y4m")), 2,
+             {"--output: ", "of a run with video ", "--overwrite replaces it"});
+  BOOST_CHECK(read_text(folder / "latents.safetensors") == before);
+  check_says(run_program(with(encode("blue.y4m"), {"--overwrite"})), 0, {});
+  // The same pixels under another name and in another kind of file are the same video.
+  check_says(
+      run_program({"encode", "--model", STEPVIDEO_DEMO_MODEL, "--device", "cpu", "--video",
+                   (folder / "blue.y4m").string(), "--output", (folder / "again.safetensors").string()}),
+      0, {});
+  BOOST_CHECK_EQUAL(io::read_manifest(folder / "again.safetensors").value()["video"],
+                    io::read_manifest(folder / "latents.safetensors").value()["video"]);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_reports_figures_and_facts_are_written_to_is_kept, Runs) {
+  const std::string log = STEPVIDEO_TEST_DATA "/events/stuck",
+                    page = folder.write("p.html", "<p>mine").string(),
+                    json = folder.write("f.json", "{}").string();
+  const auto twice = [](const StringList& arguments) {
+    check_says(run_program(arguments), 2, {" is there; --overwrite replaces it, another name keeps it"});
+  };
+  const StringList report{"report", log, "-o", page}, record{"doctor", "--gpus", "0", "--record", json};
+  twice(report);
+  check_says(run_program(with(report, {"--overwrite"})), 0, {});
+  check_says(run_program(report), 0, {});
+  twice(record);
+  BOOST_CHECK_LT(run_program(with(record, {"--overwrite"})).exit_code, 2);  // 1: fit with warnings
+  BOOST_CHECK_LT(run_program(record).exit_code, 2);
+  twice({"bench", "kernels", "--device", "cuda", "--json", json});
+  twice({"bench", "linear", "--save", json});
+}
+
 BOOST_FIXTURE_TEST_CASE(a_prompt_that_is_too_long_is_told_and_noted, Runs) {
   std::string prompt = "a red circle";
   for (int i = 0; i < 90; ++i) prompt += " moves";
