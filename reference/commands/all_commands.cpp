@@ -19,6 +19,7 @@ const std::vector<Command>& all_commands() {
       {"plan", "which topology fits, what it costs, how long it takes", plan},
       {"doctor", "says whether this machine will run, and what to fix", doctor},
       {"bench", "measures the kernels on this machine", bench},
+      {"completion", "completes commands and flags in bash", completion},
   };
   return commands;
 }

@@ -32,5 +32,6 @@ void bench(const Arguments& arguments);
 void doctor(const Arguments& arguments);
 void plan(const Arguments& arguments);
 void inspect(const Arguments& arguments);
+void completion(const Arguments& arguments);
 
 }  // namespace stepvideo::commands
