@@ -10,7 +10,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "commands/options.hpp"
+#include "commands/values.hpp"
 #include "plan/batch.hpp"
 #include "plan/hardware_files.hpp"
 #include "plan/plan_topology.hpp"
