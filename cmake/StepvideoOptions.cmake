@@ -27,7 +27,7 @@ option(STEPVIDEO_BENCH "Build the benchmarks of single headers" ${PROJECT_IS_TOP
 option(STEPVIDEO_INSTALL "Install the headers and, where it is built, the program" ${PROJECT_IS_TOP_LEVEL})
 option(STEPVIDEO_FUZZ "Build the readers of foreign files for libFuzzer, and nothing else of the program (clang)" OFF)
 option(STEPVIDEO_NATIVE "Compile for this machine's CPU (-march=native)" ${PROJECT_IS_TOP_LEVEL})
-cmake_dependent_option(STEPVIDEO_VIDEO "Write video files (libavformat, libavcodec, libswscale)" ON
+cmake_dependent_option(STEPVIDEO_VIDEO "Write video files (libavformat, libavcodec, libswscale; filters where libavfilter-dev is found)" ON
                        STEPVIDEO_EXECUTOR OFF)
 cmake_dependent_option(STEPVIDEO_TEXT "Tokenize prompts (SentencePiece, ICU)" ON STEPVIDEO_EXECUTOR OFF)
 

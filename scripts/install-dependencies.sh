@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(cmake ninja-build g++ pkg-config
   libboost-program-options-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libopenblas-dev libssl-dev
-  libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libsentencepiece-dev libicu-dev)
+  libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libavfilter-dev libsentencepiece-dev libicu-dev)
 if [ "${1:-}" = "--tests" ]; then
   packages+=(libboost-test-dev ffmpeg libopenmpi-dev openmpi-bin)
 fi

@@ -11,10 +11,12 @@ namespace {
 using io::Json;
 
 /// What is said of a field, before its value.
-constexpr std::array<std::pair<const char*, const char*>, 3> texts{
+constexpr std::array<std::pair<const char*, const char*>, 5> texts{
     {{"prompt_suffix", "every prompt ends with "},
      {"negative", "negative prompt "},
-     {"numerics", "time step, RoPE's angles and first noise rounded to bf16: numerics "}}};
+     {"numerics", "time step, RoPE's angles and first noise rounded to bf16: numerics "},
+     {"crop", "kept around the centre of each frame (width x height): "},
+     {"denoise", "frames averaged over time (atadenoise): "}}};
 
 }  // namespace
 

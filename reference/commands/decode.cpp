@@ -1,3 +1,4 @@
+#include "commands/choices.hpp"
 #include "commands/command.hpp"
 #include "commands/overwrite_flag.hpp"
 #include "commands/provenance.hpp"
@@ -54,7 +55,7 @@ void decode_on_this_process(const Arguments& arguments) {
   codec.require_channels(latents);
   io::VideoOptions options = video_flags.options(video_flags.fps ? io::FrameRate{} : rate_of(latents_path));
   const VideoShape video = VideoShape::from_latent(latents.shape);
-  io::require_video_output_size("--output", output, video);
+  io::require_video_fits("--output", output, video, options);
   require_codec_memory(common, video, codec.decode_bytes(video, settings));
 
   io::Json manifest =
@@ -73,6 +74,7 @@ void decode_on_this_process(const Arguments& arguments) {
   Progress progress = start_progress(common);
   tell_decoders(progress, common, ranks, costs);
   progress.describe({{"output", output.string()}});
+  note_choices(progress, {&manifest});
   options.manifest = manifest_writer(manifest, progress, provenance);
   codec.load_decoder(settings, progress, ranks)->decode(latents, output, options, progress);
   progress.print_summary();

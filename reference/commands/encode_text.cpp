@@ -33,8 +33,10 @@ void encode_text(const Arguments& arguments) {
 
   const pipeline::PromptEncoder encoder(weights.source(common));
   words.complete(io::read_generation_defaults(common.model));
-  const pipeline::Request request{
-      .prompt = *words.prompt, .negative = *words.negative, .prompt_suffix = *words.prompt_suffix};
+  pipeline::Request request;
+  request.prompt = *words.prompt;
+  request.prompt_suffix = *words.prompt_suffix;
+  request.negative = *words.negative;
   require_weights_fit(common, "Step-LLM", encoder.llm_tensors(), common.numerics.precision);
   io::Json manifest =
       start_manifest("encode-text", common, common.numerics,

@@ -1,10 +1,14 @@
 #include "commands/keep_flags.hpp"
 
+#include <string>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "commands/generate_wishes.hpp"
 #include "interrupt.hpp"
 #include "io/extension.hpp"
+#include "io/frame_crop.hpp"
 #include "io/frame_rate.hpp"
 #include "io/manifest.hpp"
 #include "io/printable.hpp"
@@ -14,13 +18,21 @@ namespace {
 
 using io::Json;
 
-/// How the manifest says that frames are written: what it is silent about has its default.
-std::pair<io::FrameRate, std::string> video_of(const Json& manifest, const std::filesystem::path& output) {
+/// How the manifest says that frames are written, as flags: what it is silent about has its default.
+std::string video_of(const Json& manifest, const std::filesystem::path& output) {
   const auto text = [&](const char* name, const char* otherwise) {
     return io::field_or<std::string>(manifest, output, name, otherwise);
   };
   const char* const usual_chroma = io::extension_of(output) == ".y4m" ? "444" : "420";
-  return {io::parse_frame_rate(output.string() + ": fps", text("fps", "25")), text("chroma", usual_chroma)};
+  std::string flags =
+      fmt::format("--fps {} and --chroma {}",
+                  to_string(io::parse_frame_rate(output.string() + ": fps", text("fps", "25"))),
+                  io::printable(text("chroma", usual_chroma)));
+  const std::string crop = text("crop", "");
+  if (!crop.empty())
+    flags += " and --crop " + to_string(io::parse_frame_crop(output.string() + ": crop", crop));
+  if (io::field_or(manifest, output, "denoise", false)) flags += " and --denoise";
+  return flags;
 }
 
 }  // namespace
@@ -64,8 +76,7 @@ bool is_finished(const std::filesystem::path& output, const Json& asked) {
   if (!found) return false;
   if (asked["command"] == "generate") found = generate_manifest_of(output, "--resume");
   pipeline::require_same_run(asked, *found, output.string());
-  const auto [rate, chroma] = video_of(asked, output);
-  const auto [found_rate, found_chroma] = video_of(*found, output);
+  const std::string video = video_of(asked, output), found_video = video_of(*found, output);
   const auto vae_precision = [&](const Json& manifest) {
     const std::string whole = io::field_or<std::string>(manifest, output, "precision", "fp32");
     return io::field_or<std::string>(manifest, output, "vae_precision", whole);
@@ -75,12 +86,9 @@ bool is_finished(const std::filesystem::path& output, const Json& asked) {
         "{} is of a run with --vae-precision {}, and this one has {}; give what it had, or remove it",
         output.string(), io::printable(vae_precision(*found)), vae_precision(asked));
   });
-  require(rate == found_rate && chroma == found_chroma, [&] {
-    return fmt::format(
-        "{} is of a run with --fps {} and --chroma {}, and this one has {} and {}; give what it had, or "
-        "remove "
-        "it",
-        output.string(), to_string(found_rate), io::printable(found_chroma), to_string(rate), chroma);
+  require(video == found_video, [&] {
+    return fmt::format("{} is of a run with {}, and this one has {}; give what it had, or remove it",
+                       output.string(), found_video, video);
   });
   return true;
 }

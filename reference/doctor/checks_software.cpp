@@ -76,9 +76,10 @@ Findings check_build(const Case& subject) {
     findings.back().wanted = "this version measures kernels on GPUs (bench) and runs models on the CPU";
   }
   if (!build.video)
-    findings.push_back({"video files", Verdict::warning, "not built", ".mp4; only .safetensors is written",
-                        "sudo apt-get install --yes libavformat-dev libavcodec-dev libswscale-dev && "
-                        "cmake -B build -DSTEPVIDEO_VIDEO=ON && cmake --build build"});
+    findings.push_back(
+        {"video files", Verdict::warning, "not built", ".mp4; only .safetensors is written",
+         "sudo apt-get install --yes libavformat-dev libavcodec-dev libswscale-dev libavfilter-dev && "
+         "cmake -B build -DSTEPVIDEO_VIDEO=ON && cmake --build build"});
   if (!build.text)
     findings.push_back({"tokenizers", Verdict::warning, "not built", "--prompt; only token ids are read",
                         "sudo apt-get install --yes libsentencepiece-dev libicu-dev && "

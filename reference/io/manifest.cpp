@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "io/extension.hpp"
+#include "io/pending_file.hpp"
 #include "io/safetensors.hpp"
 #include "io/video.hpp"
 
@@ -13,6 +14,10 @@ namespace fs = std::filesystem;
 
 bool is_manifest(const Json& json) {
   return json.is_object() && json.contains("stepvideo") && json["stepvideo"].is_string();
+}
+
+fs::path manifest_beside(const fs::path& path) {
+  return path.string() + ".json";
 }
 
 std::optional<Json> read_beside(const fs::path& path) {
@@ -39,12 +44,22 @@ std::optional<Json> parse_manifest(const std::string& text) {
   return {};
 }
 
+void publish_with_manifest_beside(PendingFile& file, const fs::path& path,
+                                  const std::function<std::string()>& manifest) {
+  std::error_code unused;
+  fs::remove(manifest_beside(path), unused);
+  file.publish();
+  if (manifest) write_file(manifest_beside(path), manifest() + '\n');
+}
+
 std::optional<Json> read_manifest(const fs::path& path) {
   std::error_code unused;
   require(fs::exists(path, unused),
           [&] { return path.string() + " is not there; give a file that this program wrote"; });
   if (fs::is_directory(path, unused)) return read_beside(path / "manifest.json");
-  if (extension_of(path) == ".y4m") return read_beside(path.string() + ".json");
+  if (const VideoKind kind = video_kind(path);
+      kind == VideoKind::y4m || kind == VideoKind::gif || kind == VideoKind::webp)
+    return read_beside(manifest_beside(path));
   if (extension_of(path) == ".safetensors") {
     const auto file = SafetensorsFile::open(path);
     const auto entry = file.metadata().find("manifest");

@@ -101,7 +101,7 @@ void write_file(const fs::path& path, std::string_view bytes) {
 }
 
 void require_writable_output(const std::string& flag, const fs::path& path,
-                             const std::vector<std::string>& extensions) {
+                             const std::vector<std::string>& extensions, const std::string& others) {
   std::error_code unused;
   require(!path.empty(), [&] { return flag + " is empty; give the path of a file"; });
   require(!fs::is_directory(path, unused), [&] {
@@ -111,8 +111,8 @@ void require_writable_output(const std::string& flag, const fs::path& path,
     return fmt::format("{}: {} exists and is not a regular file; give another name", flag, path.string());
   });
   require(std::ranges::find(extensions, extension_of(path)) != extensions.end(), [&] {
-    return fmt::format("{}: {} has the extension '{}'; {} can be written", flag, path.string(),
-                       path.extension().string(), fmt::join(extensions, " and "));
+    return fmt::format("{}: {} has the extension '{}'; {} can be written{}", flag, path.string(),
+                       path.extension().string(), fmt::join(extensions, " and "), others);
   });
   const auto folder = folder_of(path);
   require(fs::is_directory(folder, unused), [&] {

@@ -48,10 +48,10 @@ class PendingFile : public Pending {
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 
 /// Throws RequestError naming `flag` unless `path` can be written later: its folder exists and is writable,
-/// it is not a folder itself, and its extension (lower-case, with the dot) is one of `extensions`. Removes
-/// what dead processes left of it.
+/// it is not a folder itself, and its extension (lower-case, with the dot) is one of `extensions`; what else
+/// works says `others`. Removes what dead processes left of it.
 void require_writable_output(const std::string& flag, const std::filesystem::path& path,
-                             const std::vector<std::string>& extensions);
+                             const std::vector<std::string>& extensions, const std::string& others = {});
 
 /// Throws RequestError naming `flag` unless the disk that `path` will lie on has `bytes` free.
 void require_free_space(const std::string& flag, const std::filesystem::path& path, double bytes);

@@ -1,6 +1,7 @@
 #include "io/video.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <map>
 #include <utility>
@@ -12,6 +13,7 @@
 
 #include "io/checkpoint.hpp"
 #include "io/extension.hpp"
+#include "io/frame_filter.hpp"
 #include "io/pending_file.hpp"
 #include "io/pending_folder.hpp"
 #include "io/png.hpp"
@@ -55,6 +57,46 @@ class TensorVideoWriter final : public VideoWriter {
   SafetensorsStream stream_;
   Buffer<float> planes_;
 };
+
+constexpr std::array<std::pair<const char*, VideoKind>, 8> kinds_of_files{
+    {{".mp4", VideoKind::mp4},
+     {".mov", VideoKind::mov},
+     {".mkv", VideoKind::mkv},
+     {".webm", VideoKind::webm},
+     {".gif", VideoKind::gif},
+     {".webp", VideoKind::webp},
+     {".y4m", VideoKind::y4m},
+     {".safetensors", VideoKind::tensor}}};
+
+/// What a side of a file's frames may be at most.
+int largest_side(VideoKind kind) {
+  switch (kind) {
+    case VideoKind::mp4:
+    case VideoKind::mov:
+    case VideoKind::mkv:
+      return 16'384;  // what x264 takes
+    case VideoKind::webp:
+      return 16'383;
+    case VideoKind::webm:
+    case VideoKind::gif:
+      return 65'535;
+    default:
+      return VideoShape::largest_extent;
+  }
+}
+
+void require_denoising(const std::filesystem::path& path, VideoKind kind, VideoShape shape) {
+  require(is_denoised_in(kind), [&] {
+    return fmt::format(
+        "--denoise: frames are filtered on their way into .mp4, .mov, .mkv and .webm, and {} is "
+        "none of these; leave it out, or name one of them",
+        path.string());
+  });
+  require(!shape.is_image(), [] {
+    return "--denoise: it averages frames over time, and there is one frame; the run without it works";
+  });
+  require_frame_filter("--denoise", denoise_filter);
+}
 
 Video read_tensor_video(const std::filesystem::path& path) {
   const auto file = Checkpoint::open(path);
@@ -105,10 +147,8 @@ VideoKind video_kind(const std::filesystem::path& path) {
   std::error_code unused;
   if (!path.has_filename() || std::filesystem::is_directory(path, unused)) return VideoKind::png_folder;
   const std::string extension = extension_of(path);
-  if (extension == ".safetensors") return VideoKind::tensor;
-  if (extension == ".mp4") return VideoKind::mp4;
-  if (extension == ".webm") return VideoKind::webm;
-  if (extension == ".y4m") return VideoKind::y4m;
+  for (const auto& [name, kind] : kinds_of_files)
+    if (extension == name) return kind;
   return VideoKind::other;
 }
 
@@ -126,6 +166,8 @@ bool is_png_frame_name(const std::string& name) {
 
 std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path, VideoShape shape,
                                                VideoOptions options) {
+  if (const auto crop = std::exchange(options.crop, {}))
+    return crop_frames_for(open_video_writer(path, crop->of(shape), std::move(options)), path, *crop, shape);
   switch (video_kind(path)) {
     case VideoKind::tensor:
       return std::make_unique<TensorVideoWriter>(path, shape, std::move(options));
@@ -138,25 +180,32 @@ std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path
   }
 }
 
-void require_video_output_size(const std::string& flag, const std::filesystem::path& path, VideoShape shape) {
+void require_video_fits(const std::string& flag, const std::filesystem::path& path, VideoShape shape,
+                        const VideoOptions& options) {
   const VideoKind kind = video_kind(path);
-  const int largest = kind == VideoKind::mp4    ? 16'384  // what x264 takes
-                      : kind == VideoKind::webm ? 65'535  // what VP9 takes
-                                                : VideoShape::largest_extent;
+  if (options.crop) {
+    require_crop_fits("--crop", *options.crop, shape);
+    shape = options.crop->of(shape);
+  }
+  const int largest = largest_side(kind);
   require(std::max(shape.height, shape.width) <= largest, [&] {
-    return fmt::format("{}: {} does not fit {}, whose sides end at {}; a .safetensors file holds it", flag,
-                       to_string(shape), kind == VideoKind::mp4 ? "an mp4" : "a webm", largest);
+    return fmt::format(
+        "{}: {} does not fit a file of {}, whose sides end at {}; a .safetensors file holds it", flag,
+        to_string(shape), extension_of(path), largest);
   });
+  if (options.denoises) require_denoising(path, kind, shape);
 }
 
 void require_video_output(const std::string& flag, const std::filesystem::path& path) {
   const VideoKind kind = video_kind(path);
+  std::vector<std::string> extensions;
+  for (const auto& file : kinds_of_files) extensions.emplace_back(file.first);
   if (kind == VideoKind::png_folder && !path.empty())
     require_writable_folder(flag, path, [](const std::string& name) {
       return is_png_frame_name(name) || name == png_folder_manifest;
     });
   else
-    require_writable_output(flag, path, {".mp4", ".webm", ".y4m", ".safetensors"});
+    require_writable_output(flag, path, extensions, ", or a folder of PNG files, whose path ends in /");
   if (kind != VideoKind::tensor && kind != VideoKind::y4m) detail::require_encoder(flag, kind);
 }
 

@@ -1,5 +1,5 @@
-// Videos in and out: .mp4 and .webm for people, .y4m and PNG folders for other tools, .safetensors for
-// programs. docs/video.md says what each holds and why.
+// Videos in and out: .mp4, .mov, .mkv, .webm, .gif and .webp for people, .y4m and PNG folders for other
+// tools, .safetensors for programs. docs/video.md says what each holds and why.
 #pragma once
 #include <filesystem>
 #include <functional>
@@ -12,13 +12,14 @@
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/view.hpp>
 
+#include "io/frame_crop.hpp"
 #include "io/frame_rate.hpp"
 #include "io/pixel_format.hpp"
 
 namespace stepvideo::io {
 
 /// What a path names: by its extension, or a folder of PNG files when it ends in a slash or is a folder.
-enum class VideoKind { tensor, mp4, webm, y4m, png_folder, other };
+enum class VideoKind { tensor, mp4, mov, mkv, webm, gif, webp, y4m, png_folder, other };
 VideoKind video_kind(const std::filesystem::path& path);
 
 /// How finely colour is sampled: a colour for every four pixels, which is what players expect, or for each.
@@ -28,11 +29,16 @@ enum class Chroma { yuv420, yuv444 };
 /// .safetensors file have no frame rate.
 struct VideoOptions {
   FrameRate rate = {};
-  std::optional<Chroma> chroma = {};  ///< default: 4:2:0 in .mp4 and .webm, 4:4:4 in .y4m
+  std::optional<Chroma> chroma = {};   ///< default: 4:2:0 in .mp4 and its kin, 4:4:4 in .y4m
+  std::optional<FrameCrop> crop = {};  ///< what of the frames is kept
+  bool denoises = false;               ///< averages frames over time, in what is_denoised_in()
   /// Gives the JSON text of what made the video, or is empty where there is none. A writer asks when the last
   /// frame is written, so that the text may say what the run took; a format whose text stands in front of the
   /// frames is asked before them. Where io/manifest.hpp looks for it, there a writer puts it.
   std::function<std::string()> manifest = {};
+
+  /// What is written of a video.
+  VideoShape of(VideoShape video) const { return crop ? crop->of(video) : video; }
 };
 
 /// Writes a video frame by frame. The file (or folder) bears its name only after finish(); a writer that goes
@@ -69,22 +75,34 @@ class VideoWriter {
 };
 
 /// A writer for `shape.frames` frames, by video_kind(). All but tensors hold 8-bit pixels; the same frames
-/// give the same bytes for any number of threads. `.mp4`: H.264, `.webm`: VP9, both BT.709 in limited range
-/// and tagged so. `.y4m`: raw, in the matrix that readers assume for its height. PNG folder: frame_00000.png
-/// and on, RGB. `.safetensors`: `video` (1, frames, 3, height, width), the floats as they come. The manifest
-/// is the metadata's `manifest`, the container's `comment`, the file NAME.json beside a .y4m, or the file
-/// manifest.json in a folder. Throws Error when the file cannot be created or the build cannot write it.
+/// give the same bytes for any number of threads. `.mp4`, `.mov`, `.mkv`: H.264, `.webm`: VP9, all BT.709 in
+/// limited range and tagged so. `.gif`: 256 colours a frame, `.webp`: an animation. `.y4m`: raw, in the
+/// matrix that readers assume for its height. PNG folder: frame_00000.png and on, RGB. `.safetensors`:
+/// `video` (1, frames, 3, height, width), the floats as they come. The manifest is the metadata's `manifest`,
+/// the container's `comment`, the file NAME.json beside a .y4m, .gif or .webp, or the file manifest.json in a
+/// folder. Throws Error when the file cannot be created or the build cannot write it.
 std::unique_ptr<VideoWriter> open_video_writer(const std::filesystem::path& path, VideoShape shape,
                                                VideoOptions options = {});
 
 /// Throws RequestError naming `flag` where open_video_writer would fail later: call both before the work.
 void require_video_output(const std::string& flag, const std::filesystem::path& path);
-void require_video_output_size(const std::string& flag, const std::filesystem::path& path, VideoShape shape);
+/// The same for a video of that shape, before it is cropped. What the options ask for and cannot have is
+/// refused by the name of its flag, --crop or --denoise.
+void require_video_fits(const std::string& flag, const std::filesystem::path& path, VideoShape shape,
+                        const VideoOptions& options = {});
+
+/// Whether frames go through the filter of VideoOptions::denoises on their way into such a file: those with
+/// an encoder of moving pictures.
+constexpr bool is_denoised_in(VideoKind kind) {
+  return kind == VideoKind::mp4 || kind == VideoKind::mov || kind == VideoKind::mkv ||
+         kind == VideoKind::webm;
+}
 
 /// What --help says of such an output.
 inline constexpr const char* video_output_help =
-    "video to write: .mp4, .webm, .y4m, a folder of PNG files (the path ends in /), or .safetensors with "
-    "video in [-1, 1]";
+    "video to write: .mp4, .mov, .mkv, .webm, .gif, .webp, .y4m, a folder of PNG files (the path ends in /), "
+    "or "
+    ".safetensors with video in [-1, 1]";
 
 /// A video in memory: RGB in [-1, 1], (frames, height, width, 3).
 struct Video {

@@ -1,6 +1,15 @@
+#include <cstdint>
+#include <memory>
+#include <string_view>
 #include <utility>
 
+extern "C" {
+#include <libavutil/pixdesc.h>
+}
+
+#include "io/frame_filter.hpp"
 #include "io/libav.hpp"
+#include "io/manifest.hpp"
 #include "io/pending_file.hpp"
 #include "io/video.hpp"
 
@@ -9,18 +18,44 @@ namespace {
 
 using libav::check;
 
+/// Where a container has its manifest: as a tag in front of the frames or behind them, or none.
+enum class Tag { front, end, none };
+
 /// How libav calls what a kind of file is made of.
 struct Format {
   const char* muxer;
   const char* encoder;
-  Chroma chroma;
+  bool is_yuv =
+      true;  ///< BT.709 in limited range; else RGB, until the encoder or a filter makes its own of it
+  Tag manifest = Tag::front;
+
+  bool is_h264() const { return encoder == std::string_view("libx264"); }
 };
 
 Format format_of(VideoKind kind) {
-  if (kind == VideoKind::webm) return {"webm", "libvpx-vp9", Chroma::yuv420};
-  if (kind == VideoKind::png_folder) return {"image2", "png", Chroma::yuv444};
-  return {"mp4", "libx264", Chroma::yuv420};
+  switch (kind) {
+    case VideoKind::mov:
+      return {.muxer = "mov", .encoder = "libx264", .manifest = Tag::end};
+    case VideoKind::mkv:
+      return {.muxer = "matroska", .encoder = "libx264"};
+    case VideoKind::webm:
+      return {.muxer = "webm", .encoder = "libvpx-vp9"};
+    case VideoKind::gif:
+      return {.muxer = "gif", .encoder = "gif", .is_yuv = false, .manifest = Tag::none};
+    case VideoKind::webp:
+      return {.muxer = "webp", .encoder = "libwebp_anim", .is_yuv = false, .manifest = Tag::none};
+    case VideoKind::png_folder:
+      return {.muxer = "image2", .encoder = "png", .is_yuv = false, .manifest = Tag::none};
+    default:
+      return {.muxer = "mp4", .encoder = "libx264", .manifest = Tag::end};
+  }
 }
+
+/// Each frame of a GIF in the 256 colours that suit it best.
+constexpr const char *palette_filter = "paletteuse",
+                     *palette_chain =
+                         "split[seen][frame];[seen]palettegen=stats_mode=single[colours];"
+                         "[frame][colours]paletteuse=new=1";
 
 struct CloseOutput {
   void operator()(AVFormatContext* context) const {
@@ -37,19 +72,22 @@ class StreamWriter final : public VideoWriter {
         options_(std::move(options)),
         kind_(video_kind(path)),
         format_(format_of(kind_)),
-        pixel_format_(options_.chroma.value_or(format_.chroma) == Chroma::yuv420 ? AV_PIX_FMT_YUV420P
-                                                                                 : AV_PIX_FMT_YUV444P),
+        pixel_format_(!format_.is_yuv                                              ? AV_PIX_FMT_BGRA
+                      : options_.chroma.value_or(Chroma::yuv420) == Chroma::yuv420 ? AV_PIX_FMT_YUV420P
+                                                                                   : AV_PIX_FMT_YUV444P),
         file_(path) {
     open_encoder(options_.rate);
     open_container();
     frame_ = libav::allocate_frame(pixel_format_, shape.width, shape.height, path);
     frame_->color_range = codec_->color_range;
     frame_->colorspace = codec_->colorspace;
+    open_filter();
     pixels_ = libav::allocate_frame(AV_PIX_FMT_RGB24, shape.width, shape.height, path);
     packet_.reset(check(av_packet_alloc(), path, "written"));
     scaler_.reset(check(sws_getContext(shape.width, shape.height, AV_PIX_FMT_RGB24, shape.width, shape.height,
                                        pixel_format_, libav::exact_scaling, nullptr, nullptr, nullptr),
                         path, "written"));
+    if (!format_.is_yuv) return;
     const int* const matrix = sws_getCoefficients(SWS_CS_ITU709);
     constexpr int full_range = 1, limited_range = 0, unchanged = 1 << 16;
     check(sws_setColorspaceDetails(scaler_.get(), matrix, full_range, matrix, limited_range, 0, unchanged,
@@ -63,17 +101,19 @@ class StreamWriter final : public VideoWriter {
         check(avcodec_alloc_context3(avcodec_find_encoder_by_name(format_.encoder)), path(), "encoded"));
     codec_->width = shape().width;
     codec_->height = shape().height;
-    codec_->pix_fmt = pixel_format_;
+    codec_->pix_fmt = kind_ == VideoKind::gif ? AV_PIX_FMT_PAL8 : pixel_format_;
     codec_->time_base = {rate.denominator, rate.numerator};
     codec_->framerate = {rate.numerator, rate.denominator};
-    codec_->color_range = AVCOL_RANGE_MPEG;
-    codec_->colorspace = AVCOL_SPC_BT709;
-    codec_->color_primaries = AVCOL_PRI_BT709;
-    codec_->color_trc = AVCOL_TRC_BT709;
+    if (format_.is_yuv) {
+      codec_->color_range = AVCOL_RANGE_MPEG;
+      codec_->colorspace = AVCOL_SPC_BT709;
+      codec_->color_primaries = AVCOL_PRI_BT709;
+      codec_->color_trc = AVCOL_TRC_BT709;
+    }
     codec_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     // The encoders' bytes depend on their number of threads: one, on every machine.
     codec_->thread_count = 1;
-    if (kind_ == VideoKind::mp4) {
+    if (format_.is_h264()) {
       set_option("crf", "16");
       set_option("preset", "medium");
       // x264 0.164's AVX-512 code for macroblock trees lets stale memory into the bits; this leaves it out.
@@ -83,6 +123,8 @@ class StreamWriter final : public VideoWriter {
       set_option("crf", "8");  // wide bars of colour come back within two levels; with 12 they do not
       set_option("deadline", "good");
       set_option("cpu-used", "4");
+    } else if (kind_ == VideoKind::webp) {
+      set_option("quality", "90");
     }
     check(avcodec_open2(codec_.get(), nullptr, nullptr), path(), "encoded");
   }
@@ -96,8 +138,10 @@ class StreamWriter final : public VideoWriter {
     check(avformat_alloc_output_context2(&context, nullptr, format_.muxer, file_.temporary().c_str()), path(),
           "written");
     container_.reset(context);
-    if (kind_ == VideoKind::webm) context->flags |= AVFMT_FLAG_BITEXACT;  // else it draws a random identity
-    if (kind_ == VideoKind::webm) put_manifest();
+    if (format_.manifest == Tag::front) {
+      context->flags |= AVFMT_FLAG_BITEXACT;  // else Matroska and its kin draw a random identity
+      put_manifest();
+    }
     stream_ = check(avformat_new_stream(context, nullptr), path(), "written");
     stream_->time_base = codec_->time_base;
     stream_->avg_frame_rate = codec_->framerate;
@@ -106,6 +150,9 @@ class StreamWriter final : public VideoWriter {
           "written");
     AVDictionary* options = nullptr;
     if (kind_ == VideoKind::mp4) av_dict_set(&options, "movflags", "+faststart", 0);
+    // QuickTime's own comment ends at 64 KiB.
+    if (kind_ == VideoKind::mov) av_dict_set(&options, "movflags", "+faststart+use_metadata_tags", 0);
+    if (kind_ == VideoKind::webp || kind_ == VideoKind::gif) av_dict_set(&options, "loop", "0", 0);
     const int code = avformat_write_header(context, &options);
     av_dict_free(&options);
     check(code, path(), "written");
@@ -117,8 +164,35 @@ class StreamWriter final : public VideoWriter {
     check(sws_scale(scaler_.get(), pixels_->data, pixels_->linesize, 0, shape().height, frame_->data,
                     frame_->linesize),
           path(), "encoded");
-    frame_->pts = next_frame_++;
-    encode(frame_.get());
+    frame_->pts = frames_taken_++;
+    if (filter_ == nullptr) return encode(frame_.get());
+    filter_->push(frame_.get());
+    encode_filtered();
+  }
+
+  void open_filter() {
+    if (kind_ == VideoKind::gif)
+      filter_ = open_frame_filter(path(), palette_chain, "pal8", *frame_, options_.rate);
+    else if (options_.denoises && is_denoised_in(kind_))
+      filter_ = open_frame_filter(path(), denoise_chain, av_get_pix_fmt_name(pixel_format_), *frame_,
+                                  options_.rate);
+    else
+      return;
+    filtered_.reset(check(av_frame_alloc(), path(), "filtered"));
+  }
+  void encode_filtered() {
+    for (; filter_->pull(filtered_.get()); av_frame_unref(filtered_.get())) {
+      filtered_->pts = frames_filtered_++;  // one for each that came, in their order
+      encode(filtered_.get());
+    }
+  }
+  void drain_filter() {
+    if (filter_ == nullptr) return;
+    filter_->push(nullptr);
+    encode_filtered();
+    if (frames_filtered_ != frames_taken_)
+      throw Error(fmt::format("{} cannot be filtered: {} frames came of {}", path().string(),
+                              frames_filtered_, frames_taken_));
   }
 
   /// Hands a frame (or, with nullptr, the end) to the encoder and writes the packets that are ready.
@@ -135,10 +209,13 @@ class StreamWriter final : public VideoWriter {
   }
 
   void publish() override {
+    drain_filter();
     encode(nullptr);
-    if (kind_ == VideoKind::mp4) put_manifest();  // the index, which holds the tags, is written at the end
+    if (format_.manifest == Tag::end)
+      put_manifest();  // the index, which holds the tags, is written at the end
     check(av_write_trailer(container_.get()), path(), "written");
     check(avio_closep(&container_->pb), path(), "written");
+    if (format_.manifest == Tag::none) return publish_with_manifest_beside(file_, path(), options_.manifest);
     file_.publish();
   }
 
@@ -155,10 +232,11 @@ class StreamWriter final : public VideoWriter {
   libav::Codec codec_;
   std::unique_ptr<AVFormatContext, CloseOutput> container_;
   AVStream* stream_ = nullptr;  // the container's
-  libav::Frame frame_, pixels_;
+  libav::Frame frame_, pixels_, filtered_;
+  std::unique_ptr<FrameFilter> filter_;
   libav::Packet packet_;
   libav::Scaler scaler_;
-  std::int64_t next_frame_ = 0;
+  std::int64_t frames_taken_ = 0, frames_filtered_ = 0;
 };
 
 }  // namespace
@@ -169,6 +247,7 @@ void detail::require_encoder(const std::string& flag, VideoKind kind) {
     return fmt::format("{}: the installed libavcodec has no {} encoder; a .safetensors output works", flag,
                        format.encoder);
   });
+  if (kind == VideoKind::gif) require_frame_filter(flag + ": a .gif", palette_filter);
 }
 
 std::unique_ptr<VideoWriter> detail::open_stream_writer(const std::filesystem::path& path, VideoShape shape,

@@ -7,6 +7,8 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "io/manifest.hpp"
+
 namespace stepvideo::io {
 namespace {
 
@@ -50,15 +52,10 @@ void Y4mWriter::write_frame(std::span<const std::uint8_t> pixels) {
   write({reinterpret_cast<const char*>(pixels.data()), pixels.size()});
 }
 
-/// At no moment does a manifest stand beside a video that it did not make.
 void Y4mWriter::publish() {
   stream_.close();
   if (!stream_) throw Error(path().string() + " cannot be written: the disk refuses");
-  const std::filesystem::path beside = path().string() + ".json";
-  std::error_code unused;
-  std::filesystem::remove(beside, unused);
-  file_.publish();
-  if (options_.manifest) write_file(beside, options_.manifest() + '\n');
+  publish_with_manifest_beside(file_, path(), options_.manifest);
 }
 
 }  // namespace stepvideo::io

@@ -23,6 +23,20 @@ io::Shape shape_of_rank(const io::Checkpoint& file, const char* name, std::size_
 
 }  // namespace
 
+Conditioning Conditioning::copy() const {
+  Conditioning twin{batch,
+                    llm_tokens,
+                    llm_width,
+                    clip_tokens,
+                    clip_width,
+                    Buffer<float>(llm_states.size()),
+                    Buffer<float>(clip_states.size()),
+                    key_lengths};
+  std::ranges::copy(llm_states, twin.llm_states.begin());
+  std::ranges::copy(clip_states, twin.clip_states.begin());
+  return twin;
+}
+
 std::vector<index_t> read_prefix_lengths(const io::Checkpoint& file, const std::string& name) {
   const io::Shape& shape = file.at(name).shape;
   const auto mask = file.load_integers(name);

@@ -20,6 +20,8 @@ struct Conditioning {
   Buffer<float> clip_states;         ///< (batch, clip_tokens, clip_width): `encoder_hidden_states_2`
   std::vector<index_t> key_lengths;  ///< keys of each element: all CLIP tokens, then the real LLM tokens
 
+  Conditioning copy() const;
+
   /// (batch, clip_tokens + llm_tokens): 1 at keys that are attended to, 0 behind them.
   Buffer<float> mask() const;
 

@@ -39,8 +39,9 @@ Generator::Generator(const ModelSource& model)
   io::require_known_scheduler(model.folder);
 }
 
-void Generator::require_possible(const Request& request, const fs::path& output) const {
-  io::require_video_output_size("--output", output, request.video);
+void Generator::require_possible(const Request& request, const fs::path& output,
+                                 const io::VideoOptions& options) const {
+  io::require_video_fits("--output", output, request.video, options);
   denoiser_.require_fits(encoder_.llm_width(), encoder_.clip_width(), request.settings,
                          codec_.latent_channels());
 }
@@ -95,20 +96,28 @@ void Generator::run(std::vector<Job>& jobs, const RunOptions& options, Progress&
   }
 }
 
+void Generator::make_latents(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
+  encode(jobs, options, progress);
+  denoise(jobs, options, progress);
+}
+
 void Generator::encode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const {
   std::vector<Job*> due;
-  std::vector<std::vector<std::string>> prompts;
+  std::vector<std::vector<std::string>> prompts;  // each once
+  std::vector<std::size_t> prompt_of;             // of what is due
   for (Job& job : jobs)
     if (is_open(job) && !job.conditioning) {
       due.push_back(&job);
-      prompts.push_back({job.request.whole_prompt(), job.request.negative});
+      const std::vector<std::string> texts{job.request.whole_prompt(), job.request.negative};
+      prompt_of.push_back(static_cast<std::size_t>(std::ranges::find(prompts, texts) - prompts.begin()));
+      if (prompt_of.back() == prompts.size()) prompts.push_back(texts);
     }
   if (due.empty()) return;
   const Precision precision = without_fp8(due.front()->request.numerics.precision);
   try {
     tell_cost(due, options, progress, [&] {
-      auto conditionings = encoder_.encode(prompts, options.place, precision, progress);
-      for (std::size_t i = 0; i < due.size(); ++i) due[i]->conditioning = std::move(conditionings[i]);
+      const auto conditionings = encoder_.encode(prompts, options.place, precision, progress);
+      for (std::size_t i = 0; i < due.size(); ++i) due[i]->conditioning = conditionings[prompt_of[i]].copy();
     });
   } catch (const RequestError&) {  // of one prompt: alone, the others can be encoded
     if (due.size() == 1) throw;
@@ -116,7 +125,7 @@ void Generator::encode(std::vector<Job>& jobs, const RunOptions& options, Progre
       attempt(*due[i], [&] {
         tell_cost({due[i]}, options, progress, [&] {
           due[i]->conditioning =
-              std::move(encoder_.encode({prompts[i]}, options.place, precision, progress).front());
+              std::move(encoder_.encode({prompts[prompt_of[i]]}, options.place, precision, progress).front());
         });
       });
   }

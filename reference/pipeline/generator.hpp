@@ -27,6 +27,9 @@ struct RunOptions {
   io::VideoOptions video = {};                  ///< of the outputs; run() adds the manifest
   StepObserver observer = {};                   ///< sees every step
   std::function<void()> before_step = {};       ///< called, where there is one, before every step
+  /// Called, where there is one, on the process of the jobs, when an output is there and its job has its
+  /// latents.
+  std::function<void(const Job&)> when_made = {};
 };
 
 class Generator {
@@ -35,8 +38,9 @@ class Generator {
   /// RequestError naming what is missing or wrong.
   explicit Generator(const ModelSource& model);
 
-  /// Throws RequestError when this model cannot make that video, or --output cannot hold it.
-  void require_possible(const Request& request, const std::filesystem::path& output) const;
+  /// Throws RequestError when this model cannot make that video, or --output cannot hold it so.
+  void require_possible(const Request& request, const std::filesystem::path& output,
+                        const io::VideoOptions& options = {}) const;
 
   const VideoCodec& codec() const { return codec_; }
   const PromptEncoder& encoder() const { return encoder_; }
@@ -58,6 +62,8 @@ class Generator {
   /// the others go on. Keeps step files as StepKeeper does and removes each when its output is there. Throws
   /// Interrupted, saying how to go on, and what loading throws.
   void run(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;
+  /// The same up to the latents, which stay in the jobs, as their step files do beside their outputs.
+  void make_latents(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;
 
  private:
   void encode(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;

@@ -45,7 +45,10 @@ void Generator::decode(std::vector<Job>& jobs, const RunOptions& options, Progre
       job->failure = with_remedy(failure, model_, *job);
       continue;
     }
-    attempt(*job, [&] { clear_away(*job, options); });
+    attempt(*job, [&] {
+      if (options.when_made) options.when_made(*job);
+      clear_away(*job, options);
+    });
   }
 }
 

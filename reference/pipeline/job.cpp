@@ -22,10 +22,12 @@ std::string decode_command(const ModelSource& model, const Job& job) {
                          job.request.numerics.precision != Precision::fp32 ? " --precision bf16" : "");
   for (const auto& [field, flag] : {std::pair{"fps", "fps"},
                                     {"chroma", "chroma"},
+                                    {"crop", "crop"},
                                     {"vae_memory", "vae-memory"},
                                     {"vae_precision", "vae-precision"}})
     if (job.manifest.contains(field))
       command += fmt::format(" --{} {}", flag, job.manifest[field].get<std::string>());
+  if (job.manifest.contains("denoise")) command += " --denoise";
   return command;
 }
 

@@ -56,7 +56,8 @@ Request request_of(const Json& manifest, const std::string& source) {
                   .prompt_suffix = io::field_or<std::string>(manifest, source, "prompt_suffix", ""),
                   .seed = field("seed", std::uint64_t{}),
                   .video = {field("frames", 0), field("height", 0), field("width", 0)},
-                  .settings = {field("steps", 0), field("cfg_scale", 0.0), field("time_shift", 0.0)}};
+                  .settings = {field("steps", 0), field("cfg_scale", 0.0), field("time_shift", 0.0)},
+                  .numerics = {}};
   const auto precision = field("precision", std::string());
   const auto known = parse_precision(precision);
   require(known.has_value(), [&] {

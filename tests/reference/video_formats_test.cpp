@@ -5,6 +5,8 @@
 #include <malloc.h>
 #include <sys/wait.h>
 
+#include "io/frame_filter.hpp"
+#include "io/manifest.hpp"
 #include "io/png.hpp"
 #include "support/scratch_folder.hpp"
 #include "support/video_samples.hpp"
@@ -15,8 +17,24 @@ using namespace stepvideo::testing;
 
 namespace {
 
-const std::vector<std::string> all_kinds = {"v.mp4",         "v.webm", "v.y4m", "v/",
-                                            "v.safetensors", "V.MP4",  "V.Y4m"};
+const std::vector<std::string> all_kinds = {"v.mp4", "v.mov",         "v.mkv", "v.webm", "v.y4m",
+                                            "v/",    "v.safetensors", "V.MP4", "V.Y4m"};
+
+/// Where libav has what a GIF takes.
+boost::test_tools::assertion_result can_write_gif(boost::unit_test::test_unit_id) {
+  try {
+    detail::require_encoder("--output", VideoKind::gif);
+    return true;
+  } catch (const RequestError&) {
+    return false;
+  }
+}
+
+std::size_t count(const std::string& text, const std::string& phrase) {
+  std::size_t found = 0;
+  for (std::size_t at = text.find(phrase); at != text.npos; at = text.find(phrase, at + 1)) ++found;
+  return found;
+}
 
 std::string tags_of(const std::filesystem::path& path) {
   return output_of("ffprobe -show_streams -show_format '" + path.string() + "'");
@@ -70,7 +88,7 @@ BOOST_AUTO_TEST_CASE(png_and_444_y4m_keep_every_pixel) {
 BOOST_AUTO_TEST_CASE(the_frame_rate_asked_for_is_written_and_read_back) {
   const ScratchFolder folder;
   constexpr VideoShape shape{17, 32, 32};
-  for (const std::string name : {"v.mp4", "v.webm", "v.y4m"})
+  for (const std::string name : {"v.mp4", "v.mov", "v.mkv", "v.webm", "v.y4m"})
     for (const FrameRate rate : {FrameRate{}, FrameRate{30000, 1001}, FrameRate{8, 1}}) {
       write_video(folder / name, moving_pattern(shape), shape, {.rate = rate});
       const auto found = read_video(folder / name).rate;
@@ -92,7 +110,7 @@ BOOST_AUTO_TEST_CASE(a_webm_is_tagged_as_what_it_is, *boost::unit_test::precondi
 }
 BOOST_AUTO_TEST_CASE(chroma_444_reaches_the_file, *boost::unit_test::precondition(has_ffmpeg)) {
   const ScratchFolder folder;
-  for (const std::string name : {"v.mp4", "v.webm", "v.y4m"}) {
+  for (const std::string name : {"v.mp4", "v.mov", "v.mkv", "v.webm", "v.y4m"}) {
     write_video(folder / name, colour_bars(), bars_shape, {.chroma = Chroma::yuv444});
     BOOST_CHECK_NE(tags_of(folder / name).find("pix_fmt=yuv444p"), std::string::npos);
     write_video(folder / name, colour_bars(), bars_shape, {.chroma = Chroma::yuv420});
@@ -107,12 +125,15 @@ BOOST_AUTO_TEST_CASE(a_manifest_is_in_the_file_or_beside_it) {
     if (!text.empty()) options.manifest = [text] { return text; };
     write_video(folder / name, moving_pattern(shape), shape, std::move(options));
   };
-  for (const std::string name : {"v.mp4", "v.webm"}) {
+  for (const std::string name : {"v.mp4", "v.mov", "v.mkv", "v.webm"}) {
     write(name, R"({"prompt":"\"quoted\" 红"})");
     BOOST_CHECK_EQUAL(detail::read_container_comment(folder / name).value_or(""),
                       R"({"prompt":"\"quoted\" 红"})");
     write(name, "");
     BOOST_CHECK(!detail::read_container_comment(folder / name));
+    const std::string long_text = "{\"prompt\":\"" + std::string(100'000, 'x') + "\"}";
+    write(name, long_text);
+    BOOST_CHECK(detail::read_container_comment(folder / name) == long_text);
   }
   write("v.y4m", "{}");
   BOOST_CHECK_EQUAL(read_text(folder / "v.y4m.json"), "{}\n");
@@ -120,6 +141,72 @@ BOOST_AUTO_TEST_CASE(a_manifest_is_in_the_file_or_beside_it) {
   BOOST_CHECK(!std::filesystem::exists(folder / "v.y4m.json"));
   write("frames/", "{}");
   BOOST_CHECK_EQUAL(read_text(folder / "frames/manifest.json"), "{}\n");
+}
+
+BOOST_AUTO_TEST_CASE(h264_in_other_containers_is_tagged_as_what_it_is,
+                     *boost::unit_test::precondition(has_ffmpeg)) {
+  const ScratchFolder folder;
+  for (const auto& [name, format] : {std::pair{"v.mov", "mov,mp4"}, {"v.mkv", "matroska"}}) {
+    write_video(folder / name, colour_bars(), bars_shape);
+    const auto tags = tags_of(folder / name);
+    for (const std::string tag :
+         {"codec_name=h264", "color_range=tv", "color_space=bt709", "avg_frame_rate=25/1"})
+      BOOST_CHECK_MESSAGE(tags.find(tag) != tags.npos, name << " lacks " << tag << ":\n" << tags);
+    BOOST_CHECK_NE(tags.find(std::string("format_name=") + format), tags.npos);
+  }
+}
+BOOST_AUTO_TEST_CASE(a_gif_shows_every_frame_in_its_colours, *boost::unit_test::precondition(can_write_gif)) {
+  const ScratchFolder folder;
+  write_video(folder / "v.gif", colour_bars(), bars_shape);
+  const Video video = read_video(folder / "v.gif");
+  BOOST_REQUIRE(video.shape == bars_shape);
+  BOOST_CHECK_LE(worst_level(rgb_of(video)), 2);
+  BOOST_CHECK(video.rate == std::optional(FrameRate{25, 1}));
+
+  constexpr VideoShape shape{5, 48, 64};
+  const auto pixels = moving_pattern(shape);
+  write_video(folder / "v.gif", pixels, shape);
+  const Video moving = read_video(folder / "v.gif");
+  BOOST_REQUIRE(moving.shape == shape);
+  double error = 0, shifted = 0;  // to its own frame, and to the next
+  const index_t size = index_t{3} * shape.height * shape.width;
+  for (index_t i = 0; i < 4 * size; ++i) {
+    error += std::pow(moving.pixels[i] - std::clamp(pixels[i], -1.0f, 1.0f), 2);
+    shifted += std::pow(moving.pixels[i] - std::clamp(pixels[i + size], -1.0f, 1.0f), 2);
+  }
+  BOOST_CHECK_LT(error, 0.5 * shifted);
+  BOOST_CHECK_LT(error / static_cast<double>(4 * size), 0.01);
+}
+BOOST_AUTO_TEST_CASE(a_webp_is_an_animation_of_every_frame) {
+  const ScratchFolder folder;
+  constexpr VideoShape shape{5, 48, 64};
+  write_video(folder / "v.webp", moving_pattern(shape), shape);
+  const std::string file = read_text(folder / "v.webp");
+  BOOST_CHECK_EQUAL(file.substr(0, 4) + file.substr(8, 8), "RIFFWEBPVP8X");
+  BOOST_CHECK_EQUAL(count(file, "ANIM"), 1u);
+  BOOST_CHECK_EQUAL(count(file, "ANMF"), 5u);
+}
+BOOST_AUTO_TEST_CASE(pictures_that_move_have_their_manifest_beside_them_and_the_same_bytes_each_time,
+                     *boost::unit_test::precondition(can_write_gif)) {
+  const ScratchFolder folder;
+  constexpr VideoShape shape{3, 32, 48};
+  const auto pixels = moving_pattern(shape);
+  for (const std::string name : {"v.gif", "v.webp", "v.mkv", "v.mov"}) {
+    const auto write = [&] {
+      write_video(folder / name, pixels, shape, {.manifest = [] { return R"({"stepvideo":"1"})"; }});
+      return read_text(folder / name);
+    };
+    BOOST_CHECK(write() == write());
+    BOOST_CHECK_EQUAL(read_manifest(folder / name).value_or(Json{}).dump(), R"({"stepvideo":"1"})");
+  }
+  write_video(folder / "v.gif", pixels, shape);  // the old manifest is not this one's
+  BOOST_CHECK(!read_manifest(folder / "v.gif"));
+}
+BOOST_AUTO_TEST_CASE(what_can_be_written_is_named_a_folder_among_it) {
+  const ScratchFolder folder;
+  check_refused([&] { require_video_output("--output", folder / "v.avi"); },
+                {"'.avi'", ".mp4 and .mov and .mkv and .webm and .gif and .webp", "a folder of PNG files"});
+  check_refused([&] { require_video_fits("--output", folder / "v.webp", {1, 16, 16'400}); }, {"16383"});
 }
 
 BOOST_AUTO_TEST_SUITE(folders_of_png_files)

@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "commands/without_device_bench.cpp"
+#include "io/without_denoise.cpp"
 #include "io/without_video.cpp"
 #include "support/append_frames.hpp"
 #include "support/scratch_folder.hpp"
@@ -29,6 +30,13 @@ void check_says(const std::function<void()>& action, const std::string& phrase) 
 BOOST_AUTO_TEST_CASE(a_build_without_tokenizers_says_so) {
   check_says([] { text::open_sentencepiece_tokenizer("x.model"); }, "STEPVIDEO_TEXT=ON");
   check_says([] { text::open_wordpiece_tokenizer("vocab.txt"); }, "STEPVIDEO_TEXT=ON");
+}
+BOOST_AUTO_TEST_CASE(a_build_without_filters_says_so) {
+  check_says(
+      [] {
+        io::require_video_fits("--output", "v.mp4", {17, 32, 32}, {.denoises = true});
+      },
+      "--denoise needs libavfilter's atadenoise");
 }
 BOOST_AUTO_TEST_CASE(a_build_without_libav_refuses_mp4_before_the_work) {
   const ScratchFolder folder;
