@@ -61,6 +61,7 @@ void denoise_on_this_process(const Arguments& arguments) {
   io::require_known_scheduler(common.model);
   const auto defaults = io::read_generation_defaults(common.model);
   const auto settings = sampling.settings(defaults);
+  const std::uint64_t seed = sampling.seed ? settle(*sampling.seed, output, keep.resumes) : std::uint64_t{0};
   std::optional<pipeline::Latents> start;
   if (latents_path) start = pipeline::read_latents(*latents_path);
   const VideoShape video = start ? VideoShape::from_latent(start->shape) : sampling.video(defaults, common);
@@ -82,7 +83,7 @@ void denoise_on_this_process(const Arguments& arguments) {
   if (latents_path)
     add_source(manifest, "start", *latents_path, provenance);
   else
-    manifest["seed"] = sampling.seed.value_or(0);
+    manifest["seed"] = seed;
 
   const auto ranks =
       ranks_of(common, cost, denoiser.config().layers,
@@ -102,14 +103,14 @@ void denoise_on_this_process(const Arguments& arguments) {
   }
   const bool is_done = steps_done == 0 && !own.overwrites && keep.resumes && is_finished(output, manifest);
   if (!is_done) own.require_own(output, manifest);
-  if (!start)
-    start = pipeline::noise_latents(sampling.seed.value_or(0), video.latent(), channels, common.numerics);
+  if (!start) start = pipeline::noise_latents(seed, video.latent(), channels, common.numerics);
   io::require_free_space("--output", output, 3 * pipeline::step_file_bytes(*start, conditioning));
 
   Progress progress = start_progress(common);
   if (is_done) return progress.tell(output.string() + " is there already, made by the same run");
   tell_place(progress, common);
   note_choices(progress, {&manifest});
+  if (!latents_path && sampling.seed && sampling.seed->is_random()) tell_drawn_seed(progress, seed);
   trace::tell_run(progress, video, settings.steps, to_string(common.numerics.precision), cost);
   if (steps_done < settings.steps) {
     Forecast forecast{fmt::format("{}, {} steps", to_string(video), settings.steps - steps_done)};

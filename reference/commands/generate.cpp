@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -31,7 +34,7 @@ void for_each_job(std::vector<Job>& jobs, const std::vector<std::string>& names,
   for (std::size_t i = 0; i < jobs.size(); ++i) try {
       work(jobs[i]);
     } catch (const RequestError& error) {
-      throw flags.prompts ? RequestError(names[i] + ": " + error.what()) : error;
+      throw flags.makes_several() ? RequestError(names[i] + ": " + error.what()) : error;
     }
 }
 
@@ -43,7 +46,7 @@ void describe(std::vector<Job>& jobs, const std::vector<std::string>& names, con
     job.manifest = manifest;
     pipeline::put_request(job.manifest, job.request);
     put_prompts(job.manifest, generator.encoder(), job.request);
-    generator.require_possible(job.request, job.output);
+    generator.require_possible(job.request, job.output, flags.video.options());
   });
 }
 
@@ -114,6 +117,25 @@ Forecast forecast_of(const std::vector<Job>& jobs, const std::vector<plan::Cost>
   return forecast;
 }
 
+/// How the job that a run is compared with is made.
+pipeline::RunOptions options_beside(const pipeline::RunOptions& options, const GenerateFlags& flags,
+                                    const Job& reference, const plan::Cost& cost,
+                                    const pipeline::Generator& generator) {
+  pipeline::RunOptions beside = options;
+  beside.vae = flags.vae.settings(flags.common, reference.request.numerics.precision);
+  beside.ranks = ranks_of(flags.common, cost, generator.config().layers, {});
+  beside.observer = {};
+  beside.when_made = {};
+  beside.tells_cost = false;
+  return beside;
+}
+
+pipeline::Latents copy_of(const pipeline::Latents& latents) {
+  pipeline::Latents twin{latents.shape, latents.channels, Buffer<float>(latents.size())};
+  std::ranges::copy(latents.values, twin.values.begin());
+  return twin;
+}
+
 /// A run that --stop-after ends shows what it has by then, where nobody asked for more.
 pipeline::PreviewOptions previews_of(const GenerateFlags& flags, const Job& job, const Progress& progress) {
   pipeline::PreviewOptions previews = flags.previews.options(flags.common);
@@ -173,6 +195,9 @@ void generate_on_this_process(const Arguments& arguments) {
   describe(jobs, names, flags, generator, manifest);
   const auto costs = plan_jobs(jobs, names, flags, generator);
   for (Job& job : jobs) put_topology(job.manifest, costs.front(), flags.provenance);
+  auto reference = flags.comparison.reference_of(jobs, flags.common, generator, options.vae);
+  std::vector<plan::Cost> reference_costs;
+  if (!reference.empty()) reference_costs = plan_jobs(reference, names, flags, generator);
   options.ranks = ranks_of(flags.common, costs.front(), generator.config().layers,
                            trace::run_facts(jobs[0].request.video, jobs[0].request.settings.steps,
                                             to_string(jobs[0].request.numerics.precision), costs[0]));
@@ -204,35 +229,52 @@ void generate_on_this_process(const Arguments& arguments) {
   tell_decoders(progress, flags.common, options.ranks, decodes);
   for (std::size_t i = 0; i < jobs.size(); ++i)
     if (!jobs[i].is_done && !jobs[i].conditioning)
-      tell_cut_prompts(progress, jobs[i].manifest, flags.prompts ? names[i] : "");
-  tell_forecast(progress, flags.common, forecast_of(jobs, costs, flags.common.replicas),
-                flags.keep.is_confirmed);
+      if (flags.prompts || i == 0)
+        tell_cut_prompts(progress, jobs[i].manifest, flags.prompts ? names[i] : "");
+  for (std::size_t i = 0; i < jobs.size(); ++i)
+    if (flags.drawn[i])
+      tell_drawn_seed(progress, jobs[i].request.seed, flags.makes_several() ? jobs[i].output.string() : "");
+  Forecast forecast = forecast_of(jobs, costs, flags.common.replicas);
+  for (const plan::Cost& cost : reference_costs) forecast.add(cost, 0);
+  tell_forecast(progress, flags.common, forecast, flags.keep.is_confirmed);
   const pipeline::PreviewOptions preview = previews_of(flags, jobs.front(), progress);
   for (std::size_t i = 0; i < jobs.size(); ++i)
     if (!jobs[i].is_done && jobs[i].steps_done < jobs[i].request.settings.steps)
       place::require_free_memory(
           flags.common.place,
           costs[i].peak_bytes() + (preview.is_on() ? preview_bytes(flags, generator, jobs[i]) : 0));
+  for (const plan::Cost& cost : reference_costs)
+    place::require_free_memory(flags.common.place, cost.peak_bytes());
   if (jobs.size() == 1)
     trace::tell_run(progress, jobs[0].request.video, jobs[0].request.settings.steps,
                     to_string(jobs[0].request.numerics.precision), costs[0]);
-  progress.describe({{"output", flags.output.string()}});
+  progress.describe({{"output", (flags.prompts ? flags.output : jobs.front().output).string()}});
   note_choices(progress, manifests);
   if (preview.is_on())
     options.observer =
         preview_observer(preview, generator.codec(),
                          flags.vae.settings(flags.common, jobs.front().request.numerics.precision), progress);
-  if (!flags.prompts)
+  if (!flags.makes_several())
     options.observer =
         flags.keep.stopping(options.observer, jobs[0].steps_done, jobs[0].request.settings.steps);
+  std::optional<pipeline::Latents> made;
+  if (!reference.empty()) options.when_made = [&](const Job& job) { made = copy_of(*job.latents); };
   flags.keep.run(progress, flags.output, [&] { generator.run(jobs, options, progress); });
-  if (!flags.prompts && jobs[0].failure) std::rethrow_exception(jobs[0].failure);
+  if (!flags.makes_several() && jobs[0].failure) std::rethrow_exception(jobs[0].failure);
+  std::string compared;
+  if (made)
+    compared = flags.comparison.compare(
+        reference, *made, options.vae, generator,
+        options_beside(options, flags, reference.front(), reference_costs.front(), generator), progress);
   progress.print_summary();
+  if (!compared.empty()) fmt::print("{}\n", compared);
+  if (!flags.prompts)
+    for (const Job& job : jobs)
+      if (!job.failure)
+        tell_video(progress, job.output, options.video.of(job.request.video), options.video.rate,
+                   job.request.seed);
   report_failures(jobs, names);
-  if (flags.prompts)
-    progress.tell(fmt::format("{} videos are in {}", jobs.size(), flags.output.string()));
-  else
-    tell_video(progress, flags.output, jobs[0].request.video, options.video.rate, jobs[0].request.seed);
+  if (flags.prompts) progress.tell(fmt::format("{} videos are in {}", jobs.size(), flags.output.string()));
 }
 
 }  // namespace

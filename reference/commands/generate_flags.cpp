@@ -1,7 +1,9 @@
 #include "commands/generate_flags.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <iostream>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -26,6 +28,10 @@ bool GenerateFlags::parse(const Arguments& arguments) {
           "prompts", prompts,
           "file with a prompt a line; or a JSON object a line with prompt and its own settings, output among "
           "them; --output is then a folder")
+      .flag("count", count,
+            "so many videos of one prompt; seeds in a row from --seed on or each random, --output clip.mp4 "
+            "makes "
+            "clip-001.mp4 and so on [1]")
       .flag("like", like, "repeat the run that made this video; flags that are given count")
       .flag("output", output, io::video_output_help)
       .require("prompt", {"prompts", "like", "resume"})
@@ -38,6 +44,7 @@ bool GenerateFlags::parse(const Arguments& arguments) {
   keep.declare(parser);
   own.declare(parser);
   previews.declare(parser);
+  comparison.declare(parser);
   {
     const auto heading = parser.topic("Keeping work");
     parser.toggle("keep-latents", keeps_latents,
@@ -48,16 +55,26 @@ bool GenerateFlags::parse(const Arguments& arguments) {
   if (!parser.parse(arguments)) return false;
   common = parser.common_options();
   keep.check();
-  require(prompts || common.replicas == 1, [&] {
-    return fmt::format("--replicas {} deals prompts, and there is one; --prompts names a file of them",
-                       common.replicas);
+  constexpr int most = 10'000;
+  require(count >= 1 && count <= most,
+          [&] { return fmt::format("--count is {}; 1 to {} works", count, most); });
+  require(!prompts || count == 1, [] {
+    return "--count and --prompts are given; a batch has the videos that its lines ask for, each with its "
+           "seed";
   });
-  require(!prompts || previews.path.empty(), [] {
-    return "--preview-path and --prompts are given, and the videos would share the files; one of them "
-           "works";
+  const char* const several = prompts ? "--prompts" : "--count";
+  require(makes_several() || common.replicas == 1, [&] {
+    return fmt::format(
+        "--replicas {} deals videos, and there is one; --prompts names a file of them, --count makes several",
+        common.replicas);
   });
-  require(!prompts || !keep.stop_after, [] {
-    return "--stop-after and --prompts are given, and a batch goes from part to part; --prompt works";
+  require(!makes_several() || previews.path.empty(), [&] {
+    return fmt::format(
+        "--preview-path and {} are given, and the videos would share the files; one of them works", several);
+  });
+  require(!makes_several() || !keep.stop_after, [&] {
+    return fmt::format(
+        "--stop-after and {} are given, and a batch goes from part to part; --prompt alone works", several);
   });
   require(!prompts || (!wishes.prompt && !like), [&] {
     return fmt::format("--prompts and {} are given; one of them works", like ? "--like" : "--prompt");
@@ -69,7 +86,7 @@ std::optional<fs::path> base_file(const GenerateFlags& flags) {
   std::error_code unused;
   if (flags.like) return flags.like;
   const fs::path steps = pipeline::step_file_of(flags.output);
-  if (flags.prompts || !flags.keep.resumes) return {};
+  if (flags.makes_several() || !flags.keep.resumes) return {};
   if (fs::exists(steps, unused)) return steps;
   if (!flags.wishes.prompt && fs::exists(flags.output, unused)) return flags.output;
   return {};
@@ -110,14 +127,44 @@ void compare_models(const GenerateFlags& flags, bool has_model, const Json& mine
   if (!flags.common.is_quiet) std::cerr << what << "; the video will differ\n";
 }
 
-std::vector<Job> read_jobs(const GenerateFlags& flags, const std::optional<pipeline::Request>& base,
+namespace {
+
+/// clip-001.mp4: by a width that does not depend on how many there are.
+fs::path numbered(const fs::path& output, int number) {
+  const std::string ending = fmt::format("-{:03}", number);
+  if (io::video_kind(output) == io::VideoKind::png_folder)
+    return (output.has_filename() ? output : output.parent_path()).string() + ending + "/";
+  return output.parent_path() / (output.stem().string() + ending + output.extension().string());
+}
+
+/// The wishes with a seed that is a number: of several videos of one prompt the one `index` behind the first.
+Wishes with_seed(Wishes wishes, const std::optional<pipeline::Request>& base, const fs::path& output,
+                 int index, GenerateFlags& flags) {
+  auto& seed = wishes.sampling.seed;
+  flags.drawn.push_back(seed && seed->is_random());
+  if (flags.drawn.back()) seed = SeedWish{settle(*seed, output, flags.keep.resumes)};
+  if (flags.drawn.back() || index == 0) return wishes;
+  const std::uint64_t first = seed ? *seed->number : base ? base->seed : 0;
+  require(first <= std::numeric_limits<std::uint64_t>::max() - static_cast<std::uint64_t>(index), [&] {
+    return fmt::format("--seed {} has no {} seeds from it on; a smaller one works", first, flags.count);
+  });
+  seed = SeedWish{first + static_cast<std::uint64_t>(index)};
+  return wishes;
+}
+
+}  // namespace
+
+std::vector<Job> read_jobs(GenerateFlags& flags, const std::optional<pipeline::Request>& base,
                            std::vector<std::string>& names) {
   std::vector<Job> jobs;
   if (!flags.prompts) {
-    io::require_video_output("--output", flags.output);
-    jobs.push_back(
-        {.request = complete(flags.wishes, base, flags.common.model, flags.common), .output = flags.output});
-    names.push_back("--output");
+    for (int index = 0; index < flags.count; ++index) {
+      const fs::path output = flags.count == 1 ? flags.output : numbered(flags.output, index + 1);
+      io::require_video_output("--output", output);
+      const Wishes wishes = with_seed(flags.wishes, base, output, index, flags);
+      jobs.push_back({.request = complete(wishes, base, flags.common.model, flags.common), .output = output});
+      names.push_back(flags.count == 1 ? "--output" : output.string());
+    }
     return jobs;
   }
   const auto lines = read_prompts(*flags.prompts);
@@ -142,9 +189,9 @@ std::vector<Job> read_jobs(const GenerateFlags& flags, const std::optional<pipel
     });
     try {
       io::require_video_output("--output", folder / name);
-      jobs.push_back(
-          {.request = complete(line.wishes.over(flags.wishes), {}, flags.common.model, flags.common),
-           .output = flags.output / name});
+      const fs::path output = flags.output / name;
+      const Wishes wishes = with_seed(line.wishes.over(flags.wishes), {}, output, 0, flags);
+      jobs.push_back({.request = complete(wishes, {}, flags.common.model, flags.common), .output = output});
     } catch (const RequestError& error) {
       throw RequestError(where + ": " + error.what());
     }

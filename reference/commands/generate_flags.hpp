@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "commands/command.hpp"
+#include "commands/compare_flag.hpp"
 #include "commands/generate_wishes.hpp"
 #include "commands/keep_flags.hpp"
 #include "commands/overwrite_flag.hpp"
@@ -27,10 +28,15 @@ struct GenerateFlags {
   VideoFlags video;
   VaeFlags vae;
   WeightFlags weights;
+  CompareFlag comparison;
   bool keeps_latents = false;
   std::filesystem::path output;
   std::optional<std::filesystem::path> prompts, like;
+  int count = 1;  ///< of videos of one prompt
   CommonOptions common;
+  std::vector<bool> drawn = {};  ///< of the jobs, whether chance chose the seed
+
+  bool makes_several() const { return prompts || count > 1; }
 
   /// Returns false when help was asked for. Throws RequestError naming flags that do not go together.
   bool parse(const Arguments& arguments);
@@ -48,7 +54,7 @@ void compare_models(const GenerateFlags& flags, bool has_model, const io::Json& 
 
 /// The jobs, none of them begun, and what a message calls each; everything that can be refused without the
 /// model is refused here.
-std::vector<pipeline::Job> read_jobs(const GenerateFlags& flags, const std::optional<pipeline::Request>& base,
+std::vector<pipeline::Job> read_jobs(GenerateFlags& flags, const std::optional<pipeline::Request>& base,
                                      std::vector<std::string>& names);
 
 }  // namespace stepvideo::commands

@@ -28,7 +28,13 @@ void read_object(const io::Json& object, const std::string& where, PromptLine& l
       {"prompt", reader(wishes.prompt)},
       {"prompt_suffix", reader(wishes.prompt_suffix)},
       {"negative", reader(wishes.negative)},
-      {"seed", reader(wishes.sampling.seed)},
+      {"seed",
+       [&](const char* name) {
+         if (object.at(name).is_string())
+           wishes.sampling.seed = parse_seed(where + ": field \"seed\"", object.at(name).get<std::string>());
+         else
+           wishes.sampling.seed = SeedWish{io::field<std::uint64_t>(object, where, name)};
+       }},
       {"frames", reader(wishes.sampling.frames)},
       {"height", reader(wishes.sampling.height)},
       {"width", reader(wishes.sampling.width)},

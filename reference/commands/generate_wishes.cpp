@@ -48,7 +48,7 @@ pipeline::Request complete(const Wishes& wishes, const std::optional<pipeline::R
   if (words.prompt) request.prompt = *words.prompt;
   request.prompt_suffix = *words.prompt_suffix;
   request.negative = *words.negative;
-  if (wishes.sampling.seed) request.seed = *wishes.sampling.seed;
+  if (wishes.sampling.seed) request.seed = wishes.sampling.seed->number.value();
   if (!base || common.has_precision) request.numerics.precision = common.numerics.precision;
   if (!base || common.has_attention) request.numerics.attends_in_fp8 = common.numerics.attends_in_fp8;
   if (!base || common.has_numerics) request.numerics.rounds_as_release = common.numerics.rounds_as_release;

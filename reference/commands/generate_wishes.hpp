@@ -20,8 +20,9 @@ struct Wishes : PromptFlags {
   Wishes over(const Wishes& others) const;
 };
 
-/// The complete request: the wishes, then `base`, the request of an earlier run, then the defaults of the
-/// checkpoint. Throws RequestError: no prompt, a prompt that is not UTF-8, a size off the grid.
+/// The complete request: the wishes, whose seed is settled, then `base`, the request of an earlier run, then
+/// the defaults of the checkpoint. Throws RequestError: no prompt, a prompt that is not UTF-8, a size off the
+/// grid.
 pipeline::Request complete(const Wishes& wishes, const std::optional<pipeline::Request>& base,
                            const std::filesystem::path& model, const CommonOptions& common);
 

@@ -217,4 +217,8 @@ void FlagParser::read_value(const char* name, const std::string& text, double& t
   read_number(name, text, target, "a finite number");
 }
 
+void FlagParser::read_value(const char* name, const std::string& text, SeedWish& target) {
+  target = parse_seed(dashed(name), text);
+}
+
 }  // namespace stepvideo::commands

@@ -16,6 +16,7 @@
 #include <stepvideo/core/topology.hpp>
 
 #include "commands/flag_words.hpp"
+#include "commands/seed.hpp"
 #include "pipeline/precision.hpp"
 #include "place/place.hpp"
 #include "plan/cost_model.hpp"
@@ -51,8 +52,9 @@ class FlagParser {
 
   /// Adds the flags of CommonOptions.
   FlagParser& common();
-  /// Adds a flag that takes a value (std::string, path, int, std::uint64_t or double; optional where its
-  /// absence matters); `help` states its unit and default: what stands before its first ';' must do alone.
+  /// Adds a flag that takes a value (std::string, path, int, std::uint64_t, double or SeedWish; optional
+  /// where its absence matters); `help` states its unit and default: what stands before its first ';' must do
+  /// alone.
   template <class T>
   FlagParser& flag(const char* name, T& target, const char* help) {
     return add(name, value_of(target), help,
@@ -140,6 +142,7 @@ class FlagParser {
   static const char* value_of(const std::string&) { return "TEXT"; }
   static const char* value_of(const std::filesystem::path&) { return "PATH"; }
   static const char* value_of(double) { return "X"; }
+  static const char* value_of(const SeedWish&) { return "N"; }
   template <std::integral T>
   static const char* value_of(T) {
     return "N";
@@ -152,6 +155,7 @@ class FlagParser {
   static void read_value(const char* name, const std::string& text, int& target);
   static void read_value(const char* name, const std::string& text, std::uint64_t& target);
   static void read_value(const char* name, const std::string& text, double& target);
+  static void read_value(const char* name, const std::string& text, SeedWish& target);
 
   std::string command_;
   std::string synopsis_;

@@ -50,6 +50,7 @@ struct RampFlags {
   double time_limit = 30, factor = 2;
   std::optional<double> memory_limit;
   SamplingFlags sampling;
+  std::uint64_t seed = 0;
 };
 
 /// Runs sizes with `generate`, each as a process of its own.
@@ -98,7 +99,7 @@ class SizeRunner {
     add("--steps", rung.steps);
     add("--cfg-scale", settings_.cfg_scale);
     add("--time-shift", settings_.time_shift);
-    add("--seed", flags_.sampling.seed.value_or(0));
+    add("--seed", flags_.seed);
     add("--device", place::to_string(common_.device));
     add("--precision", to_string(common_.numerics.precision));
     if (common_.threads) add("--threads", *common_.threads);
@@ -185,6 +186,7 @@ void ramp(const Arguments& arguments) {
   require_positive("factor", flags.factor, 1, "");
   const auto defaults = io::read_generation_defaults(common.model);
   flags.words.complete(defaults);
+  if (flags.sampling.seed) flags.seed = settle(*flags.sampling.seed, {}, false);
   const auto settings = flags.sampling.settings(defaults);
   const Rung full{flags.sampling.video(defaults, common), settings.steps};
   require(full.steps >= 1, [&] { return fmt::format("steps is {}; 1 or more works", full.steps); });

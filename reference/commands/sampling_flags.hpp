@@ -19,7 +19,7 @@ struct SamplingFlags {
   std::optional<int> frames, height, width, steps;
   std::optional<double> cfg_scale, time_shift;
   std::optional<std::string> preset;
-  std::optional<std::uint64_t> seed;
+  std::optional<SeedWish> seed;
   bool takes_nearest_size = false;
 
   void declare(FlagParser& parser) {
@@ -34,7 +34,7 @@ struct SamplingFlags {
         .choice(
             "preset", preset, {"turbo"},
             "turbo: what the release's Turbo checkpoint wants; 15 steps, guidance 5, time shift 17 [none]")
-        .flag("seed", seed, "of the noise; one seed, one video [0]");
+        .flag("seed", seed, "of the noise; one seed, one video, random draws one and says it [0]");
   }
 
   /// The size asked for. Throws RequestError when it is off the grid and --fit was not given.

@@ -1,7 +1,10 @@
 // What the release does beside its model, chosen or declined: words that every prompt gets, its roundings.
 #define BOOST_TEST_MODULE as_the_release
+#include <algorithm>
+
 #include "io/manifest.hpp"
 #include "io/safetensors.hpp"
+#include "io/video.hpp"
 #include "support/program.hpp"
 
 using namespace stepvideo;
@@ -136,4 +139,48 @@ BOOST_FIXTURE_TEST_CASE(numerics_that_do_not_go_are_refused, Runs) {
              {"--numerics release", "fp32", "--precision bf16"});
   check_says(generate("v.mp4", with(circle, {"--numerics", "rounded"})), 2,
              {"--numerics: 'rounded'", "exact", "release"});
+}
+
+BOOST_FIXTURE_TEST_CASE(the_middle_of_the_frames_is_kept_told_and_taken_over, Runs) {
+  const StringList circle{"--model", demo, "--prompt", "a red circle"};
+  check_says(generate("v.mp4", with(circle, {"--crop", "24x16"})), 0,
+             {"(width x height): \"24x16\"", "16x24"});
+  BOOST_CHECK(io::read_video(path("v.mp4")).shape == (VideoShape{17, 16, 24}));
+  BOOST_CHECK_EQUAL(manifest("v.mp4").value("crop", ""), "24x16");
+  check_says(generate("v.mp4", with(circle, {"--resume", "--crop", "24x16"})), 0, {"is there already"});
+  check_says(generate("v.mp4", with(circle, {"--resume", "--crop", "24x18"})), 2,
+             {"--crop 24x16", "--crop 24x18", "give what it had"});
+
+  check_says(generate("l.safetensors", with(circle, {"--stop-after", "1", "--crop", "24x16"})), 0, {});
+  check_says(generate("l.safetensors", {"--resume"}), 0, {"24x16"});
+  BOOST_CHECK(io::read_video(path("l.safetensors")).shape == (VideoShape{17, 16, 24}));
+  check_says(generate("like.safetensors", {"--like", path("v.mp4")}), 0, {"24x16"});
+  BOOST_CHECK(values("like.safetensors") == values("l.safetensors"));
+
+  check_says(generate("w.mp4", with(circle, {"--crop", "64x16"})), 2, {"--crop: 64x16", "32x32"});
+  check_says(generate("w.mp4", with(circle, {"--crop", "23x16"})), 2, {"--crop: '23x16'", "960x540"});
+}
+
+BOOST_FIXTURE_TEST_CASE(frames_are_averaged_where_that_is_asked_for_and_decode_does_the_same, Runs) {
+  const StringList circle{"--model", demo, "--prompt", "a red circle"};
+  const auto made = generate("v.mp4", with(circle, {"--denoise", "--keep-latents"}));
+  if (made.exit_code == 2 && made.errors.find("--denoise needs") != std::string::npos)
+    return;  // no filter here
+  check_says(made, 0, {"frames averaged over time"});
+  BOOST_CHECK(manifest("v.mp4").value("denoise", false));
+  const auto decode = [&](const std::string& name, const StringList& more) {
+    check_says(run(with({"decode", "--model", demo, "--latents", path("v.mp4.latents.safetensors"),
+                         "--output", path(name)},
+                        more)),
+               0, {});
+    return io::read_video(path(name));
+  };
+  const auto whole = io::read_video(path("v.mp4")), again = decode("d.mp4", {"--denoise"}),
+             plain = decode("p.mp4", {});
+  BOOST_CHECK(std::ranges::equal(whole.pixels, again.pixels));
+  BOOST_CHECK(!std::ranges::equal(whole.pixels, plain.pixels));
+  const auto cropped = decode("c.mp4", {"--denoise", "--crop", "24x16"});
+  BOOST_CHECK(cropped.shape == (VideoShape{17, 16, 24}));
+  check_says(generate("v.mp4", with(circle, {"--resume"})), 2, {"--denoise", "give what it had"});
+  check_says(generate("w.safetensors", with(circle, {"--denoise"})), 2, {"--denoise: ", "w.safetensors"});
 }

@@ -131,7 +131,7 @@ BOOST_AUTO_TEST_CASE(prompts_are_read_as_programs_of_every_system_save_them) {
   BOOST_CHECK((prompts_of("[slowly] a red circle") == std::vector<std::string>{"[slowly] a red circle"}));
   const auto third = commands::read_prompts(
       folder.write("p.txt", "a\nb\n" + mark + R"({"prompt": "a green triangle", "seed": 7})"));
-  BOOST_CHECK(third.size() == 3 && third.back().wishes.sampling.seed == 7u);
+  BOOST_CHECK(third.size() == 3 && third.back().wishes.sampling.seed->number == 7u);
 }
 
 BOOST_AUTO_TEST_CASE(prompts_in_another_encoding_or_with_control_characters_are_refused) {
