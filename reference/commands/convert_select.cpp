@@ -98,7 +98,7 @@ std::map<std::string, ConvertedTensor> select_tensors(const ConvertRequest& requ
             "--rename: {} would be called {}; names of 1 to {} bytes other than __metadata__ work", origin,
             io::in_quotes(name.substr(0, 80)), longest_name);
       });
-      const bool is_floating = tensor.dtype <= io::Dtype::f8_e4m3;
+      const bool is_floating = io::is_floating_point(tensor.dtype);
       io::Dtype dtype = is_floating ? request.dtype.value_or(tensor.dtype) : tensor.dtype;
       if (request.dtype == io::Dtype::f8_e4m3 && !model::BlockSlab::is_fp8_matrix(name)) dtype = tensor.dtype;
       const auto [place, is_new] = selected.emplace(name, ConvertedTensor{name, dtype, tensor, origin});

@@ -10,6 +10,7 @@
 
 #include "doctor/checks.hpp"
 #include "io/checkpoint.hpp"
+#include "io/lfs_pointer.hpp"
 #include "io/model_folder.hpp"
 #include "model/config.hpp"
 #include "model/vae_config.hpp"
@@ -138,10 +139,9 @@ PartResult check_file(const Part& part, const fs::path& model, const fs::path& p
     finding.verdict = Verdict::unfit;
     finding.fix = download(part, model);
   }
-  // What git leaves in place of a large file that was not fetched.
   std::string start(40, '\0');
   std::ifstream(place, std::ios::binary).read(start.data(), std::ssize(start));
-  if (start.starts_with("version https://git-lfs")) {
+  if (io::is_lfs_pointer(start)) {
     finding.verdict = Verdict::unfit;
     finding.found = place.filename().string() + " is a git-lfs pointer";
     finding.fix = fmt::format("git -C '{}' lfs pull", model.string());

@@ -17,6 +17,23 @@
 namespace stepvideo::io {
 namespace fs = std::filesystem;
 
+namespace {
+
+/// "a.b" of "a.b.weight"; empty where there is no dot.
+std::string_view module_of(std::string_view name) {
+  const auto dot = name.rfind('.');
+  return dot == name.npos ? std::string_view() : name.substr(0, dot);
+}
+
+/// Whether the name is one of `names` with more behind it, as in "a.weight_scale" or "a.weight.absmax".
+bool belongs_to(std::string_view name, const std::set<std::string_view>& names) {
+  for (std::size_t length = name.size(); length-- > 1;)
+    if ((name[length] == '.' || name[length] == '_') && names.contains(name.substr(0, length))) return true;
+  return false;
+}
+
+}  // namespace
+
 Checkpoint Checkpoint::open(const fs::path& path) {
   const auto stored = StoredTensors::open(path);
   Checkpoint checkpoint;
@@ -77,7 +94,7 @@ void Checkpoint::validate(const std::vector<ExpectedTensor>& expected, bool allo
     if (stored_shape != shape)
       problems.push_back(
           fmt::format("{} has shape {} where {} is due", name, to_string(stored_shape), to_string(shape)));
-    if (dtype > Dtype::f8_e4m3)
+    if (!is_floating_point(dtype))
       problems.push_back(fmt::format("{} has dtype {} where floating point is due", name, dtype_name(dtype)));
   }
   std::set<std::string> scales;
@@ -91,10 +108,20 @@ void Checkpoint::validate(const std::vector<ExpectedTensor>& expected, bool allo
       problems.push_back(fmt::format("{} has shape {} where one value or {} are due", scales_of(name),
                                      to_string(found), rows));
   }
-  if (!allows_extra)
-    for (const auto& [name, record] : tensors_)
-      if (!names.contains(name) && !scales.contains(name))
-        problems.push_back(fmt::format("{} is not part of this model", in_quotes(name)));
+  // Beside a tensor that is read, one more changes what that means: a scale, a bias, a part of a low rank.
+  std::set<std::string_view> modules;
+  for (const std::string_view name : names) modules.insert(module_of(name));
+  modules.erase("");
+  for (const auto& [name, record] : tensors_) {
+    if (names.contains(name) || scales.contains(name)) continue;
+    if (!allows_extra)
+      problems.push_back(fmt::format("{} is not part of this model", in_quotes(name)));
+    else if (modules.contains(module_of(name)) || belongs_to(name, names) || name == "scaled_fp8")
+      problems.push_back(
+          fmt::format("{} would change what the model's tensors mean, and is not applied; files "
+                      "with plain weights work",
+                      in_quotes(name)));
+  }
 
   constexpr std::size_t most_listed = 100;
   require(problems.empty(), [&] {

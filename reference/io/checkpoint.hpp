@@ -57,8 +57,9 @@ class Checkpoint {
 
   /// Throws one RequestError that lists the problems (at most a hundred, then how many more): tensors
   /// missing, of another shape, of a dtype that is not floating point, scales that do not fit. Tensors nobody
-  /// expects, of which scales are none, are allowed only where `allows_extra`. NaN and infinite values are
-  /// found by load().
+  /// expects, of which scales are none, are allowed only where `allows_extra`, and there not beside one that
+  /// is expected ("a.scale_weight", "a.bias" or "a.weight.absmax" where "a.weight" is): they would change
+  /// what it means. NaN and infinite values are found by load().
   void validate(const std::vector<ExpectedTensor>& expected, bool allows_extra = false) const;
 
   /// The tensor as T, rounded to nearest even where it narrows (F64 by way of float); flattened row-major.

@@ -51,7 +51,8 @@ bool all_finite(const T* values, index_t count) {
 
 /// Compilers do not vectorise these conversions: a table of all values is three times as fast.
 template <class Stored>
-concept LookedUp = std::same_as<Stored, fp16> || std::same_as<Stored, fp8_e4m3>;
+concept LookedUp =
+    std::same_as<Stored, fp16> || std::same_as<Stored, fp8_e4m3> || std::same_as<Stored, StoredE5m2>;
 
 /// What each pattern of bits becomes.
 template <LookedUp Stored, Element T>
@@ -138,7 +139,7 @@ index_t find_non_finite(Dtype kept, const std::byte* values, index_t count) {
 }
 
 void require_floating_point(std::string_view tensor, Dtype stored) {
-  require(stored <= Dtype::f8_e4m3,
+  require(is_floating_point(stored),
           [&] { return fmt::format("{} has dtype {}; floating point is due", tensor, dtype_name(stored)); });
 }
 

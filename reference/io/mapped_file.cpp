@@ -17,6 +17,8 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "io/lfs_pointer.hpp"
+
 namespace stepvideo::io {
 namespace {
 
@@ -86,7 +88,10 @@ MappedFile MappedFile::open(const std::filesystem::path& path, std::string_view 
     munmap(const_cast<void*>(mapped), size);
     close(file);
   };
-  return {{memory, release}, size};
+  const MappedFile mapped{{memory, release}, size};
+  constexpr std::size_t most_pointer_bytes = 1024;
+  if (size <= most_pointer_bytes) require_no_lfs_pointer({static_cast<const char*>(memory), size}, path);
+  return mapped;
 }
 
 bool read_from_file(std::span<const std::byte> mapped, std::byte* into) noexcept {

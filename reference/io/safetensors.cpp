@@ -25,11 +25,14 @@ struct DtypeRow {
   std::string_view name;
   std::size_t bytes;
 };
-constexpr std::array dtypes{
-    DtypeRow{Dtype::f64, "F64", 8},   DtypeRow{Dtype::f32, "F32", 4},         DtypeRow{Dtype::f16, "F16", 2},
-    DtypeRow{Dtype::bf16, "BF16", 2}, DtypeRow{Dtype::f8_e4m3, "F8_E4M3", 1}, DtypeRow{Dtype::i64, "I64", 8},
-    DtypeRow{Dtype::i32, "I32", 4},   DtypeRow{Dtype::i16, "I16", 2},         DtypeRow{Dtype::i8, "I8", 1},
-    DtypeRow{Dtype::u8, "U8", 1},     DtypeRow{Dtype::boolean, "BOOL", 1}};
+constexpr std::array dtypes{DtypeRow{Dtype::f64, "F64", 8},         DtypeRow{Dtype::f32, "F32", 4},
+                            DtypeRow{Dtype::f16, "F16", 2},         DtypeRow{Dtype::bf16, "BF16", 2},
+                            DtypeRow{Dtype::f8_e4m3, "F8_E4M3", 1}, DtypeRow{Dtype::f8_e5m2, "F8_E5M2", 1},
+                            DtypeRow{Dtype::i64, "I64", 8},         DtypeRow{Dtype::i32, "I32", 4},
+                            DtypeRow{Dtype::i16, "I16", 2},         DtypeRow{Dtype::i8, "I8", 1},
+                            DtypeRow{Dtype::u64, "U64", 8},         DtypeRow{Dtype::u32, "U32", 4},
+                            DtypeRow{Dtype::u16, "U16", 2},         DtypeRow{Dtype::u8, "U8", 1},
+                            DtypeRow{Dtype::boolean, "BOOL", 1}};
 
 constexpr bool rows_follow_the_enum() {
   for (std::size_t i = 0; i < dtypes.size(); ++i)

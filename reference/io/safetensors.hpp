@@ -17,7 +17,12 @@
 
 namespace stepvideo::io {
 
-enum class Dtype { f64, f32, f16, bf16, f8_e4m3, i64, i32, i16, i8, u8, boolean };
+/// Floating point first.
+enum class Dtype { f64, f32, f16, bf16, f8_e4m3, f8_e5m2, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
+
+constexpr bool is_floating_point(Dtype dtype) {
+  return dtype <= Dtype::f8_e5m2;
+}
 
 /// The format's own spelling: "F32", "BF16", ...
 std::string_view dtype_name(Dtype dtype);

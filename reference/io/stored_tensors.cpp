@@ -28,6 +28,18 @@ bool has_torch_name(const fs::path& path) {
   return std::ranges::find(extensions, extension_of(path)) != extensions.end();
 }
 
+/// "NAME.safetensors.index.json", or, as diffusers calls those of a variant,
+/// "NAME.safetensors.index.fp16.json".
+bool is_index_name(std::string_view name, std::string_view suffix) {
+  constexpr std::string_view json = ".json";
+  if (!name.ends_with(json)) return false;
+  const std::string_view middle = suffix.substr(0, suffix.size() - json.size());  // ".safetensors.index"
+  const auto found = name.rfind(middle);
+  if (found == name.npos) return false;
+  const std::string_view rest = name.substr(found + middle.size());
+  return rest == json || (rest.starts_with('.') && rest.find('.', 1) == rest.size() - json.size());
+}
+
 struct FolderListing {
   std::vector<fs::path> indexes, files, torch_indexes, torch_files;
 };
@@ -38,9 +50,9 @@ FolderListing list_folder(const fs::path& folder) {
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     if (name.starts_with(".")) continue;
-    if (name.ends_with(index_suffix)) listing.indexes.push_back(entry->path());
+    if (is_index_name(name, index_suffix)) listing.indexes.push_back(entry->path());
     if (name.ends_with(".safetensors")) listing.files.push_back(entry->path());
-    if (name.ends_with(torch_index_suffix)) listing.torch_indexes.push_back(entry->path());
+    if (is_index_name(name, torch_index_suffix)) listing.torch_indexes.push_back(entry->path());
     if (has_torch_name(name)) listing.torch_files.push_back(entry->path());
   }
   require(!error, [&] { return fmt::format("{} cannot be listed: {}", folder.string(), error.message()); });
@@ -65,12 +77,25 @@ fs::path choose_file(const fs::path& folder, const std::vector<fs::path>& files,
 fs::path choose(const fs::path& folder) {
   const FolderListing listing = list_folder(folder);
   const auto the_index = [&](const std::vector<fs::path>& indexes, std::string_view suffix) {
+    // One without a variant goes before those of variants.
+    const auto is_plain = [&](const fs::path& path) { return path.string().ends_with(suffix); };
+    const auto plain = std::ranges::find_if(indexes, is_plain);
+    if (std::ranges::count_if(indexes, is_plain) == 1) return *plain;
     require(indexes.size() == 1, [&] {
-      return fmt::format("{} holds {} index files (*{}); one works", folder.string(), indexes.size(), suffix);
+      std::vector<std::string> names;
+      for (const auto& path : indexes) names.push_back(path.filename().string());
+      return fmt::format("{} holds {} index files ({}); one works, or name it instead", folder.string(),
+                         indexes.size(), fmt::join(names, ", "));
     });
     return indexes.front();
   };
-  if (!listing.indexes.empty()) return the_index(listing.indexes, index_suffix);
+  const bool has_plain_file = std::ranges::any_of(usual_names, [&](const char* name) {
+    return std::ranges::find(listing.files, folder / name) != listing.files.end();
+  });
+  const bool has_plain_index = std::ranges::any_of(
+      listing.indexes, [](const fs::path& path) { return path.string().ends_with(index_suffix); });
+  if (!listing.indexes.empty() && (has_plain_index || !has_plain_file))
+    return the_index(listing.indexes, index_suffix);
   if (!listing.files.empty()) return choose_file(folder, listing.files, usual_names, "safetensors");
   if (!listing.torch_indexes.empty()) return the_index(listing.torch_indexes, torch_index_suffix);
   if (!listing.torch_files.empty())
@@ -132,13 +157,27 @@ void StoredTensors::open_index(const fs::path& index) {
     });
     tensors_[tensor] = found->second;
   }
+  // What the index forgets belongs to the component all the same: scales, say.
+  std::map<std::string, std::string> added;
+  for (const auto& [shard, tensors] : shards)
+    for (const auto& [name, tensor] : tensors) {
+      if (places.contains(name)) continue;
+      const auto [other, is_new] = added.emplace(name, shard);
+      require(is_new, [&] {
+        return fmt::format("{} does not say whether tensor {} is that of {} or of {}", index.string(),
+                           in_quotes(name), other->second, shard);
+      });
+      tensors_[name] = tensor;
+    }
 }
 
 StoredTensors StoredTensors::open(const fs::path& path) {
   StoredTensors stored;
   std::error_code unused;
   const fs::path chosen = fs::is_directory(path, unused) ? choose(path) : path;
-  if (chosen.string().ends_with(".index.json"))
+  const std::string name = chosen.filename().string();
+  if (name.ends_with(".index.json") || is_index_name(name, index_suffix) ||
+      is_index_name(name, torch_index_suffix))
     stored.open_index(chosen);
   else
     stored.tensors_ = stored.open_file(chosen);

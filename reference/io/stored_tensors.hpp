@@ -15,10 +15,11 @@ namespace stepvideo::io {
 class StoredTensors {
  public:
   /// `path` is a safetensors file, a file that torch.save wrote (told by what it holds), an index
-  /// (`*.index.json`) beside its shards, or a folder: one with an index, one with a file of the usual name,
-  /// or one with just one. In a folder, safetensors files go before PyTorch's. Throws RequestError naming the
-  /// file: missing, truncated, what read_torch_archive refuses, a shard that the index names and the folder
-  /// lacks, a tensor that the index places where it is not.
+  /// (`*.index.json`, `*.index.VARIANT.json`) beside its shards, or a folder: one with an index, one with a
+  /// file of the usual name, or one with just one. What is of a variant ("fp16") goes behind what is of none.
+  /// In a folder, safetensors files go before PyTorch's. Throws RequestError naming the file: missing,
+  /// truncated, what read_torch_archive refuses, a shard that the index names and the folder lacks, a tensor
+  /// that the index places where it is not.
   static StoredTensors open(const std::filesystem::path& path);
 
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }

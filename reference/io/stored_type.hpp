@@ -12,6 +12,16 @@
 
 namespace stepvideo::io {
 
+/// An element that is stored only: the upper half of a half.
+struct StoredE5m2 {
+  std::uint8_t bits = 0;
+
+  static constexpr StoredE5m2 from_bits(std::uint8_t bits) { return {bits}; }
+  operator float() const {
+    return static_cast<float>(fp16::from_bits(static_cast<std::uint16_t>(bits << 8)));
+  }
+};
+
 /// Calls `function(Stored{})` with the type that stores `dtype`. bool is read as a byte: other bytes than 0
 /// and 1 would be undefined.
 template <class Function>
@@ -27,6 +37,8 @@ void with_stored_type(Dtype dtype, Function&& function) {
       return function(stepvideo::bf16{});
     case Dtype::f8_e4m3:
       return function(fp8_e4m3{});
+    case Dtype::f8_e5m2:
+      return function(StoredE5m2{});
     case Dtype::i64:
       return function(std::int64_t{});
     case Dtype::i32:
@@ -35,6 +47,12 @@ void with_stored_type(Dtype dtype, Function&& function) {
       return function(std::int16_t{});
     case Dtype::i8:
       return function(std::int8_t{});
+    case Dtype::u64:
+      return function(std::uint64_t{});
+    case Dtype::u32:
+      return function(std::uint32_t{});
+    case Dtype::u16:
+      return function(std::uint16_t{});
     case Dtype::u8:
     case Dtype::boolean:
       return function(std::uint8_t{});

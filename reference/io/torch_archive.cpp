@@ -153,6 +153,16 @@ class TensorCollector {
     if (arguments->size() < 4)
       refuse(name, fmt::format("is described by {} values; storage, offset, size and stride are due",
                                arguments->size()));
+    // Of the rest only what changes no value: whether it learns, and hooks. Behind them stand marks like
+    // "neg".
+    constexpr std::size_t understood = 6;
+    for (std::size_t i = understood; i < arguments->size(); ++i) {
+      const PickleValue& more = pickle_.at((*arguments)[i]);
+      if (more.kind != Kind::none && !(more.kind == Kind::dict && more.parts.empty()))
+        refuse(name, fmt::format("is described by {} as well, which this reader does not know; save it with "
+                                 ".clone()",
+                                 pickle_.describe((*arguments)[i])));
+    }
     return view(storage((*arguments)[0], name), integer((*arguments)[1], name),
                 integers((*arguments)[2], name), integers((*arguments)[3], name), name);
   }
@@ -191,6 +201,8 @@ class TensorCollector {
     const auto type =
         std::ranges::find(storages, pickle_.at(id.parts[1]).text, &decltype(storages)::value_type::first);
     if (type == storages.end()) fail();
+    if (id.parts.size() > 6 || (id.parts.size() == 6 && pickle_.at(id.parts[5]).kind != Kind::none))
+      refuse(name, "is a view of a storage that PyTorch wrote before version 1.6; save it again");
     const std::string_view key = pickle_.at(id.parts[2]).text;
     const std::int64_t elements = integer(id.parts[4], name);
     const auto entry = entries_.find(fmt::format("{}data/{}", prefix_, key));

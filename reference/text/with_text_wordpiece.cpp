@@ -14,6 +14,7 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "io/lfs_pointer.hpp"
 #include "text/tokenizer.hpp"
 
 namespace stepvideo::text {
@@ -103,6 +104,7 @@ class WordPieceTokenizer final : public Tokenizer {
     TokenId id = 0;
     for (std::string line; std::getline(file, line); ++id) {
       if (line.ends_with('\r')) line.pop_back();
+      if (id == 0) io::require_no_lfs_pointer(line, path);
       ids_[line] = id;
     }
     const auto id_of = [&](const std::string& token) {

@@ -44,7 +44,7 @@ BOOST_FIXTURE_TEST_SUITE(opening, Fixture)
 
 BOOST_AUTO_TEST_CASE(shards_are_joined_by_their_index) {
   write("s-1.safetensors", {values_of("a", one)});
-  write("s-2.safetensors", {values_of("b", two), values_of("unlisted", one)});
+  write("s-2.safetensors", {values_of("b", two)});
   write_index({{"a", "s-1.safetensors"}, {"b", "s-2.safetensors"}});
   const auto checkpoint = Checkpoint::open(folder.path());
   BOOST_CHECK_EQUAL(checkpoint.tensors().size(), 2u);
@@ -148,6 +148,15 @@ BOOST_AUTO_TEST_CASE(every_floating_dtype_becomes_float) {
     BOOST_CHECK_EQUAL(values[1], -2.25f);
   }
 }
+BOOST_AUTO_TEST_CASE(fp8_of_five_bits_exponent_is_read_exactly) {
+  const std::vector<std::uint8_t> codes{0x3C, 0x3D, 0xC0, 0x01, 0x7B};
+  write("model.safetensors", {values_of("a", codes, Dtype::f8_e5m2)});
+  const auto loaded = Checkpoint::open(folder.path()).load<float>("a");
+  BOOST_CHECK((std::vector<float>(loaded.begin(), loaded.end()) ==
+               std::vector<float>{1, 1.25f, -2, 0x1p-16f, 57344}));
+  write("model.safetensors", {values_of("a", std::vector<std::uint8_t>{0x3C, 0x7C}, Dtype::f8_e5m2)});
+  check_refused([&] { Checkpoint::open(folder.path()).load<float>("a"); }, {R"("a")", "inf at element 1"});
+}
 BOOST_AUTO_TEST_CASE(narrowing_rounds_to_nearest_even) {
   const std::vector<float> values{1.0f + 0x1p-8f, 1.0f + 0x3p-8f, 1.0f + 0x1.8p-8f};
   write("model.safetensors", {values_of("a", values)});
@@ -211,6 +220,37 @@ BOOST_AUTO_TEST_CASE(what_is_no_32_bit_integer_is_refused) {
   check_refused([&] { checkpoint.load_integers("half"); }, {R"("half")", "0.5"});
   check_refused([&] { checkpoint.load_integers("nan"); }, {R"("nan")", "nan"});
 }
+BOOST_AUTO_TEST_CASE(a_pointer_of_git_lfs_names_the_command_that_fetches_the_file) {
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n";
+  folder.write("model.safetensors", pointer);
+  check_refused([&] { Checkpoint::open(folder.path()); }, {"model.safetensors", "git lfs pull"});
+  folder.write("model.safetensors.index.json", pointer);
+  check_refused([&] { Checkpoint::open(folder.path()); }, {"model.safetensors.index.json", "git lfs pull"});
+}
+BOOST_AUTO_TEST_CASE(an_index_of_a_variant_is_read_and_goes_behind_a_plain_one) {
+  const auto index_of = [&](const std::string& name, const std::string& shard) {
+    folder.write(name, R"({"weight_map": {"a": ")" + shard + R"("}})");
+  };
+  write("m.fp16-00001-of-00001.safetensors", {values_of("a", two)});
+  write("m.bf16-00001-of-00001.safetensors", {values_of("a", one)});
+  index_of("m.safetensors.index.fp16.json", "m.fp16-00001-of-00001.safetensors");
+  BOOST_CHECK_EQUAL(Checkpoint::open(folder.path()).at("a").shape.front(), 2);
+  BOOST_CHECK_EQUAL(Checkpoint::open(folder / "m.safetensors.index.fp16.json").at("a").shape.front(), 2);
+  index_of("m.safetensors.index.bf16.json", "m.bf16-00001-of-00001.safetensors");
+  check_refused([&] { Checkpoint::open(folder.path()); },
+                {"m.safetensors.index.bf16.json, m.safetensors.index.fp16.json", "name it"});
+  index_of("m.safetensors.index.json", "m.bf16-00001-of-00001.safetensors");
+  BOOST_CHECK_EQUAL(Checkpoint::open(folder.path()).at("a").shape.front(), 1);
+}
+BOOST_AUTO_TEST_CASE(what_an_index_forgets_is_there_all_the_same) {
+  write("s1.safetensors", {values_of("a", two), values_of("a_scale", one)});
+  write("s2.safetensors", {values_of("b", one)});
+  folder.write("m.safetensors.index.json",
+               R"({"weight_map": {"a": "s1.safetensors", "b": "s2.safetensors"}})");
+  BOOST_CHECK(Checkpoint::open(folder.path()).contains("a_scale"));
+  write("s2.safetensors", {values_of("b", one), values_of("a_scale", one)});
+  check_refused([&] { Checkpoint::open(folder.path()); }, {"a_scale", "s1.safetensors", "s2.safetensors"});
+}
 BOOST_AUTO_TEST_CASE(a_tensor_that_is_not_there_is_named) {
   write("model.safetensors", {values_of("a", one)});
   const auto checkpoint = Checkpoint::open(folder.path());
@@ -240,6 +280,22 @@ BOOST_AUTO_TEST_CASE(extra_tensors_are_allowed_only_on_request) {
   const auto checkpoint = Checkpoint::open(folder.path());
   BOOST_CHECK_NO_THROW(checkpoint.validate({{"a", {1}}}, true));
   BOOST_CHECK_THROW(checkpoint.validate({{"a", {1}}}), RequestError);
+}
+BOOST_AUTO_TEST_CASE(what_would_change_an_expected_tensor_is_refused_where_extra_ones_are_allowed) {
+  const std::vector<ExpectedTensor> expected{{"pooler", {1}}, {"layers.0.dense.weight", {1}}};
+  const auto validate_with = [&](const std::string& extra) {
+    write("model.safetensors",
+          {values_of("pooler", one), values_of("layers.0.dense.weight", one), values_of(extra, one)});
+    Checkpoint::open(folder.path()).validate(expected, true);
+  };
+  for (const std::string harmless :
+       {"position_ids", "layers.0.position_ids", "layers.1.dense.weight", "logit_scale", "head.scale_weight"})
+    BOOST_CHECK_NO_THROW(validate_with(harmless));
+  for (const std::string meant :
+       {"layers.0.dense.scale_weight", "layers.0.dense.weight_scale", "layers.0.dense.input_scale",
+        "layers.0.dense.bias", "layers.0.dense.weight.absmax", "layers.0.dense.weight_scale_inv",
+        "pooler_scale", "layers.0.dense.lora_A", "scaled_fp8"})
+    check_refused([&] { validate_with(meant); }, {meant, "is not applied"});
 }
 BOOST_AUTO_TEST_CASE(many_problems_are_counted) {
   write("model.safetensors", {values_of("a", one)});

@@ -389,6 +389,23 @@ BOOST_AUTO_TEST_CASE(tensors_stay_within_their_storage) {
                  {"at most 64"});
 }
 
+BOOST_AUTO_TEST_CASE(arguments_that_change_the_values_are_refused) {
+  // A tensor's seventh argument: marks that a reader must obey, as that the values are to be negated.
+  const auto tensor_with = [](const std::string& more) {
+    PickleWriter value = value_of_a();
+    value.global("torch._utils", "_rebuild_tensor_v2").op("(").storage(vector_of_four).integer(0);
+    value.integers({4}).integers({1}).op("\x89").global("collections", "OrderedDict").op(")R");
+    return value.op(more).op("tR");
+  };
+  refuses_value(tensor_with(PickleWriter().op("}").text("neg").op("\x88s").bytes()),
+                {R"(tensor "a")", "does not know", ".clone()"});
+  refuses_value(tensor_with("\x88"), {R"(tensor "a")", "does not know"});
+  for (const std::string harmless : {"N", "}"})
+    BOOST_CHECK_EQUAL(open(torch_file(tensor_with(harmless).op("s").finish(), {{"0", four_floats}}))
+                          .load<float>("a")
+                          .size(),
+                      4);
+}
 BOOST_AUTO_TEST_CASE(storages_stay_within_the_archive) {
   refuses_tensor({.key = "0", .storage_elements = 5, .shape = {1}, .strides = {1}},
                  {R"(storage "0" of 5 elements of F32, and the archive holds 16 bytes)"});

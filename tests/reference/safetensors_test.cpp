@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE safetensors
 #include "io/safetensors.hpp"
 
+#include <chrono>
 #include <cstring>
 #include <random>
 
@@ -139,6 +140,34 @@ BOOST_AUTO_TEST_CASE(a_tensor_name_twice_is_refused) {
 BOOST_AUTO_TEST_CASE(an_unknown_dtype_is_refused_with_the_known_ones) {
   refuses_header(R"({"a":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}})", 8,
                  {R"("C64")", "F64, F32", "BOOL"});
+}
+BOOST_AUTO_TEST_CASE(every_unsigned_dtype_and_both_of_fp8_are_known) {
+  const auto path = folder.write("x.safetensors",
+                                 file_with(R"({"a":{"dtype":"U64","shape":[1],"data_offsets":[0,8]},)"
+                                           R"("b":{"dtype":"U32","shape":[1],"data_offsets":[8,12]},)"
+                                           R"("c":{"dtype":"U16","shape":[1],"data_offsets":[12,14]},)"
+                                           R"("d":{"dtype":"F8_E5M2","shape":[2],"data_offsets":[14,16]}})",
+                                           16));
+  const auto file = SafetensorsFile::open(path);
+  for (const auto& [name, dtype] :
+       {std::pair{"a", Dtype::u64}, {"b", Dtype::u32}, {"c", Dtype::u16}, {"d", Dtype::f8_e5m2}})
+    BOOST_CHECK(file.tensors().at(name).dtype == dtype);
+}
+BOOST_AUTO_TEST_CASE(a_header_of_many_tensors_takes_time_in_proportion) {
+  const auto seconds_for = [&](int tensors) {
+    std::string header = "{";
+    for (int i = 0; i < tensors; ++i)
+      header += (i > 0 ? "," : "") + ("\"t" + std::to_string(i)) +
+                R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
+    const auto path = folder.write("x.safetensors", file_with(header + "}", 0));
+    const auto begin = std::chrono::steady_clock::now();
+    BOOST_CHECK_EQUAL(SafetensorsFile::open(path).tensors().size(), static_cast<std::size_t>(tensors));
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  seconds_for(1000);
+  const double few = seconds_for(5000), many = seconds_for(80'000);
+  BOOST_CHECK_MESSAGE(many < 64 * few,
+                      many << " s instead of 16 times " << few);  // 256 times where quadratic
 }
 BOOST_AUTO_TEST_CASE(a_missing_field_is_named) {
   refuses_header(R"({"a":{"dtype":"F32","data_offsets":[0,4]}})", 4, {R"(tensor "a")", R"("shape")"});

@@ -98,6 +98,8 @@ class PickleWriter {
     return global("collections", "OrderedDict").op(")RtR");
   }
   std::string finish() { return bytes_ + "."; }
+  /// What was written so far, without the pickle's beginning.
+  std::string bytes() const { return bytes_.substr(2); }
 
  private:
   std::string bytes_ = "\x80\x02";
