@@ -40,6 +40,26 @@ float epsilon(const io::Json& json, const Path& path, const char* name) {
   return static_cast<float>(value);
 }
 
+/// A field that may be left out, and that asks for what is not here where it says anything else.
+template <class Value>
+void require_absent_or(const io::Json& json, const Path& path, const char* name, const Value& only) {
+  const auto value = io::field_or<Value>(json, path, name, only);
+  require(value == only, [&] {
+    return fmt::format("{}: field \"{}\" is {}; only {} is supported", path.string(), name,
+                       io::excerpt(json.at(name)), io::Json(only).dump());
+  });
+}
+
+/// Weights that mean something only with what an integer or 4-bit format keeps beside them.
+void require_plain_weights(const io::Json& json, const Path& path) {
+  require(!json.contains("quantization_config") || json.at("quantization_config").is_null(), [&] {
+    return fmt::format(
+        "{}: field \"quantization_config\" is {}; weights that are not quantised work, and convert "
+        "--dtype fp8 makes fp8 of them",
+        path.string(), io::excerpt(json.at("quantization_config")));
+  });
+}
+
 }  // namespace
 
 TransformerConfig read_transformer_config(const Path& path) {
@@ -68,6 +88,11 @@ TransformerConfig read_transformer_config(const Path& path) {
     return fmt::format("{}: field \"patch_size\" is {}; only 1 is supported", path.string(),
                        json.at("patch_size").dump());
   });
+  require_absent_or(json, path, "use_additional_conditions", false);
+  require_absent_or(json, path, "norm_elementwise_affine", false);
+  require_absent_or<std::string>(json, path, "norm_type", "ada_norm_single");
+  require_absent_or(json, path, "norm_eps", 1e-6);
+  require_plain_weights(json, path);
   require(config.heads.dim % 8 == 0, [&] {
     return fmt::format("{}: field \"attention_head_dim\" is {}; rotary embedding needs a multiple of 8",
                        path.string(), config.heads.dim);
@@ -85,6 +110,7 @@ StepLlmConfig read_step_llm_config(const Path& path) {
   config.epsilon = epsilon(json, path, "layernorm_epsilon");
   constexpr int multiple = 256;
   config.feed_forward = (positive(json, path, "ffn_hidden_size") + multiple - 1) / multiple * multiple;
+  require_plain_weights(json, path);
   require(config.heads.count % config.groups == 0, [&] {
     return fmt::format("{}: \"num_attention_heads\" {} does not divide into \"num_attention_groups\" {}",
                        path.string(), config.heads.count, config.groups);
@@ -101,11 +127,9 @@ ClipTextConfig read_clip_text_config(const Path& path) {
   config.vocabulary = positive(json, path, "vocab_size");
   config.positions = positive(json, path, "max_position_embeddings");
   config.epsilon = epsilon(json, path, "layer_norm_eps");
-  const auto activation = io::field_or<std::string>(json, path, "hidden_act", "gelu");
-  require(activation == "gelu", [&] {
-    return fmt::format("{}: field \"hidden_act\" is {}; only \"gelu\" is supported", path.string(),
-                       io::in_quotes(activation));
-  });
+  require_absent_or<std::string>(json, path, "hidden_act", "gelu");
+  require_absent_or<std::string>(json, path, "position_embedding_type", "absolute");
+  require_plain_weights(json, path);
   return config;
 }
 
