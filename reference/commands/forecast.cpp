@@ -9,8 +9,10 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include "io/model_folder.hpp"
 #include "io/printable.hpp"
 #include "io/video.hpp"
 #include "plan/text.hpp"
@@ -50,7 +52,7 @@ double file_bytes(const fs::path& path) {
 }  // namespace
 
 void Forecast::add(const plan::Cost& cost, int steps_done) {
-  seconds += cost.total_seconds - steps_done * cost.step_seconds;
+  seconds += cost.total_seconds - steps_done * cost.step_seconds * cost.denoise_factor;
   peak_bytes = std::max(peak_bytes, cost.peak_bytes());
 }
 
@@ -76,6 +78,15 @@ void tell_forecast(const Progress& progress, const CommonOptions& common, const 
         "fewer --steps or --frames take less",
         plan::duration(forecast.seconds));
   });
+}
+
+void tell_untrained_size(const Progress& progress, const fs::path& model, VideoShape video) {
+  const auto trained = io::read_generation_defaults(model).trained;
+  if (trained.empty() || std::ranges::find(trained, video) != trained.end()) return;
+  std::vector<std::string> sizes;
+  for (const VideoShape& size : trained) sizes.push_back(to_string(size));
+  progress.tell(fmt::format("warning: {} says that it was trained on {}; {} may drift", model.string(),
+                            fmt::join(sizes, " and "), to_string(video)));
 }
 
 std::string video_text(const fs::path& output, VideoShape video, io::FrameRate rate, std::uint64_t seed,

@@ -27,6 +27,9 @@ struct Forecast {
 void tell_forecast(const Progress& progress, const CommonOptions& common, const Forecast& forecast,
                    bool is_confirmed);
 
+/// Warns where the model states the sizes that it was trained on, and the video has another.
+void tell_untrained_size(const Progress& progress, const std::filesystem::path& model, VideoShape video);
+
 /// What tell_forecast() says: `now` is in seconds since 1970.
 std::string forecast_text(const Forecast& forecast, const std::string& place, std::int64_t now);
 

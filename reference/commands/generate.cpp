@@ -234,6 +234,8 @@ void generate_on_this_process(const Arguments& arguments) {
   for (std::size_t i = 0; i < jobs.size(); ++i)
     if (flags.drawn[i])
       tell_drawn_seed(progress, jobs[i].request.seed, flags.makes_several() ? jobs[i].output.string() : "");
+  for (const Job& job : jobs)
+    if (!job.is_done) tell_untrained_size(progress, flags.common.model, job.request.video);
   Forecast forecast = forecast_of(jobs, costs, flags.common.replicas);
   for (const plan::Cost& cost : reference_costs) forecast.add(cost, 0);
   tell_forecast(progress, flags.common, forecast, flags.keep.is_confirmed);

@@ -160,6 +160,26 @@ void print_result(const Climb& climb, const Rung& full, const stepvideo::ramp::L
     if (estimate.value > 0.02 * climb.total.value) fmt::print("  {}: {}\n", name, interval_text(estimate));
 }
 
+/// What the largest size took, over what the cost model says of it, for the forecasts and logs of later runs.
+void keep_calibration(const Climb& climb, const CommonOptions& common,
+                      const std::function<Model(const Rung&)>& model) {
+  if (climb.rows.empty()) return;
+  const stepvideo::ramp::Row& row = climb.rows.back();
+  const Model planned = model(row.rung);
+  plan::Calibration calibration;
+  for (const auto& stage : row.stages)
+    if (const auto seconds = planned.stage_seconds.find(stage.name); seconds != planned.stage_seconds.end())
+      calibration[stage.name] = stage.seconds / seconds->second;
+  try {
+    plan::write_calibration(calibration_key(common, common.numerics.precision), calibration);
+    fmt::print(
+        "{} keeps how this machine compares with the plan: forecasts and predictions of later runs use it\n",
+        plan::calibration_file().string());
+  } catch (const Error& error) {
+    fmt::print("how this machine compares with the plan could not be kept: {}\n", error.what());
+  }
+}
+
 void require_positive(const char* flag, double value, double least, const char* unit) {
   require(value > least,
           [&] { return fmt::format("--{} is {}; more than {}{} works", flag, value, least, unit); });
@@ -219,6 +239,7 @@ void ramp(const Arguments& arguments) {
     if (!common.is_quiet) print_row(row, model(row.rung));
   });
   print_result(climb, full, limits);
+  keep_calibration(climb, common, model);
   if (common.place.is_gpu())
     fmt::print("{} holds {} of {} then, by the plan; what is said above is memory of the host\n",
                common.place.name(), bytes_text(model(full).peak_bytes),

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <omp.h>
 
 #include "pipeline/process_ranks.hpp"
 #include "plan/hardware_here.hpp"
@@ -52,7 +53,7 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
   // Weights stay where they can.
   request.streams_weights =
       options.place.is_gpu() && plan::cost_of(request, {}).peak_bytes() > request.hardware.memory_bytes;
-  const plan::Cost cost = plan::require_plan(request, options.ranks, options.topology);
+  plan::Cost cost = plan::require_plan(request, options.ranks, options.topology);
   require(run.numerics.precision != Precision::fp8 || cost.topology.tensor == 1, [&] {
     return fmt::format(
         "--precision fp8 does not run with tensor={}, which shares norms; --topology with guidance, "
@@ -68,7 +69,12 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
         "--replicas {} need {} x {:.1f} GiB of memory and this machine has {:.1f}; --replicas {} works",
         options.replicas, options.replicas, of_each / gibibyte, memory / gibibyte, fitting);
   });
+  plan::calibrate(cost, plan::read_calibration(calibration_key(options, run.numerics.precision)));
   return cost;
+}
+
+plan::CalibrationKey calibration_key(const CommonOptions& options, Precision precision) {
+  return {options.place.is_gpu() ? options.place.name() : "cpu", to_string(precision), omp_get_max_threads()};
 }
 
 plan::PhaseCost plan_decode(const CommonOptions& options, VideoShape video,
@@ -91,7 +97,7 @@ void agree_on(const CommonOptions& options, const std::vector<const io::Json*>& 
   for (const io::Json* const manifest : manifests) {
     const io::Json flat = manifest->flatten();
     for (const auto& [name, value] : flat.items())
-      if (name != "/model/path") facts.push_back({name.substr(1), value.dump()});
+      if (!name.starts_with("/model/path")) facts.push_back({name.substr(1), value.dump()});
   }
   for (const auto& [name, value] : options.of_outputs) facts.push_back({name, value});
   for (const auto& output : outputs) facts.push_back({"output", output.string()});

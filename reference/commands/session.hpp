@@ -2,18 +2,22 @@
 #pragma once
 #include <vector>
 
+#include "blas_buffers.hpp"
 #include "commands/options.hpp"
 #include "interrupt.hpp"
 #include "io/json.hpp"
 #include "pipeline/ranks.hpp"
 #include "pipeline/video_codec.hpp"
+#include "plan/calibration.hpp"
 #include "plan/plan_topology.hpp"
 #include "progress.hpp"
 
 namespace stepvideo::commands {
 
-/// Progress as the flags ask for it; from here on signals stop the run as catch_interrupts() says.
+/// Progress as the flags ask for it; from here on signals stop the run as catch_interrupts() says. Throws
+/// Error where a limit of addresses has no room for the run's matrix products.
 inline Progress start_progress(const CommonOptions& options) {
+  if (!options.place.is_gpu()) take_blas_buffers();
   catch_interrupts();
   return Progress({.is_quiet = options.is_quiet,
                    .log_file = options.log_file,
@@ -38,8 +42,12 @@ struct RunPlan {
   bool is_guided = true;
 };
 
-/// The topology that was asked for, or else the best, and what it is predicted to cost. Throws RequestError,
-/// before a weight is loaded, when it breaks a rule or the device's memory cannot hold it.
+/// What ramp keeps its measurements of this machine under.
+plan::CalibrationKey calibration_key(const CommonOptions& options, Precision precision);
+
+/// The topology that was asked for, or else the best, and what it is predicted to cost, by what ramp measured
+/// of this machine where it left that. Throws RequestError, before a weight is loaded, when it breaks a rule
+/// or the device's memory cannot hold it.
 plan::Cost plan_run(const CommonOptions& options, RunPlan run);
 
 /// What decoding the video with this VAE is predicted to cost on the ranks that were asked for: of replicas

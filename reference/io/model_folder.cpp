@@ -104,6 +104,13 @@ GenerationDefaults read_generation_defaults(const fs::path& model) {
   read("time_shift", defaults.time_shift);
   read("prompt_suffix", defaults.prompt_suffix);
   read("negative", defaults.negative);
+  for (const auto& size : field_or(generation, path, "trained", std::vector<std::vector<int>>())) {
+    require(size.size() == 3, [&] {
+      return fmt::format("{}: trained holds {} numbers; [frames, height, width] of each size works",
+                         path.string(), size.size());
+    });
+    defaults.trained.push_back({size[0], size[1], size[2]});
+  }
   return defaults;
 }
 

@@ -4,6 +4,9 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include <stepvideo/core/shape.hpp>
 
 namespace stepvideo::io {
 
@@ -30,6 +33,9 @@ struct GenerationDefaults {
   /// Appended to every prompt, and what no video should show. The release's own are not known here: its
   /// program has them, its checkpoint does not.
   std::string prompt_suffix = {}, negative = {};
+  /// The sizes that the model was trained on, where it states them: "trained", a list of [frames, height,
+  /// width].
+  std::vector<VideoShape> trained = {};
 
   bool operator==(const GenerationDefaults&) const = default;
 };

@@ -68,8 +68,9 @@ struct Cost {
   double exposed_seconds = 0;  ///< of a step: collectives that nothing hides
   double stream_seconds = 0;   ///< of a step: weights on their way that nothing hides
   double total_seconds = 0;
-  double wire_bytes = 0;  ///< that one rank sends in a step
-  double imbalance = 0;   ///< busiest rank's computation over the mean, minus 1
+  double denoise_factor = 1;  ///< what calibrate() scaled the steps by; step_seconds are the plan's own
+  double wire_bytes = 0;      ///< that one rank sends in a step
+  double imbalance = 0;       ///< busiest rank's computation over the mean, minus 1
 
   /// The phase that decides how much memory is needed.
   const PhaseCost& peak_phase() const;
