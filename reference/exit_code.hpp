@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "io/printable.hpp"
+
 namespace stepvideo {
 
 /// Thrown where everything has been said and the program ends with a code other than 0.
@@ -12,9 +14,10 @@ struct ExitCode {
   int value;
 };
 
-/// Says on standard error why the program ends, at once: other ranks may say so at the same time.
+/// Says on standard error why the program ends, at once: other ranks may say so at the same time. Names in it
+/// cannot drive the terminal.
 inline void say_failure(std::string_view why) {
-  const std::string line = fmt::format("stepvideo: {}\n", why);
+  const std::string line = fmt::format("stepvideo: {}\n", io::printable_lines(why));
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

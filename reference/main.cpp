@@ -4,6 +4,7 @@
 #include <csignal>
 #include <new>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -15,8 +16,10 @@
 #include "commands/flag_words.hpp"
 #include "exit_code.hpp"
 #include "interrupt.hpp"
+#include "io/json.hpp"
 #include "last_words.hpp"
 #include "pipeline/memory.hpp"
+#include "process_limits.hpp"
 
 namespace {
 
@@ -41,7 +44,19 @@ commands::Arguments asked_for_help(commands::Arguments arguments) {
   return {arguments.begin() + 1, arguments.end()};
 }
 
+/// A script with the line ends of Windows hands one over that nobody sees.
+void require_no_carriage_return(const commands::Arguments& arguments) {
+  for (const std::string& argument : arguments)
+    require(!argument.ends_with('\r'), [&] {
+      return fmt::format(
+          "{} ends in a carriage return (\\r), as in a script with the line ends of Windows; "
+          "one with those of Unix works: sed -i 's/\\r$//' SCRIPT",
+          io::in_quotes(argument));
+    });
+}
+
 void run(commands::Arguments arguments) {
+  require_no_carriage_return(arguments);
   const auto is_help = [](const std::string& word) {
     return word == "--help" || word == "-h" || word == "help";
   };
@@ -76,6 +91,10 @@ int say_why() {
     return exit_wrong_request;
   } catch (const std::bad_alloc&) {
     say_failure(pipeline::out_of_memory);
+  } catch (const std::system_error& error) {
+    say_failure(error.code() == std::errc::resource_unavailable_try_again
+                    ? "no more threads can be made; a higher ulimit -u, or more pids for the container, works"
+                    : error.what());
   } catch (const std::exception& error) {
     say_failure(error.what());
   }
@@ -87,9 +106,11 @@ int say_why() {
 int main(int count, char** values) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the one that writes it
   try {
-    run({values + 1, values + count});
-    LastWords::run_is_over();
-    return exit_done;
+    return within_limits(values, [&] {
+      run({values + 1, values + count});
+      LastWords::run_is_over();
+      return exit_done;
+    });
   } catch (...) {
     LastWords::run_is_over();
     return say_why();

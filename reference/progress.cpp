@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "exit_code.hpp"
+#include "io/printable.hpp"
 #include "trace/units.hpp"
 
 namespace stepvideo {
@@ -210,7 +211,7 @@ void Progress::fail(const Stage& stage, const std::string& message) {
 }
 
 void Progress::print_line(const std::string& text) const {
-  if (display_) display_->print(text);
+  if (display_) display_->print(io::printable_lines(text));
 }
 
 void Progress::print_summary() const {

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "commands/choices.hpp"
 #include "commands/command.hpp"
 #include "commands/overwrite_flag.hpp"
@@ -56,7 +58,9 @@ void decode_on_this_process(const Arguments& arguments) {
   io::VideoOptions options = video_flags.options(video_flags.fps ? io::FrameRate{} : rate_of(latents_path));
   const VideoShape video = VideoShape::from_latent(latents.shape);
   io::require_video_fits("--output", output, video, options);
-  require_codec_memory(common, video, codec.decode_bytes(video, settings));
+  const std::vector<plan::PhaseCost> costs{plan_decode(common, video, settings, codec.config())};
+  require_codec_memory(common, video,
+                       common.place.is_gpu() ? codec.decode_bytes(video, settings) : costs.front().bytes());
 
   io::Json manifest =
       start_manifest("decode", common, common.numerics, weights.components({io::Component::vae}), provenance);
@@ -64,7 +68,6 @@ void decode_on_this_process(const Arguments& arguments) {
   video_flags.put(manifest);
   vae_flags.put(manifest);
   add_source(manifest, "latents", latents_path, provenance);
-  const std::vector<plan::PhaseCost> costs{plan_decode(common, video, settings, codec.config())};
   pipeline::Ranks ranks = ranks_of(common, {.topology = {.ulysses = common.ranks}}, 1, {});
   set_decoders(ranks, costs);
   agree_on(common, {&manifest}, ranks.topology);
@@ -76,7 +79,13 @@ void decode_on_this_process(const Arguments& arguments) {
   progress.describe({{"output", output.string()}});
   note_choices(progress, {&manifest});
   options.manifest = manifest_writer(manifest, progress, provenance);
-  codec.load_decoder(settings, progress, ranks)->decode(latents, output, options, progress);
+  try {
+    codec.load_decoder(settings, progress, ranks)->decode(latents, output, options, progress);
+  } catch (const io::NonFiniteVideo& failure) {
+    throw Error(
+        fmt::format("{}; {}latents that a lower --cfg-scale made work", failure.what(),
+                    settings.precision == Precision::fp32 ? "" : "--vae-precision fp32 may hold it, or "));
+  }
   progress.print_summary();
 }
 

@@ -50,6 +50,7 @@ void denoise_on_this_process(const Arguments& arguments) {
   const CommonOptions& common = parser.common_options();
   const auto source = weights.source(common);
   io::require_writable_output("--output", output, {".safetensors"});
+  pipeline::require_step_file("--output", output);
 
   const pipeline::PreviewOptions preview = previews.options(common);
   std::optional<pipeline::VideoCodec> codec;
@@ -109,6 +110,7 @@ void denoise_on_this_process(const Arguments& arguments) {
   Progress progress = start_progress(common);
   if (is_done) return progress.tell(output.string() + " is there already, made by the same run");
   tell_place(progress, common);
+  tell_untrained_size(progress, common.model, video);
   note_choices(progress, {&manifest});
   if (!latents_path && sampling.seed && sampling.seed->is_random()) tell_drawn_seed(progress, seed);
   trace::tell_run(progress, video, settings.steps, to_string(common.numerics.precision), cost);

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "io/path_json.hpp"
 #include "io/pending_file.hpp"
 #include "io/video.hpp"
 #include "pipeline/step_file.hpp"
@@ -96,11 +97,11 @@ pipeline::ModelSource model_of(GenerateFlags& flags, const std::optional<Json>& 
   if (flags.common.model.empty() && base) {
     flags.weights.take_missing(*base);
     const Json model = base->value("model", Json::object());
-    const bool tells_folder = model.is_object() && model.value("path", Json()).is_string();
-    require(tells_folder || flags.weights.weights, [] {
+    const fs::path folder = io::path_in(model, "path");
+    require(!folder.empty() || flags.weights.weights, [] {
       return "--model is missing, and the manifest does not tell where it was; give its folder";
     });
-    if (tells_folder) flags.common.model = model["path"].get<std::string>();
+    flags.common.model = folder;
   }
   require(!flags.keep.resumes || base || flags.weights.weights || !flags.common.model.empty(), [&] {
     return fmt::format(
@@ -161,6 +162,7 @@ std::vector<Job> read_jobs(GenerateFlags& flags, const std::optional<pipeline::R
     for (int index = 0; index < flags.count; ++index) {
       const fs::path output = flags.count == 1 ? flags.output : numbered(flags.output, index + 1);
       io::require_video_output("--output", output);
+      pipeline::require_step_file("--output", output, flags.keeps_latents);
       const Wishes wishes = with_seed(flags.wishes, base, output, index, flags);
       jobs.push_back({.request = complete(wishes, base, flags.common.model, flags.common), .output = output});
       names.push_back(flags.count == 1 ? "--output" : output.string());
@@ -189,6 +191,7 @@ std::vector<Job> read_jobs(GenerateFlags& flags, const std::optional<pipeline::R
     });
     try {
       io::require_video_output("--output", folder / name);
+      pipeline::require_step_file("--output", folder / name, flags.keeps_latents);
       const fs::path output = flags.output / name;
       const Wishes wishes = with_seed(line.wishes.over(flags.wishes), {}, output, 0, flags);
       jobs.push_back({.request = complete(wishes, {}, flags.common.model, flags.common), .output = output});

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "io/manifest.hpp"
+#include "io/pending_folder.hpp"
 #include "pipeline/request.hpp"
 
 namespace stepvideo::commands {
@@ -29,11 +30,21 @@ std::optional<Json> maker_of(const fs::path& output, const std::string& command)
   return found;
 }
 
+/// Whether there is nothing to lose: of a folder that stands alone the run's own work lies in it.
+bool holds_nothing(const fs::path& output) {
+  std::error_code unused;
+  if (!io::stands_alone(output)) return fs::is_empty(output, unused);
+  const std::string ours = io::whole_folder(output).filename().string() + ".";
+  for (const auto& entry : fs::directory_iterator(output))
+    if (!entry.path().filename().string().starts_with(ours)) return false;
+  return true;
+}
+
 }  // namespace
 
 void OverwriteFlag::require_own(const fs::path& output, const Json& asked) const {
   std::error_code unused;
-  if (overwrites || !fs::exists(output, unused) || fs::is_empty(output, unused)) return;
+  if (overwrites || !fs::exists(output, unused) || holds_nothing(output)) return;
   const auto found = maker_of(output, asked["command"]);
   const auto refuse_unless = [&](bool is_own, const auto& what) {
     require(is_own, [&] {

@@ -7,6 +7,7 @@
 #include "doctor/probe.hpp"
 #include "io/manifest.hpp"
 #include "io/model_digest.hpp"
+#include "io/path_json.hpp"
 #include "pipeline/request.hpp"
 
 namespace stepvideo::commands {
@@ -16,7 +17,8 @@ void leave_out_times_and_paths(io::Json& manifest) {
   manifest.erase("stages");
   manifest.erase("resumed_after_step");
   manifest.erase("topology");
-  if (manifest.contains("model") && manifest["model"].is_object()) manifest["model"].erase("path");
+  if (manifest.contains("model") && manifest["model"].is_object())
+    for (const char* const name : {"path", "path_bytes"}) manifest["model"].erase(name);
   if (manifest.contains("sources") && manifest["sources"].is_object())
     for (auto& [name, source] : manifest["sources"].items())
       if (source.is_object()) leave_out_times_and_paths(source);
@@ -51,7 +53,7 @@ io::Json start_manifest(const std::string& command, const CommonOptions& options
     manifest["model"]["components"][std::string(io::component_name(component))] =
         io::component_digest(options.model, component);
   if (!flags.is_reproducible && !options.model.empty())
-    manifest["model"]["path"] = std::filesystem::absolute(options.model).lexically_normal().string();
+    io::put_path(manifest["model"], "path", std::filesystem::absolute(options.model).lexically_normal());
   return manifest;
 }
 

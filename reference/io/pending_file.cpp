@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <stepvideo/core/error.hpp>
@@ -30,9 +31,8 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-fs::path Pending::hidden_name(const fs::path& target, int attempt) {
-  return folder_of(target) /
-         fmt::format(".{}.{}-{}{}", target.filename().string(), getpid(), attempt, partial_ending);
+fs::path Pending::hidden_name(const fs::path& folder, const fs::path& target, int attempt) {
+  return folder / fmt::format(".{}.{}-{}{}", target.filename().string(), getpid(), attempt, partial_ending);
 }
 
 namespace {
@@ -56,9 +56,10 @@ void drop_pending() noexcept {
     if (!pending->temporary().empty()) fs::remove_all(pending->temporary(), unused);
 }
 
-Pending::Pending(fs::path target, int (*create)(const char* path)) : target_(std::move(target)) {
+Pending::Pending(fs::path target, const fs::path& folder, int (*create)(const char* path))
+    : target_(std::move(target)) {
   for (int attempt = 0; lock_ < 0; ++attempt) {
-    temporary_ = hidden_name(target_, attempt);
+    temporary_ = hidden_name(folder, target_, attempt);
     lock_ = create(temporary_.c_str());
     if (lock_ < 0 && errno != EEXIST)
       throw Error(fmt::format("{} cannot be written: {}", target_.string(), std::strerror(errno)));
@@ -79,7 +80,7 @@ Pending::~Pending() {
 }
 
 PendingFile::PendingFile(fs::path target)
-    : Pending(std::move(target),
+    : Pending(target, folder_of(target),
               [](const char* path) { return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }) {}
 
 void PendingFile::publish() {
@@ -87,8 +88,15 @@ void PendingFile::publish() {
     throw Error(fmt::format("{} cannot be written: {}", target_.string(), std::strerror(reason)));
   };
   if (fsync(lock_) != 0) fail(errno);
-  if (rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
-  temporary_.clear();
+  if (rename(temporary_.c_str(), target_.c_str()) == 0) return temporary_.clear();
+  if (errno != EBUSY) fail(errno);
+  std::error_code refused;
+  fs::copy_file(temporary_, target_, fs::copy_options::overwrite_existing, refused);
+  if (refused) {
+    std::error_code unused;
+    fs::resize_file(target_, 0, unused);
+    fail(refused.value());
+  }
 }
 
 void write_file(const fs::path& path, std::string_view bytes) {
@@ -98,6 +106,34 @@ void write_file(const fs::path& path, std::string_view bytes) {
   stream.close();
   if (!stream) throw Error(fmt::format("{} cannot be written: the disk refuses", path.string()));
   file.publish();
+}
+
+namespace {
+
+constexpr unsigned mount_root = 0x2000;  // STATX_ATTR_MOUNT_ROOT, which older headers lack
+
+struct statx facts_of(const fs::path& path) noexcept {
+  struct statx facts {};
+  statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_MODE | STATX_UID, &facts);
+  return facts;
+}
+
+/// Why nothing can be renamed over the file, although its folder takes files; empty where it can.
+std::string why_not_replaceable(const fs::path& path) {
+  const struct statx file = facts_of(path), folder = facts_of(folder_of(path));
+  if ((file.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0)
+    return "is marked as not to be changed (chattr)";
+  const bool is_mine = geteuid() == 0 || file.stx_uid == geteuid() || folder.stx_uid == geteuid();
+  if ((folder.stx_mode & S_ISVTX) != 0 && !is_mine)
+    return "belongs to somebody else, in a folder where everybody replaces only what is theirs";
+  if (is_mount_point(path) && access(path.c_str(), W_OK) != 0) return "cannot be written";
+  return "";
+}
+
+}  // namespace
+
+bool is_mount_point(const fs::path& path) noexcept {
+  return (facts_of(path).stx_attributes & mount_root) != 0;
 }
 
 void require_writable_output(const std::string& flag, const fs::path& path,
@@ -118,6 +154,11 @@ void require_writable_output(const std::string& flag, const fs::path& path,
   require(fs::is_directory(folder, unused), [&] {
     return fmt::format("{}: the folder {} does not exist; create it first", flag, folder.string());
   });
+  if (fs::exists(path, unused)) {
+    const std::string why = why_not_replaceable(path);
+    require(why.empty(),
+            [&] { return fmt::format("{}: {} {}; another name works", flag, path.string(), why); });
+  }
   remove_abandoned(path);
   try {
     PendingFile probe(path);  // asking for permission only would miss a read-only or full disk
@@ -146,9 +187,11 @@ void remove_abandoned(const fs::path& target) noexcept {
     const bool is_folder = !target.has_filename() || fs::is_directory(target);
     const fs::path whole = is_folder ? whole_folder(target) : target;
     const std::string ours = whole.filename().string();
-    remove_abandoned_in(folder_of(whole), [&](const std::string& name) {
+    const auto is_ours = [&](const std::string& name) {
       return name.starts_with(ours) && (name.size() == ours.size() || name[ours.size()] == '.');
-    });
+    };
+    remove_abandoned_in(folder_of(whole), is_ours);
+    if (is_folder) remove_abandoned_in(whole, is_ours);
   } catch (const std::exception&) {  // what cannot be looked at stays
   }
 }

@@ -22,12 +22,13 @@ class Pending {
   const std::filesystem::path& temporary() const { return temporary_; }
 
  protected:
-  /// `create` makes what is not there yet and opens it, or returns -1 and sets errno. Throws Error when the
-  /// folder above refuses.
-  Pending(std::filesystem::path target, int (*create)(const char* path));
+  /// In `folder`, `create` makes what is not there yet and opens it, or returns -1 and sets errno. Throws
+  /// Error when the folder refuses.
+  Pending(std::filesystem::path target, const std::filesystem::path& folder, int (*create)(const char* path));
   ~Pending();
 
-  static std::filesystem::path hidden_name(const std::filesystem::path& target, int attempt);
+  static std::filesystem::path hidden_name(const std::filesystem::path& folder,
+                                           const std::filesystem::path& target, int attempt);
 
   std::filesystem::path target_, temporary_;
   int lock_ = -1;  // on what is temporary, while this process lives
@@ -40,16 +41,21 @@ class PendingFile : public Pending {
  public:
   /// Creates the temporary file, empty. Throws Error when the folder refuses.
   explicit PendingFile(std::filesystem::path target);
-  /// Flushes to the disk and renames over the target. Throws Error when the disk refuses.
+  /// Flushes to the disk and renames over the target. A target that is mounted by itself, as containers have
+  /// it, cannot be renamed over: it is filled, and emptied again should the disk refuse. Throws Error when it
+  /// does.
   void publish();
 };
+
+/// Whether something is mounted at that path itself.
+bool is_mount_point(const std::filesystem::path& path) noexcept;
 
 /// Writes the whole file. Throws Error when the disk refuses, and then nothing has changed.
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 
 /// Throws RequestError naming `flag` unless `path` can be written later: its folder exists and is writable,
-/// it is not a folder itself, and its extension (lower-case, with the dot) is one of `extensions`; what else
-/// works says `others`. Removes what dead processes left of it.
+/// it is not a folder itself, what is there may be replaced, and its extension (lower-case, with the dot) is
+/// one of `extensions`; what else works says `others`. Removes what dead processes left of it.
 void require_writable_output(const std::string& flag, const std::filesystem::path& path,
                              const std::vector<std::string>& extensions, const std::string& others = {});
 

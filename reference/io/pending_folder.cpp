@@ -1,6 +1,7 @@
 #include "io/pending_folder.hpp"
 
 #include <cstdio>
+#include <set>
 #include <utility>
 
 #include <fcntl.h>
@@ -28,13 +29,43 @@ fs::path whole_folder(const fs::path& path) {
   return whole.has_filename() ? whole : whole.parent_path();
 }
 
-PendingFolder::PendingFolder(const fs::path& target)
-    : Pending(whole_folder(target), [](const char* path) {
-        return mkdir(path, 0777) == 0 ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-      }) {}
+bool stands_alone(const fs::path& folder) noexcept {
+  try {
+    const fs::path whole = whole_folder(folder);
+    return fs::is_directory(whole) &&
+           (is_mount_point(whole) ||
+            (access(whole.parent_path().c_str(), W_OK) != 0 && access(whole.c_str(), W_OK) == 0));
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+PendingFolder::PendingFolder(const fs::path& target, std::function<bool(const std::string&)> is_replaceable)
+    : Pending(whole_folder(target),
+              stands_alone(target) ? whole_folder(target) : folder_of(whole_folder(target)),
+              [](const char* path) {
+                return mkdir(path, 0777) == 0 ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+              }),
+      is_replaceable_(std::move(is_replaceable)) {}
+
+void PendingFolder::move_in() {
+  std::error_code error;
+  std::set<fs::path> made, old;
+  for (fs::directory_iterator entry(temporary_, error), end; !error && entry != end; entry.increment(error))
+    made.insert(entry->path().filename());
+  for (fs::directory_iterator entry(target_, error), end; !error && entry != end; entry.increment(error))
+    if (is_replaceable_ && is_replaceable_(entry->path().filename().string()) &&
+        entry->is_regular_file(error))
+      old.insert(entry->path().filename());
+  for (auto name = old.begin(); !error && name != old.end(); ++name) fs::remove(target_ / *name, error);
+  for (auto name = made.begin(); !error && name != made.end(); ++name)
+    fs::rename(temporary_ / *name, target_ / *name, error);
+  if (error) fail(target_, error);
+}
 
 void PendingFolder::publish() {
   std::error_code error;
+  if (folder_of(temporary_) == target_) return move_in();
   if (fs::is_directory(target_, error) &&
       renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
     fs::remove_all(temporary_, error);  // what was there
@@ -45,7 +76,7 @@ void PendingFolder::publish() {
   if (error == std::errc::directory_not_empty || error == std::errc::file_exists) {
     fs::path old;
     for (int attempt = 0; old.empty() || fs::exists(old, error); ++attempt)
-      old = hidden_name(target_, attempt);
+      old = hidden_name(folder_of(target_), target_, attempt);
     fs::rename(target_, old, error);
     if (error) fail(target_, error);
     fs::rename(temporary_, target_, error);
@@ -72,15 +103,18 @@ void require_writable_folder(const std::string& flag, const fs::path& path,
     return fmt::format("{}: the folder {} does not exist; create it first", flag,
                        target.parent_path().string());
   });
+  remove_abandoned(target);
+  const bool is_alone = stands_alone(target);
+  const std::string ours = target.filename().string() + ".";
   if (fs::is_directory(target, error))
     for (fs::directory_iterator entry(target, error), end; !error && entry != end; entry.increment(error)) {
       const std::string name = entry->path().filename().string();
+      if (is_alone && name.starts_with(ours)) continue;
       require(is_replaceable(name) && entry->is_regular_file(error), [&] {
         return fmt::format("{}: {} holds {}, which would be lost; a new or empty folder works", flag,
                            target.string(), name);
       });
     }
-  remove_abandoned(target);
   try {
     PendingFolder probe(target);
   } catch (const Error& refusal) {

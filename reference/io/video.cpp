@@ -129,8 +129,8 @@ void VideoWriter::append(const ReadyFrames& frames) {
       throw Error(
           fmt::format("{}: a frame came after the {} that were announced", path_.string(), shape_.frames));
     if (frames.marks[frame] != 0)
-      throw Error(fmt::format("{}: frame {} holds NaN or infinite values; nothing was written",
-                              path_.string(), frames_written_));
+      throw NonFiniteVideo(fmt::format("{}: frame {} holds NaN or infinite values; nothing was written",
+                                       path_.string(), frames_written_));
     write_frame({frames.frame(frame), static_cast<std::size_t>(frame_bytes)});
     ++frames_written_;
   }
@@ -201,9 +201,7 @@ void require_video_output(const std::string& flag, const std::filesystem::path& 
   std::vector<std::string> extensions;
   for (const auto& file : kinds_of_files) extensions.emplace_back(file.first);
   if (kind == VideoKind::png_folder && !path.empty())
-    require_writable_folder(flag, path, [](const std::string& name) {
-      return is_png_frame_name(name) || name == png_folder_manifest;
-    });
+    require_writable_folder(flag, path, is_of_png_folder);
   else
     require_writable_output(flag, path, extensions, ", or a folder of PNG files, whose path ends in /");
   if (kind != VideoKind::tensor && kind != VideoKind::y4m) detail::require_encoder(flag, kind);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include <stepvideo/core/buffer.hpp>
+#include <stepvideo/core/error.hpp>
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/view.hpp>
 
@@ -24,6 +25,12 @@ VideoKind video_kind(const std::filesystem::path& path);
 
 /// How finely colour is sampled: a colour for every four pixels, which is what players expect, or for each.
 enum class Chroma { yuv420, yuv444 };
+
+/// Frames that cannot be shown: what made them is at fault, and to make them again gives the same.
+class NonFiniteVideo : public Error {
+ public:
+  using Error::Error;
+};
 
 /// What a writer is told beside the frames. What a kind of file cannot hold is left out: a PNG folder and a
 /// .safetensors file have no frame rate.

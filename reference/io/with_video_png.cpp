@@ -34,7 +34,9 @@ void write_rgb(const std::filesystem::path& path, std::span<const std::uint8_t> 
 class PngFolderWriter final : public VideoWriter {
  public:
   PngFolderWriter(const std::filesystem::path& path, VideoShape shape, VideoOptions options)
-      : VideoWriter(path, shape, RgbPixels{}), options_(std::move(options)), folder_(path) {}
+      : VideoWriter(path, shape, RgbPixels{}),
+        options_(std::move(options)),
+        folder_(path, is_of_png_folder) {}
 
  private:
   void write_frame(std::span<const std::uint8_t> pixels) override {

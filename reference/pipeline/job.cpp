@@ -1,11 +1,14 @@
 #include "pipeline/job.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "io/printable.hpp"
+#include "io/video.hpp"
 
 namespace stepvideo::pipeline {
 namespace {
@@ -53,6 +56,34 @@ void keep_for_others(Job& job) {
   }
 }
 
+namespace {
+
+/// Whether the decoder computed in anything that overflows before float32 does.
+bool decodes_in_less_than_float32(const Job& job) {
+  const io::Json own = job.manifest.value("vae_precision", io::Json());
+  return own.is_string() ? own != "fp32" : job.request.numerics.precision != Precision::fp32;
+}
+
+/// A video of NaN: to decode its latents in the same way gives the same again.
+std::exception_ptr of_non_finite_video(const std::exception& failure, const ModelSource& model, Job& job) {
+  if (decodes_in_less_than_float32(job)) {
+    job.manifest["vae_precision"] = "fp32";
+    return std::make_exception_ptr(
+        Error(fmt::format("{}; the latents are there, and float32 may hold what their decoding makes: {}",
+                          failure.what(), decode_command(model, job))));
+  }
+  float largest = 0;
+  for (const float value : job.latents->values) largest = std::max(largest, std::abs(value));
+  std::error_code unused;
+  fs::remove(step_file_of(job.output), unused);  // nothing can be made of it
+  return std::make_exception_ptr(Error(
+      fmt::format("{}; the latents reach {:.3g}, which is more than the decoder can take: a --cfg-scale "
+                  "below {} works",
+                  failure.what(), largest, job.request.settings.cfg_scale)));
+}
+
+}  // namespace
+
 std::string remedy_of(const ModelSource& model, const Job& job) {
   return "the latents are there, and this finishes the job: " + decode_command(model, job);
 }
@@ -66,7 +97,11 @@ std::exception_ptr with_remedy(const std::exception& failure, const ModelSource&
     return std::make_exception_ptr(
         Error(fmt::format("{}; the latents are lost, too: {}", what, lost.what())));
   }
-  return std::make_exception_ptr(Error(what + "; " + remedy_of(model, job)));
+  if (dynamic_cast<const io::NonFiniteVideo*>(&failure) != nullptr)
+    return of_non_finite_video(failure, model, job);
+  return std::make_exception_ptr(
+      Error(what + "; the latents are there, and once that is mended this finishes the job: " +
+            decode_command(model, job)));
 }
 
 void say_how_to_go_on(std::vector<Job>& jobs, const Interrupted& interrupt) {

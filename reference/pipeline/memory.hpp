@@ -8,7 +8,8 @@
 namespace stepvideo::pipeline {
 
 /// What a run that the memory could not hold says.
-inline constexpr const char* out_of_memory = "out of memory; a smaller video or --precision bf16 needs less";
+inline constexpr const char* out_of_memory =
+    "out of memory; a smaller video needs less, and so does bf16 where the precision is fp32";
 
 /// Throws RequestError naming the size flags when `bytes`, a lower bound on what `video` needs at once, are
 /// more than this machine's memory.

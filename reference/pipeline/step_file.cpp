@@ -8,6 +8,8 @@
 
 #include "interrupt.hpp"
 #include "io/manifest.hpp"
+#include "io/pending_file.hpp"
+#include "io/pending_folder.hpp"
 #include "last_words.hpp"
 
 namespace stepvideo::pipeline {
@@ -17,7 +19,8 @@ namespace fs = std::filesystem;
 
 fs::path beside(const fs::path& output, const char* ending) {
   const fs::path named = output.has_filename() ? output : output.parent_path();  // "frames/" is a folder
-  return named.string() + ending;
+  const fs::path place = io::stands_alone(output) ? named / io::whole_folder(output).filename() : named;
+  return place.string() + ending;
 }
 
 }  // namespace
@@ -36,6 +39,17 @@ fs::path preview_file_of(const fs::path& output) {
   for (auto percent = name.find('%'); percent != name.rfind('%'); percent = name.find('%'))
     name[percent] = '_';
   return file.parent_path() / name;
+}
+
+void require_step_file(const std::string& flag, const fs::path& output, bool keeps_latents) {
+  try {
+    const io::PendingFile steps(step_file_of(output));
+    if (keeps_latents) const io::PendingFile latents(latents_file_of(output));
+  } catch (const Error& error) {
+    throw RequestError(
+        fmt::format("{}: work is kept beside the output, and {}; a shorter name or another place works", flag,
+                    error.what()));
+  }
 }
 
 void SavedRun::require_size(LatentShape shape, int channels) const {

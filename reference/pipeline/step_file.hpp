@@ -13,11 +13,16 @@
 
 namespace stepvideo::pipeline {
 
-/// Where a run that writes `output` keeps its latents: OUTPUT.steps.safetensors.
+/// Where a run that writes `output` keeps its latents: OUTPUT.steps.safetensors. Of a folder that stands
+/// alone (io/pending_folder.hpp) in it: OUTPUT/NAME.steps.safetensors. The other two likewise.
 std::filesystem::path step_file_of(const std::filesystem::path& output);
 
 /// Where a run that keeps its final latents leaves them: OUTPUT.latents.safetensors.
 std::filesystem::path latents_file_of(const std::filesystem::path& output);
+
+/// Throws RequestError naming `flag` unless the first, and where latents are kept the second, can be written.
+void require_step_file(const std::string& flag, const std::filesystem::path& output,
+                       bool keeps_latents = false);
 
 /// Where a run that stops on the way leaves its pictures, as a pattern for their steps: OUTPUT.step%d.png.
 std::filesystem::path preview_file_of(const std::filesystem::path& output);

@@ -6,34 +6,17 @@
 
 #include <stepvideo/core/error.hpp>
 
+#include "io/utf8.hpp"
+
 namespace stepvideo::text {
 namespace {
-
-/// The length of the well-formed sequence at the start of `bytes`, which is not empty; 0 when there is none.
-std::size_t well_formed_length(std::string_view bytes) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
-  const unsigned lead = byte(0);
-  if (lead < 0x80) return 1;
-  const std::size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
-                             : lead >= 0xE0 && lead <= 0xEF ? 3
-                             : lead >= 0xF0 && lead <= 0xF4 ? 4
-                                                            : 0;
-  if (length == 0 || bytes.size() < length) return 0;
-  // The second byte is narrower after four leads: no overlong forms, no surrogates, nothing past U+10FFFF.
-  const unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-  const unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-  if (byte(1) < low || byte(1) > high) return 0;
-  for (std::size_t i = 2; i < length; ++i)
-    if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
-  return length;
-}
 
 /// Where words begin: behind a space, and at every character beyond ASCII, as Chinese has no spaces.
 std::vector<std::size_t> word_begins(std::string_view text) {
   constexpr std::string_view spaces = " \t\r\n";
   const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
   std::vector<std::size_t> begins;
-  for (std::size_t i = 0; i < text.size(); i += well_formed_length(text.substr(i))) {
+  for (std::size_t i = 0; i < text.size(); i += io::utf8_length(text.substr(i))) {
     if (spaces.find(text[i]) != spaces.npos) continue;
     if (i == 0 || !is_ascii(text[i]) || !is_ascii(text[i - 1]) || spaces.find(text[i - 1]) != spaces.npos)
       begins.push_back(i);
@@ -64,15 +47,12 @@ std::unique_ptr<Tokenizer> make_byte_tokenizer(const TokenFrame& frame) {
 }
 
 void require_valid_utf8(std::string_view text, const std::string& flag) {
-  for (std::size_t position = 0; position < text.size();) {
-    const std::size_t length = well_formed_length(text.substr(position));
-    require(length > 0, [&] {
-      return fmt::format(
-          "{} is not valid UTF-8: byte {} (0x{:02X}) starts no character; give the text in UTF-8", flag,
-          position, static_cast<unsigned char>(text[position]));
-    });
-    position += length;
-  }
+  const std::size_t valid = io::utf8_prefix(text);
+  require(valid == text.size(), [&] {
+    return fmt::format(
+        "{} is not valid UTF-8: byte {} (0x{:02X}) starts no character; give the text in UTF-8", flag, valid,
+        static_cast<unsigned char>(text[valid]));
+  });
 }
 
 TokenSequence Tokenizer::sequence(std::string_view prompt, const std::string& flag,

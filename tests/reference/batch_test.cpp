@@ -280,7 +280,7 @@ BOOST_AUTO_TEST_CASE(a_prompt_that_the_memory_cannot_hold_says_so_and_the_others
                                          if (++steps == 1) throw std::bad_alloc();
                                        }},
                                   progress);
-  BOOST_CHECK_EQUAL(failure_of(jobs[0]), "out of memory; a smaller video or --precision bf16 needs less");
+  BOOST_CHECK_EQUAL(failure_of(jobs[0]), pipeline::out_of_memory);
   BOOST_CHECK_EQUAL(failure_of(jobs[1]), "");
   BOOST_CHECK(jobs[1].is_done && fs::exists(folder / "2.mp4"));
 }
