@@ -1,5 +1,7 @@
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -38,6 +40,16 @@ void record(const std::filesystem::path& path, const doctor::MachineFacts& facts
   file.publish();
 }
 
+/// Whether verdicts may be coloured on standard output.
+bool shows_color() {
+  const auto value = [](const char* name) {
+    const char* const text = std::getenv(name);
+    return std::string_view(text != nullptr ? text : "");
+  };
+  return isatty(STDOUT_FILENO) == 1 && value("NO_COLOR").empty() && !value("TERM").empty() &&
+         value("TERM") != "dumb";
+}
+
 }  // namespace
 
 void doctor(const Arguments& arguments) {
@@ -72,7 +84,7 @@ void doctor(const Arguments& arguments) {
   const auto diagnosis = doctor::diagnose(facts, request);
   if (record_file) record(*record_file, facts);
   std::cout << (wants_json ? dump(doctor::to_json(diagnosis, facts))
-                           : doctor::to_text(diagnosis, isatty(STDOUT_FILENO) != 0))
+                           : doctor::to_text(diagnosis, shows_color()))
             << std::flush;
   if (!std::cout) throw Error("standard output cannot be written");
   if (diagnosis.exit_code() != 0) throw ExitCode{diagnosis.exit_code()};

@@ -4,6 +4,7 @@
 
 #include "commands/command.hpp"
 #include "commands/options.hpp"
+#include "exit_code.hpp"
 #include "io/model_folder.hpp"
 #include "plan/batch.hpp"
 #include "plan/report.hpp"
@@ -52,6 +53,10 @@ void plan(const Arguments& arguments) {
     std::cout << json.dump(2) << '\n';
   } else {
     std::cout << to_table(result) << to_table(batch);
+  }
+  if (result.best() == nullptr) {
+    std::cout << std::flush;
+    throw ExitCode{1};
   }
 }
 

@@ -91,7 +91,8 @@ std::optional<Remark> remark_on_nccl(const Case& subject, std::string_view name,
     return in_vain("it sizes the channels' buffers and lifts no timeout; a timeout is a late or lost rank");
   if (name == "TIMEOUT" || name == "BLOCKING_WAIT" || name == "ASYNC_ERROR_HANDLING")
     return in_vain("NCCL reads no such variable and has no operation timeout; PyTorch alone had these");
-  if (!is_known_to_nccl(name)) return in_vain("NCCL reads no such variable (as of 2.28.9), and does not say so");
+  if (!is_known_to_nccl(name))
+    return in_vain("NCCL reads no such variable (as of 2.28.9), and does not say so");
   if (subject.gpus < 2) return {};
   if (name == "P2P_DISABLE" && is_on(value))
     return Remark{Verdict::warning, "unset: GPUs talk through host memory, not over NVLink"};
@@ -146,6 +147,11 @@ std::optional<Remark> remark_on_threads(const Case& subject, const std::string& 
                   "passive: waiting threads take cores from ranks beside them"};
   if ((name == "OMP_PROC_BIND" || name == "OMP_PLACES" || name == "GOMP_CPU_AFFINITY") && subject.gpus > 1)
     return Remark{Verdict::warning, "unset, or by rank: all ranks bind to the same cores"};
+  if (name == "OPENBLAS_CORETYPE")
+    return Remark{Verdict::warning,
+                  "unset: matrix products are those of that processor, whatever this one could do"};
+  if (name == "OMP_STACKSIZE" || name == "GOMP_STACKSIZE")
+    return Remark{Verdict::ok, "read by OpenMP; below 2M the program takes 8M"};
   if (name.starts_with("MKL_")) return in_vain("matrix products come from OpenBLAS, not from MKL");
   if (name.starts_with("KMP_")) return in_vain("threads come from GNU's OpenMP, not from Intel's");
   return Remark{Verdict::ok, "read by OpenMP or OpenBLAS"};

@@ -78,7 +78,8 @@ std::string request_list(const std::optional<io::Json>& manifest) {
   add("negative", text("negative"));
   add("seed", text("seed"));
   if (const std::string frames = text("frames"); !frames.empty())
-    add("video", fmt::format("{} frames of {} x {} (width x height)", frames, text("width"), text("height")));
+    add("video", fmt::format("{} {} of {} x {} (width x height)", frames, frames == "1" ? "frame" : "frames",
+                             text("width"), text("height")));
   add("steps", text("steps"));
   add("guidance", text("cfg_scale"));
   add("time shift", text("time_shift"));

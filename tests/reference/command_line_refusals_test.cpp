@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(sizes_off_the_grid_name_the_nearest) {
                 {"20 frames", "nearest valid size is 17 frames of 96x96", "--fit"});
   check_refusal(generate({"--height", "100"}), {"100x96", "17 frames of 96x96", "--fit"});
   check_refusal(generate({"--width", "0"}), {"96x0", "96x16"});
-  check_refusal(generate({"--frames", "-17"}), {"-17 frames", "1 frames"});
+  check_refusal(generate({"--frames", "-17"}), {"-17 frames", "1 frame of"});
 }
 
 BOOST_AUTO_TEST_CASE(an_output_that_cannot_be_written_is_found_before_the_work) {

@@ -61,7 +61,7 @@ BOOST_AUTO_TEST_CASE(json_is_one_object_with_every_topology) {
 
 BOOST_AUTO_TEST_CASE(what_does_not_fit_is_a_plan_with_remedies) {
   const auto result = plan({"--gpu", "rtx4090"});
-  BOOST_CHECK_EQUAL(result.exit_code, 0);
+  BOOST_CHECK_EQUAL(result.exit_code, 1);
   BOOST_CHECK(result.output.find("what would fit\n  weights streamed") != result.output.npos);
 }
 

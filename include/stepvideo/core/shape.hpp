@@ -130,8 +130,8 @@ struct StaticVideo {
 };
 
 inline std::string to_string(VideoShape video) {
-  return std::to_string(video.frames) + " frames of " + std::to_string(video.height) + "x" +
-         std::to_string(video.width);
+  return std::to_string(video.frames) + (video.frames == 1 ? " frame of " : " frames of ") +
+         std::to_string(video.height) + "x" + std::to_string(video.width);
 }
 
 /// Throws RequestError naming the rule and the nearest valid size.
