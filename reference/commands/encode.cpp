@@ -16,6 +16,7 @@
 #include "pipeline/memory.hpp"
 #include "pipeline/process_ranks.hpp"
 #include "pipeline/video_codec.hpp"
+#include "plan/hardware_here.hpp"
 
 namespace stepvideo::commands {
 namespace {
@@ -108,7 +109,10 @@ void encode_on_this_process(const Arguments& arguments) {
   const pipeline::VideoCodec codec(weights.source(common));
   const io::Video video = read_on_grid(video_path, rate, how, common.is_quiet);
   const double bytes = codec.encode_bytes(video.shape, settings);
-  require_codec_memory(common, video.shape, bytes);
+  // With what the program itself takes, as plans count it.
+  require_codec_memory(
+      common, video.shape,
+      bytes + (common.place.is_gpu() ? 0 : plan::hardware_here(common.place).reserved_bytes));
   io::Json manifest =
       start_manifest("encode", common, common.numerics, weights.components({io::Component::vae}), provenance);
   weights.put(manifest);

@@ -122,9 +122,9 @@ BOOST_AUTO_TEST_CASE(a_limit_of_memory_of_either_version_is_seen_by_every_comman
   const ScratchFolder folder;
   fs::create_directories(folder / "one/memory");
   fs::create_directories(folder / "two");
-  folder.write("one/memory/memory.limit_in_bytes", "60000000\n");
+  folder.write("one/memory/memory.limit_in_bytes", "53000000\n");
   folder.write("one/memory/memory.usage_in_bytes", "30000000\n");
-  folder.write("two/memory.max", "60000000\n");
+  folder.write("two/memory.max", "53000000\n");
   folder.write("two/memory.current", "1\n");
   const std::string model = STEPVIDEO_DEMO_MODEL;
   BOOST_REQUIRE_EQUAL(run_program({"generate", "--model", model, "--prompt", "a", "--steps", "1", "--quiet",
