@@ -3,6 +3,7 @@
 #include <stepvideo/core/check.cuh>
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/gpu.cuh>
+#include <stepvideo/core/gpu_event.cuh>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/core/pinned.cuh>
 #include <stepvideo/kernels/attention/attention.cuh>
@@ -43,6 +44,7 @@
 #include <stepvideo/kernels/elementwise/latents.cuh>
 #include <stepvideo/kernels/elementwise/pixels.cuh>
 #include <stepvideo/kernels/elementwise/quantize_rows.cuh>
+#include <stepvideo/kernels/elementwise/sum_parts.cuh>
 #include <stepvideo/kernels/elementwise/timestep.cuh>
 #include <stepvideo/kernels/elementwise/transpose.cuh>
 #include <stepvideo/kernels/linear/apply_epilogue.cuh>

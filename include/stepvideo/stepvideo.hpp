@@ -3,7 +3,9 @@
 #include <stepvideo/comm/agreement.hpp>
 #include <stepvideo/comm/attention_across_ranks.hpp>
 #include <stepvideo/comm/communicator.hpp>
+#include <stepvideo/comm/device_wire.hpp>
 #include <stepvideo/comm/door.hpp>
+#include <stepvideo/comm/exchange_communicator.hpp>
 #include <stepvideo/comm/flight_recorder.hpp>
 #include <stepvideo/comm/group_wire.hpp>
 #include <stepvideo/comm/heartbeat.hpp>
@@ -14,6 +16,7 @@
 #include <stepvideo/comm/process_messages.hpp>
 #include <stepvideo/comm/rank_agreement.hpp>
 #include <stepvideo/comm/rank_wire.hpp>
+#include <stepvideo/comm/rank_words.hpp>
 #include <stepvideo/comm/rendezvous.hpp>
 #include <stepvideo/comm/shared_layers.hpp>
 #include <stepvideo/comm/socket.hpp>
@@ -62,6 +65,7 @@
 #include <stepvideo/kernels/elementwise/latents.hpp>
 #include <stepvideo/kernels/elementwise/pixels.hpp>
 #include <stepvideo/kernels/elementwise/quantize_rows.hpp>
+#include <stepvideo/kernels/elementwise/sum_parts.hpp>
 #include <stepvideo/kernels/elementwise/timestep.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>
 #include <stepvideo/kernels/linear/matmul_table.hpp>

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <stepvideo/core/check.cuh>
+#include <stepvideo/core/gpu_event.cuh>
 
 #include "model/fence.hpp"
 
@@ -11,42 +12,26 @@ namespace stepvideo::model {
 template <>
 class Fence<Device> {
  public:
-  Fence() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming | cudaEventBlockingSync)); }
-  Fence(const Fence&) = delete;
-  Fence& operator=(const Fence&) = delete;
-  ~Fence() { cudaEventDestroy(event_); }
-
-  void set(Device device) { check(cudaEventRecord(event_, device.stream)); }
+  void set(Device device) { event_.record(device); }
   /// Without a set() before it waits for nothing.
-  void wait(Device device) { check(cudaStreamWaitEvent(device.stream, event_)); }
+  void wait(Device device) { event_.wait(device); }
   /// The host waits.
-  void finish() { cudaEventSynchronize(event_); }
+  void finish() { event_.wait_quietly(); }
 
  private:
-  cudaEvent_t event_ = nullptr;
+  GpuEvent event_;
 };
 
 /// By events in the stream: of the last two waits the time is known once they are over.
 template <>
 class Stalls<Device> {
  public:
-  Stalls() {
-    for (Pair& pair : pairs_)
-      for (cudaEvent_t* const event : {&pair.begin, &pair.end})
-        check(cudaEventCreateWithFlags(event, cudaEventBlockingSync));
-  }
-  Stalls(const Stalls&) = delete;
-  Stalls& operator=(const Stalls&) = delete;
-  ~Stalls() {
-    for (const Pair& pair : pairs_) cudaEventDestroy(pair.begin), cudaEventDestroy(pair.end);
-  }
-
   void begin(Device device) {
     take(pairs_[next_]);
-    check(cudaEventRecord(pairs_[next_].begin, device.stream));
+    pairs_[next_].begin.record(device);
   }
   void end(Device device) {
-    check(cudaEventRecord(pairs_[next_].end, device.stream));
+    pairs_[next_].end.record(device);
     pairs_[next_].is_open = true;
     next_ = 1 - next_;
   }
@@ -57,16 +42,14 @@ class Stalls<Device> {
 
  private:
   struct Pair {
-    cudaEvent_t begin = nullptr, end = nullptr;
+    GpuEvent begin{EventTime::noted}, end{EventTime::noted};
     bool is_open = false;
   };
 
   void take(Pair& pair) {
     if (!pair.is_open) return;
-    float milliseconds = 0;
-    check(cudaEventSynchronize(pair.end));
-    check(cudaEventElapsedTime(&milliseconds, pair.begin, pair.end));
-    seconds_ += 1e-3 * milliseconds;
+    pair.end.wait();
+    seconds_ += pair.end.seconds_since(pair.begin);
     pair.is_open = false;
   }
 

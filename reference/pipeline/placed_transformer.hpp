@@ -207,7 +207,7 @@ class PlacedTransformer final : public Denoiser::Loaded {
   /// A signal that came to one rank stops all of them, behind the same step.
   void agree_on_interrupts() {
     if constexpr (!is_alone)
-      if (any_rank_stops(communicator_, execution_, world(), AgreedInterrupts::signal_came()))
+      if (any_rank_stops(communicator_, host, world(), AgreedInterrupts::signal_came()))
         AgreedInterrupts::agree();
   }
 

@@ -1,5 +1,6 @@
 // What members of a group tell each other about the collective they call, and the rule that they agree.
 #pragma once
+#include <algorithm>
 #include <span>
 #include <string>
 #include <string_view>
@@ -88,6 +89,15 @@ inline void require_agreement(const Group& group, std::span<const Arrival> arriv
                       at(b).receive_counts[of_a]);
     }
   }
+}
+
+/// Whether what all members send each other, and themselves, has one size.
+inline bool are_even(std::span<const Arrival> arrivals) {
+  if (arrivals[0].op != "all_to_all") return false;
+  const index_t count = arrivals[0].send_counts[0];
+  return std::ranges::all_of(arrivals, [&](const Arrival& arrival) {
+    return std::ranges::all_of(arrival.send_counts, [&](index_t other) { return other == count; });
+  });
 }
 
 }  // namespace stepvideo

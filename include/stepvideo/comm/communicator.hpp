@@ -12,6 +12,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/elementwise/sum_parts.hpp>
 
 namespace stepvideo {
 
@@ -27,11 +28,6 @@ class RankLost : public Error {
 /// What can be moved: any element, bytes, structs.
 template <class T>
 concept Movable = std::is_trivially_copyable_v<T> && !std::is_const_v<T>;
-
-/// What can be added up.
-template <class T>
-concept Summable = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bf16> ||
-    std::same_as<T, fp16> || std::integral<T>;
 
 /// The collectives of one rank. All members of a group call the same collectives of it in the same order,
 /// with the same element and with counts that agree. A call may return before the data is there, in the order
@@ -68,16 +64,6 @@ inline std::string to_string(const Group& group) {
   for (int member = 0; member < group.size; ++member)
     text += (member > 0 ? ", " : "") + std::to_string(group.rank(member));
   return text;
-}
-
-/// The sum of `value(member)` in the members' order, as every communicator adds up: in float32 for 16-bit
-/// floats, rounded once.
-template <Summable T, class Value>
-T sum_in_order(std::size_t members, Value&& value) {
-  using Sum = std::conditional_t<sizeof(T) == 2 && !std::integral<T>, float, T>;
-  Sum sum(value(0));
-  for (std::size_t member = 1; member < members; ++member) sum = static_cast<Sum>(sum + Sum(value(member)));
-  return T(sum);
 }
 
 constexpr index_t sum_of(Counts counts) {

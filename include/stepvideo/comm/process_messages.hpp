@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <optional>
 #include <span>
@@ -21,7 +22,7 @@ class ProcessMessages {
  public:
   /// The wire outlives this.
   explicit ProcessMessages(RankWire& wire)
-      : wire_(wire), ended_(std::size_t(wire.ranks())), vanished_(ended_.size()) {}
+      : wire_(wire), ended_(std::size_t(wire.ranks())), vanished_(ended_.size()), early_(ended_.size()) {}
   ProcessMessages(const ProcessMessages&) = delete;
   ProcessMessages& operator=(const ProcessMessages&) = delete;
 
@@ -35,9 +36,10 @@ class ProcessMessages {
     while_waiting_ = std::move(call);
   }
 
-  /// Exchanges arrivals with all members of the group and requires that they agree. Throws RankLost where a
-  /// member failed or ended, or any rank is gone, and as require_agreement.
-  void meet(const Group& group, const Arrival& arrival) {
+  /// Exchanges arrivals with all members of the group and requires that they agree. Returns whether they
+  /// are_even(). Throws RankLost where a member failed or ended, or any rank is gone, and as
+  /// require_agreement.
+  bool meet(const Group& group, const Arrival& arrival) {
     where_ = std::string(arrival.op) + " of " + to_string(group);
     send(group, encode(group, arrival));
     std::vector<Words> messages(std::size_t(group.size));
@@ -58,6 +60,23 @@ class ProcessMessages {
       arrivals[at] = decode(messages[at], counts[2 * at], counts[2 * at + 1]);
     }
     require_agreement(group, arrivals);
+    return are_even(arrivals);
+  }
+
+  /// Throws RankLost where another rank is known to have failed or to be gone; for while this one waits for
+  /// something else than messages. A call that has come stays.
+  void require_all_well() {
+    std::vector<int> others;
+    for (int other = 0; other < ranks(); ++other)
+      if (other != rank()) others.push_back(other);
+    if (while_waiting_) while_waiting_(others);
+    for (const int other : others) {
+      Words message;
+      while (!ended_[std::size_t(other)] && receive(other, message))
+        if (!ended_[std::size_t(other)]) early_[std::size_t(other)].push_back(std::move(message));
+      if (wire_.is_gone(other)) has_ended(other);
+      if (const auto& ending = ended_[std::size_t(other)]; ending && !ending->empty()) throw_lost(*ending);
+    }
   }
 
   /// Waits until all that the wire was to move is there. `others` are the ranks that it comes from and goes
@@ -170,6 +189,13 @@ class ProcessMessages {
 
   /// The next message of a rank, where one has come; notes it where it is the rank's last.
   bool take(int other, Words& message) {
+    auto& early = early_[std::size_t(other)];
+    if (early.empty()) return receive(other, message);
+    message = std::move(early.front());
+    early.pop_front();
+    return true;
+  }
+  bool receive(int other, Words& message) {
     const auto bytes = wire_.take(other, RankWire::Channel::calls);
     if (!bytes) return false;
     message.assign(bytes->size() / sizeof(long long), 0);
@@ -227,6 +253,7 @@ class ProcessMessages {
   RankWire& wire_;
   std::vector<std::optional<std::string>> ended_;  ///< by rank: why it ended, empty where all went well
   std::vector<bool> vanished_;                     ///< by rank: it ended without a last message
+  std::vector<std::deque<Words>> early_;           ///< by rank: calls that came before this rank's own
   std::function<void(std::span<const int>)> while_waiting_;
   std::string where_;  ///< the collective that this rank is in
   std::string lost_;   ///< why this rank cannot go on, where another is the reason

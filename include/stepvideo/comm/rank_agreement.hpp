@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <stepvideo/comm/communicator.hpp>
+#include <stepvideo/core/execution.hpp>
 
 namespace stepvideo {
 
@@ -21,15 +22,14 @@ namespace agreement_detail {
 
 /// Every member's text, by member.
 template <Communicator C>
-std::vector<std::string> gather_texts(C& communicator, typename C::ExecutionType execution,
-                                      const Group& group, const std::string& mine) {
+std::vector<std::string> gather_texts(C& communicator, Host, const Group& group, const std::string& mine) {
   const auto members = static_cast<std::size_t>(group.size);
   std::vector<index_t> sizes(members);
   const index_t size = std::ssize(mine);
-  communicator.all_gather(execution, group, VectorView<const index_t>{&size, 1},
-                          std::vector<index_t>(members, 1), VectorView<index_t>{sizes.data(), group.size});
+  communicator.all_gather(host, group, VectorView<const index_t>{&size, 1}, std::vector<index_t>(members, 1),
+                          VectorView<index_t>{sizes.data(), group.size});
   std::string all(static_cast<std::size_t>(sum_of(sizes)), '\0');
-  communicator.all_gather(execution, group, VectorView<const char>{mine.data(), size}, sizes,
+  communicator.all_gather(host, group, VectorView<const char>{mine.data(), size}, sizes,
                           VectorView<char>{all.data(), std::ssize(all)});
   std::vector<std::string> texts;
   std::size_t at = 0;
@@ -64,11 +64,10 @@ inline std::string differing_name(const std::vector<SharedFact>& first, const st
 /// values. Facts of one name each, in one order; a rank that has other facts differs in the first of them.
 /// For the memory of the host.
 template <Communicator C>
-void require_same_facts(C& communicator, typename C::ExecutionType execution, const Group& group,
-                        std::span<const SharedFact> facts) {
+void require_same_facts(C& communicator, Host, const Group& group, std::span<const SharedFact> facts) {
   std::string mine;
   for (const auto& [name, value] : facts) mine += name + '\0' + value + '\0';
-  const auto texts = agreement_detail::gather_texts(communicator, execution, group, mine);
+  const auto texts = agreement_detail::gather_texts(communicator, host, group, mine);
   const auto facts_of = [&](std::size_t member) {
     std::vector<SharedFact> of_member;
     for (std::string_view rest = texts[member]; !rest.empty();) {
@@ -102,9 +101,9 @@ void require_same_facts(C& communicator, typename C::ExecutionType execution, co
 /// Whether some rank of the group asks to stop, the same answer on every rank: asked between steps, all of
 /// them leave behind the same step. For the memory of the host.
 template <Communicator C>
-bool any_rank_stops(C& communicator, typename C::ExecutionType execution, const Group& group, bool this_one) {
+bool any_rank_stops(C& communicator, Host, const Group& group, bool this_one) {
   int stopping = this_one ? 1 : 0;
-  communicator.all_reduce(execution, group, VectorView<int>{&stopping, 1});
+  communicator.all_reduce(host, group, VectorView<int>{&stopping, 1});
   return stopping > 0;
 }
 

@@ -124,12 +124,20 @@ class ThreadCommunicator {
     });
   }
 
- private:
+  /// As ThreadMeetings::meet.
   template <class Work>
   void meet(const Group& group, const Arrival& arrival, Work&& work) {
     met_ = meetings_->meet(rank_, group, arrival, work);
   }
+  /// Agrees on a collective that moves no memory of the host; see RankWords.
+  bool meet(const Group& group, const Arrival& arrival) {
+    bool is_even = false;
+    meet(group, arrival, [&](std::span<const Arrival> ranks) { is_even = are_even(ranks); });
+    return is_even;
+  }
+  void require_all_well() const { meetings_->require_all_well(rank_); }
 
+ private:
   template <class T>
   static void copy(const T* from, T* to, index_t count) {
     if (from != to && count > 0) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));

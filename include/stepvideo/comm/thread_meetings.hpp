@@ -49,6 +49,11 @@ class ThreadMeetings {
     stop_because(why);
   }
   void stop(int rank, const std::string& why) { stop("rank " + std::to_string(rank) + " failed: " + why); }
+  /// Throws RankLost where stop() was called; for a rank that waits for something else.
+  void require_all_well(int rank) {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) throw RankLost(*stopped_ + "; rank " + std::to_string(rank) + " left its GPU's work");
+  }
   /// The rank calls no more collectives.
   void finish() {
     const std::lock_guard lock(mutex_);
