@@ -37,7 +37,7 @@ inline void measure_attention(Report& report, const AttentionCase& shape,
             .values = heads(values.at(run).data(), shape.keys),
             .out = heads(out.data(), shape.queries),
             .key_lengths = key_length.vector(),
-            .options = {}});
+            .options = {.spare_multiprocessors = shape.spare_multiprocessors}});
   });
 }
 

@@ -18,6 +18,7 @@ struct AttentionCase {
   index_t queries, keys, visible, heads;
   Arithmetic arithmetic;
   std::string backend;  ///< what PyTorch's scaled_dot_product_attention is held to: cudnn or flash
+  int spare_multiprocessors = 0;
 
   Row row() const {
     const double width = static_cast<double>(heads * attention_dim);
@@ -40,6 +41,13 @@ inline AttentionCase self_attention_case(const std::string& kernel, index_t toke
           backend};
 }
 
+/// The same with so many multiprocessors left to others.
+inline AttentionCase sparing(AttentionCase attention, int multiprocessors) {
+  attention.name += ", " + std::to_string(multiprocessors) + " multiprocessors free";
+  attention.spare_multiprocessors = multiprocessors;
+  return attention;
+}
+
 /// attention() on bf16: what one GPU attends to, what one of four does, a short video's share of eight, and
 /// the text's keys.
 inline std::vector<AttentionCase> attention_cases() {
@@ -48,7 +56,9 @@ inline std::vector<AttentionCase> attention_cases() {
           self_attention_case(kernel, 75'888, 12, Arithmetic::bf16, "cudnn"),
           self_attention_case(kernel, 16'384, 6, Arithmetic::bf16, "cudnn"),
           {kernel + ", 75888 queries, 200 of 397 keys, 48 heads", 75'888, 397, 200, 48, Arithmetic::bf16,
-           "cudnn"}};
+           "cudnn"},
+          sparing(self_attention_case(kernel, 75'888, 48, Arithmetic::bf16, "cudnn"), 8),
+          sparing(self_attention_case(kernel, 75'888, 48, Arithmetic::bf16, "cudnn"), 16)};
 }
 /// warp_attention(), the portable path, on bf16.
 inline std::vector<AttentionCase> warp_attention_cases() {

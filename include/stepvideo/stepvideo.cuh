@@ -1,5 +1,7 @@
 // Everything, the GPU's kernels included; needs nvcc.
 #pragma once
+#include <stepvideo/comm/gpu_communicator.cuh>
+#include <stepvideo/comm/peer_wire.cuh>
 #include <stepvideo/core/check.cuh>
 #include <stepvideo/core/device.cuh>
 #include <stepvideo/core/gpu.cuh>
@@ -15,6 +17,7 @@
 #include <stepvideo/kernels/attention/fp8_pipeline.cuh>
 #include <stepvideo/kernels/attention/fp8_softmax.cuh>
 #include <stepvideo/kernels/attention/merge.cuh>
+#include <stepvideo/kernels/attention/partial_results.cuh>
 #include <stepvideo/kernels/attention/plain_attention.cuh>
 #include <stepvideo/kernels/attention/plain_tile.cuh>
 #include <stepvideo/kernels/attention/quantize_attention.cuh>

@@ -4,6 +4,7 @@
 
 #include "commands/bench_cpu.hpp"
 #include "commands/bench_device.hpp"
+#include "commands/bench_links.hpp"
 #include "commands/bench_transformer.hpp"
 #include "commands/bench_vae.hpp"
 #include "commands/command.hpp"
@@ -100,6 +101,32 @@ void bench_the_encoders(const Arguments& arguments) {
   if (parser.parse(arguments)) bench_encoders(can_bench_models() ? find_gpu(device) : place::Place());
 }
 
+/// `bench links`.
+void bench_the_links(const Arguments& arguments) {
+  LinksBenchRequest request;
+  std::string device = "cuda", exchange = "auto";
+  bool shares_gpus = false;
+  FlagParser parser("bench links",
+                    "what the links between GPUs, and between host and GPU, give: for `plan --link`");
+  parser.flag("device", device, "the first GPU: cuda, cuda:N, or a UUID of nvidia-smi -L [cuda]")
+      .flag("gpus", request.ranks, "ranks that exchange [2]")
+      .toggle("share-gpus", shares_gpus, "put several ranks on one GPU where there are too few")
+      .flag("exchange", exchange, "auto: by NCCL and by copies, or one of them: nccl, copies [auto]")
+      .flag("save", request.save, "write the rates there, as plan --link reads them");
+  if (!parser.parse(arguments)) return;
+  require(request.ranks >= 1 && request.ranks <= 64,
+          [&] { return fmt::format("--gpus is {}; 1 to 64 works", request.ranks); });
+  request.exchange.kind = pipeline::parse_exchange(exchange);
+  if (request.save) io::require_writable_output("--save", *request.save, {".json"});
+  const place::Place place = can_bench_models()
+                                 ? place::find_places(place::parse_choice(device),
+                                                      {.ranks = request.ranks, .shares_gpus = shares_gpus})
+                                 : place::Place();
+  require(!can_bench_models() || place.is_gpu(),
+          [&] { return fmt::format("--device {}: GPUs are to be measured; cuda works", device); });
+  bench_links(place, request);
+}
+
 /// `bench vae`.
 void bench_the_vae(const Arguments& arguments) {
   VaeBenchRequest request;
@@ -128,7 +155,7 @@ void bench_the_vae(const Arguments& arguments) {
 }  // namespace
 
 /// `bench kernels` and `bench` are one command; only the latter goes on to a model. `bench linear`,
-/// `bench transformer`, `bench encoders` and `bench vae` are others.
+/// `bench transformer`, `bench encoders`, `bench vae` and `bench links` are others.
 void bench(const Arguments& arguments) {
   const std::string part = arguments.empty() ? "" : arguments.front();
   const Arguments rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
@@ -136,6 +163,7 @@ void bench(const Arguments& arguments) {
   if (part == "transformer") return bench_the_transformer(rest);
   if (part == "encoders") return bench_the_encoders(rest);
   if (part == "vae") return bench_the_vae(rest);
+  if (part == "links") return bench_the_links(rest);
   const bool is_kernels = part == "kernels";
   require(is_kernels || part.empty() || part.starts_with("-"), [&] {
     return fmt::format("bench has no part '{}'; kernels, linear, transformer, encoders and vae are",

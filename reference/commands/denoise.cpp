@@ -90,7 +90,7 @@ void denoise_on_this_process(const Arguments& arguments) {
       ranks_of(common, cost, denoiser.config().layers,
                trace::run_facts(video, settings.steps, to_string(common.numerics.precision), cost));
   agree_on(common, {&manifest}, cost.topology);
-  if (is_follower()) return pipeline::process_ranks()->follow(denoiser.shared(common.numerics), ranks);
+  if (is_follower()) return pipeline::process_ranks()->follow(denoiser.shared(common.place, common.numerics), ranks);
 
   int steps_done = 0;
   if (keep.finds_work(output)) {

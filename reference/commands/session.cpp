@@ -111,6 +111,7 @@ bool is_follower() {
 
 pipeline::Ranks ranks_of(const CommonOptions& options, const plan::Cost& cost, int layers, RunFacts facts) {
   return {.topology = cost.topology,
+          .on_gpus = options.place.is_gpu(),
           .streams_weights = cost.streams_weights,
           .deadlines = {.factor = options.deadline_factor,
                         .floor_seconds = options.deadline_floor_seconds,

@@ -2,6 +2,7 @@
 #include <stepvideo/core/error.hpp>
 
 #include "commands/bench_device.hpp"
+#include "commands/bench_links.hpp"
 #include "commands/bench_transformer.hpp"
 #include "commands/bench_vae.hpp"
 
@@ -44,6 +45,10 @@ void bench_transformer(const place::Place&, const TransformerBenchRequest&) {
 
 void bench_encoders(const place::Place&) {
   refuse_model_bench("encoders");
+}
+
+void bench_links(const place::Place&, const LinksBenchRequest&) {
+  refuse_model_bench("links");
 }
 
 void bench_vae(const place::Place&, const VaeBenchRequest&) {

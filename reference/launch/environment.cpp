@@ -87,14 +87,16 @@ JobToken token_of(const Variables& variables) {
   return token;
 }
 
-Launched on_sockets(const Variables& variables, int ranks, int here, bool knows_hosts, Rendezvous meeting) {
+Launched on_sockets(const Variables& variables, int ranks, int here, const char* local, bool knows_hosts,
+                    Rendezvous meeting) {
   meeting.ranks = ranks;
   meeting.is_on_one_host = knows_hosts && here == ranks;
   // A host's own name may be an address that the others do not have.
   if (meeting.is_on_one_host) meeting.host = "127.0.0.1";
   meeting.token = token_of(variables);
   meeting.patience = std::chrono::seconds(variables.number("STEPVIDEO_LAUNCH_SECONDS", 1, 86400, 60));
-  return {ranks, here, std::move(meeting)};
+  const int number = variables.number(local, 0, most_ranks, meeting.rank % here);
+  return {ranks, here, number, std::move(meeting)};
 }
 
 Launched by_torchrun(const Variables& variables) {
@@ -108,7 +110,7 @@ Launched by_torchrun(const Variables& variables) {
   meeting.first_port = variables.number("MASTER_PORT", 1, largest_port);
   // There torchrun itself listens.
   if (variables.text("TORCHELASTIC_USE_AGENT_STORE") == "True") ++meeting.first_port;
-  return on_sockets(variables, ranks, variables.number("LOCAL_WORLD_SIZE", 1, ranks, ranks),
+  return on_sockets(variables, ranks, variables.number("LOCAL_WORLD_SIZE", 1, ranks, ranks), "LOCAL_RANK",
                     variables.has("LOCAL_WORLD_SIZE"), std::move(meeting));
 }
 
@@ -127,8 +129,8 @@ Launched by_srun(const Variables& variables) {
       variables.number("MASTER_PORT", 1, largest_port, 20000 + Rendezvous::ports * ((job * 7 + step) % 1000));
   const int here = tasks_of_host(variables.text("SLURM_STEP_TASKS_PER_NODE"),
                                  variables.number("SLURM_NODEID", 0, most_ranks, 0), ranks);
-  return on_sockets(variables, ranks, std::min(here, ranks), variables.has("SLURM_STEP_TASKS_PER_NODE"),
-                    std::move(meeting));
+  return on_sockets(variables, ranks, std::min(here, ranks), "SLURM_LOCALID",
+                    variables.has("SLURM_STEP_TASKS_PER_NODE"), std::move(meeting));
 }
 
 }  // namespace
@@ -137,12 +139,14 @@ Launched launched_by(const Environment& environment) {
   const Variables variables(environment);
   if (variables.has("OMPI_COMM_WORLD_SIZE"))
     return {variables.number("OMPI_COMM_WORLD_SIZE", 1, most_ranks),
-            variables.number("OMPI_COMM_WORLD_LOCAL_SIZE", 1, most_ranks, 1)};
+            variables.number("OMPI_COMM_WORLD_LOCAL_SIZE", 1, most_ranks, 1),
+            variables.number("OMPI_COMM_WORLD_LOCAL_RANK", 0, most_ranks, 0)};
   if (variables.has("WORLD_SIZE")) return by_torchrun(variables);
   if (variables.has("SLURM_STEP_NUM_TASKS")) return by_srun(variables);
   if (variables.has("PMI_SIZE"))
     return {variables.number("PMI_SIZE", 1, most_ranks),
-            variables.number("MPI_LOCALNRANKS", 1, most_ranks, 1)};
+            variables.number("MPI_LOCALNRANKS", 1, most_ranks, 1),
+            variables.number("MPI_LOCALRANKID", 0, most_ranks, 0)};
   return {};
 }
 

@@ -11,6 +11,7 @@ namespace stepvideo::launch {
 struct Launched {
   int ranks = 1;  ///< processes of the run; 1 without a launcher
   int here = 1;   ///< how many of them are on this host
+  int local = 0;  ///< which of those this one is
   /// How they find each other; without it, over MPI.
   std::optional<Rendezvous> meeting = {};
 };

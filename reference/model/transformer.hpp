@@ -93,6 +93,11 @@ class Transformer {
   /// What the rank has of a pass over `tokens`.
   TransformerShare share(index_t batch, index_t tokens) const { return ranks_.share(batch, tokens); }
 
+  /// What ranks exchange takes of a pass over `tokens`, beside that.
+  std::size_t exchange_bytes(index_t batch, index_t tokens) const {
+    return ranks_.exchange_bytes(batch, tokens);
+  }
+
   /// The text of a batch, once per prompt: llm (batch, tokens, llm_width), clip (batch, tokens, clip_width),
   /// and for each element the keys it has of [CLIP | LLM], on the host. What blocks make of it stays for the
   /// next step where it takes no more than `spare_bytes`, and is made again where not, with the same bits.

@@ -210,11 +210,12 @@ class TransformerPass {
 
   /// Self-attention of what the projection left, to where its result lies.
   TokensView<T> attend(const BlockTerms<T, E>& terms) const {
-    const auto part = [&](int p) { return packed_heads(at_.qkv, of_.ranks.heads(), 3, p); };
-    qk_norm_rope(of_.execution, whole_heads(at_.qkv, of_.ranks.heads(), 3), qk_norm(terms), of_.rope,
-                 QkvOutput<T>{part(0), part(1)});
-    of_.ranks.attend(of_.execution, part(0), part(1), part(2),
-                     packed_heads(at_.attended, of_.ranks.heads(), 1, 0), of_.all_tokens);
+    of_.ranks.attend(
+        of_.execution, at_.qkv,
+        [&](HeadsView<const T> packed, const QkvOutput<T>& out) {
+          qk_norm_rope(of_.execution, packed, qk_norm(terms), of_.rope, out);
+        },
+        packed_heads(at_.attended, of_.ranks.heads(), 1, 0), of_.all_tokens);
     return at_.attended;
   }
   /// The same with products of fp8.

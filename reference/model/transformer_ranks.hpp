@@ -9,7 +9,9 @@
 #include <stepvideo/comm/shared_layers.hpp>
 #include <stepvideo/kernels/elementwise/latents.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>
+#include <stepvideo/kernels/rope/qk_norm_rope.hpp>
 
+#include "model/packed_views.hpp"
 #include "model/quantization.hpp"
 #include "model/transformer_layout.hpp"
 
@@ -45,6 +47,7 @@ class TransformerRanks {
       : communicator_(communicator),
         mesh_(mesh),
         heads_(config.heads),
+        most_channels_(std::max(config.in_channels, config.out_channels)),
         block_(block_share(config, mesh, communicator.rank())) {
     require_topology_covers_ranks(mesh.gpus, communicator.ranks());
     require_heads_shard_across_ranks(heads_, mesh.gpus);
@@ -59,6 +62,20 @@ class TransformerRanks {
             .dim = heads_.dim};
   }
   TransformerShare share(index_t batch, index_t tokens) const { return {batch, own(tokens).count, block_}; }
+
+  /// What exchanges take of a pass over `tokens`, beside the activations.
+  std::size_t exchange_bytes(index_t batch, index_t tokens) const {
+    if constexpr (is_alone) {
+      return 0;
+    } else {
+      const std::size_t whole =
+          mesh_.gpus.token_shards() == 1
+              ? 0
+              : static_cast<std::size_t>(batch * tokens * most_channels_) * sizeof(float);
+      const AttentionAcrossRanks<T, C> attend(communicator_, mesh_, heads_, granule(tokens));
+      return whole + attend.workspace_bytes(batch, tokens);
+    }
+  }
 
   RopeTableView local(RopeTableView table) const {
     table.first_token = own(table.shape.tokens()).first;
@@ -90,15 +107,28 @@ class TransformerRanks {
     tokens_to_latents(execution, all, latents);
   }
 
-  /// Self-attention of the rank's tokens to all `tokens`.
-  void attend(E execution, HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
-              HeadsView<T> out, index_t tokens) {
-    if constexpr (is_alone) {
-      attention(execution, queries, keys, values, FullMask{}, out, {});
-    } else {
+  /// Self-attention of the rank's tokens to all `tokens`. `make(packed heads, output)` turns some heads of
+  /// the projection's result, [q | k | v] each, into what is attended with: where they lie, or, for the ranks
+  /// that exchange them, where they are sent from.
+  template <class Make>
+  void attend(E execution, TokensView<T> packed, Make&& make, HeadsView<T> out, index_t tokens) {
+    const HeadsView<T> all = whole_heads(packed, heads(), 3);
+    const auto part = [&](int p) { return packed_heads(packed, heads(), 3, p); };
+    if (is_alone || mesh_.gpus.token_shards() == 1) {
+      make(all, QkvOutput<T>{part(0), part(1)});
+      return attention(execution, part(0), part(1), part(2), FullMask{}, out, {});
+    }
+    if constexpr (!is_alone) {
       const AttentionAcrossRanks<T, C> attend(communicator_, mesh_, heads_, granule(tokens));
-      grow(execution, exchanged_, attend.workspace_bytes(queries.batch, tokens));
-      attend(execution, queries, keys, values, out, tokens, Workspace(exchanged_));
+      grow(execution, exchanged_, attend.workspace_bytes(out.batch, tokens));
+      attend.attend_made(
+          execution,
+          [&](Shard heads, HeadsView<T> queries, HeadsView<T> keys, HeadsView<T> values) {
+            HeadsView<T> some = all;
+            some.data += heads.first * all.head_stride, some.heads = heads.count;
+            make(some, QkvOutput<T>{queries, keys, values});
+          },
+          out, tokens, Workspace(exchanged_));
     }
   }
 
@@ -148,6 +178,7 @@ class TransformerRanks {
   C& communicator_;
   Mesh mesh_;
   HeadShape heads_;
+  index_t most_channels_;  ///< of latents and velocities
   BlockShare block_;
   Buffer<std::byte, E> whole_, exchanged_;
 };

@@ -69,9 +69,9 @@ void Denoiser::require_guided_pair(const Conditioning& conditioning) {
 std::unique_ptr<Denoiser::Loaded> Denoiser::load(const place::Place& place, const Numerics& numerics,
                                                  Progress& progress, const Ranks& ranks) const {
   if (ProcessRanks* const processes = process_ranks())
-    return processes->load_transformer(*shared(numerics).transformer, ranks, progress);
+    return processes->load_transformer(*shared(place, numerics).transformer, ranks, progress);
   if (ranks.topology.ranks() > 1)
-    return load_transformer_on_threads(numerics, config_, weights_, ranks, progress);
+    return load_transformer_on_threads(place, numerics, config_, weights_, ranks, progress);
   if (const std::string text = fp8_text(numerics.quantization(config_.layers), config_.layers); !text.empty())
     progress.note("fp8", "in fp8: " + text);
   return progress.stage("load transformer", 0, [&](Stage& stage) -> std::unique_ptr<Loaded> {
@@ -94,8 +94,8 @@ std::unique_ptr<Denoiser::Loaded> Denoiser::load(const place::Place& place, cons
   });
 }
 
-SharedModels Denoiser::shared(const Numerics& numerics) const {
-  return {.transformer = SharedModels::Transformer{numerics, config_, weights_}};
+SharedModels Denoiser::shared(const place::Place& place, const Numerics& numerics) const {
+  return {.transformer = SharedModels::Transformer{place, numerics, config_, weights_}};
 }
 
 }  // namespace stepvideo::pipeline

@@ -86,7 +86,7 @@ class Denoiser {
   std::unique_ptr<Loaded> load(const place::Place& place, const Numerics& numerics, Progress& progress,
                                const Ranks& ranks = {}) const;
   /// Where ranks are processes, what those other than 0 have parts of. The denoiser outlives it.
-  SharedModels shared(const Numerics& numerics) const;
+  SharedModels shared(const place::Place& place, const Numerics& numerics) const;
 
  private:
   model::TransformerConfig config_;

@@ -27,7 +27,8 @@ bool is_of_job(const std::exception& failure) {
 }
 
 /// What each of the ranks of all replicas may take, where they share a host.
-std::size_t spare_bytes_of_each(const RunOptions& options) {
+std::optional<std::size_t> spare_bytes_of_each(const RunOptions& options) {
+  if (options.place.is_gpu()) return options.spare_bytes;  // each looks at its own GPU
   return available_memory_bytes(host) / static_cast<std::size_t>(options.replicas) /
          static_cast<std::size_t>(options.ranks.topology.ranks());
 }
@@ -47,7 +48,7 @@ void Generator::require_possible(const Request& request, const fs::path& output,
 }
 
 SharedModels Generator::shared(const std::vector<Job>& jobs, const RunOptions& options) const {
-  SharedModels models = denoiser_.shared(jobs.front().request.numerics);
+  SharedModels models = denoiser_.shared(options.place, jobs.front().request.numerics);
   models.load_replica = replica(jobs, options);
   models.load_video_decoder = video_decoder(jobs, options);
   models.load_decoder = codec_.loader(options.vae, options.ranks.decoders);
@@ -163,6 +164,8 @@ void Generator::denoise_on_replicas(const std::vector<Job*>& due, const RunOptio
     Replica& replica = replicas[static_cast<std::size_t>(number)];
     replica.options = options;
     replica.options.spare_bytes = spare_bytes_of_each(options);
+    const int ranks = static_cast<int>(options.ranks.topology.ranks());
+    replica.options.place = options.place.of_ranks(number * ranks, ranks);
     if (number == 0) continue;
     auto& log_file = replica.options.ranks.log_file;
     if (log_file) log_file = replica_log_file_of(*log_file, number);
@@ -175,8 +178,8 @@ void Generator::denoise_on_replicas(const std::vector<Job*>& due, const RunOptio
         Replica& replica = replicas[static_cast<std::size_t>(number)];
         Progress& own = number > 0 ? *replica.progress : progress;
         if (!replica.transformer)
-          replica.transformer =
-              denoiser_.load(options.place, due.front()->request.numerics, own, replica.options.ranks);
+          replica.transformer = denoiser_.load(replica.options.place, due.front()->request.numerics, own,
+                                               replica.options.ranks);
         own.tell(due[job]->output.string());
         tell_cost({due[job]}, options, own,
                   [&] { denoise_one(*replica.transformer, *due[job], replica.options, own); });

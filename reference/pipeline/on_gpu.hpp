@@ -3,6 +3,11 @@
 #pragma once
 #include <memory>
 
+#include <stepvideo/comm/flight_recorder.hpp>
+#include <stepvideo/comm/mesh.hpp>
+#include <stepvideo/comm/rank_words.hpp>
+#include <stepvideo/comm/thread_communicator.hpp>
+
 #include "model/config.hpp"
 #include "pipeline/denoiser.hpp"
 #include "pipeline/precision.hpp"
@@ -23,6 +28,22 @@ struct PlacedVaeConfig;  // pipeline/placed_vae.hpp
 std::unique_ptr<Denoiser::Loaded> load_transformer_on_gpu(const place::Place& place, const Numerics& numerics,
                                                           const model::TransformerConfig& config,
                                                           const Weights& weights, bool streams, Stage& stage);
+
+/// What one rank of several has besides its GPU. All of it outlives the rank's models.
+struct GpuRankEnds {
+  RankWords& words;
+  ThreadCommunicator* peers =
+      nullptr;  ///< where data goes by copies between GPUs of this process; or by NCCL
+  FlightRecorder& recorder;
+  Deadlines deadlines;
+  ExchangeOptions exchange;
+};
+/// The rank's part; every call is one of all ranks together. Throws RequestError where they cannot exchange.
+std::unique_ptr<Denoiser::Loaded> load_transformer_part_on_gpu(const place::Place& place,
+                                                               const GpuRankEnds& ends, Mesh mesh,
+                                                               const Numerics& numerics,
+                                                               const model::TransformerConfig& config,
+                                                               const Weights& weights, Stage& stage);
 std::unique_ptr<TextModel> load_step_llm_on_gpu(const place::Place& place, Precision precision,
                                                 const model::StepLlmConfig& config, const Weights& weights,
                                                 Stage& stage);

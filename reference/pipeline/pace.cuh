@@ -7,6 +7,7 @@
 #include <cuda_runtime_api.h>
 
 #include <stepvideo/core/check.cuh>
+#include <stepvideo/core/gpu_event.cuh>
 
 #include "pipeline/pace.hpp"
 
@@ -15,26 +16,19 @@ namespace stepvideo::pipeline {
 template <>
 class Pace<Device> {
  public:
-  explicit Pace(Device device) : stream_(device.stream) {
-    // Waiting by sleeping: a block takes a third of a second at full size, and the host has other work.
-    for (cudaEvent_t& event : done_)
-      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync));
-  }
-  Pace(const Pace&) = delete;
-  Pace& operator=(const Pace&) = delete;
-  ~Pace() {
-    for (const cudaEvent_t event : done_) cudaEventDestroy(event);
-  }
+  explicit Pace(Device device) : device_(device) {}
 
-  void keep() {
-    check(cudaEventRecord(done_[next_], stream_));
+  /// `wait(an event)` returns when it is reached.
+  template <class Wait>
+  void keep(Wait&& wait) {
+    done_[next_].record(device_);
     next_ = (next_ + 1) % done_.size();
-    check(cudaEventSynchronize(done_[next_]));  // of two pieces ago; one that was never recorded is done
+    wait(done_[next_]);  // of two pieces ago; one that was never recorded is reached
   }
 
  private:
-  cudaStream_t stream_;
-  std::array<cudaEvent_t, 3> done_{};
+  Device device_;
+  std::array<GpuEvent, 3> done_;
   std::size_t next_ = 0;
 };
 

@@ -7,14 +7,16 @@
 namespace stepvideo::pipeline {
 
 /// keep() after each piece of work waits until all but the last two pieces are done: a stop is then obeyed
-/// after two more, and the execution never waits for the host. The GPU's is in pipeline/pace.cuh.
+/// after two more, and the execution never waits for the host. A GPU's takes how to wait for its events, and
+/// is in pipeline/pace.cuh.
 template <Execution E>
 class Pace {
   static_assert(std::same_as<E, Host>, "a Device's Pace is in pipeline/pace.cuh");
 
  public:
   explicit Pace(Host) {}
-  void keep() {}  // the host's work is done when it returns
+  template <class Wait>
+  void keep(Wait&&) {}  // the host's work is done when it returns
 };
 
 }  // namespace stepvideo::pipeline

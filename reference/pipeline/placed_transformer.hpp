@@ -68,6 +68,7 @@ class PlacedTransformer final : public Denoiser::Loaded {
     transformer_.forward({at_latents.data(), latents.batch, latents.channels, latents.shape},
                          {at_times.data(), times.size}, text,
                          {result.data(), velocity.batch, velocity.channels, velocity.shape});
+    settle();
     download(execution_, result.vector(), velocity.data);
   }
 
@@ -91,14 +92,17 @@ class PlacedTransformer final : public Denoiser::Loaded {
   float told_of(float time) const { return rounds_times_ ? float(T(time)) : time; }
 
   /// What activations and text may take, beside latents and velocities of `elements` in all, the rope table
-  /// and, on a GPU, code that is loaded late.
-  std::size_t room_beside_others(index_t elements) const {
-    // Ranks of the host share its memory.
-    const std::size_t sharers = std::same_as<E, Host> ? static_cast<std::size_t>(mesh_.ranks()) : 1;
+  /// and, on a GPU, what ranks exchange and code that is loaded late.
+  std::size_t room_beside_others(index_t elements, std::size_t exchange_bytes) const {
+    // Ranks of the host share its memory, and those on one GPU the GPU's.
+    const auto sharers =
+        static_cast<std::size_t>(std::same_as<E, Host> ? mesh_.ranks() : place_.gpu().sharers);
     const std::size_t room = std::min(available_memory_bytes(execution_), place_.budget_left()) / sharers;
     const std::size_t late_code = (place_.has_budget() ? std::size_t{1} : std::size_t{2}) << 29;
     const std::size_t others =
-        std::same_as<E, Host> ? 0 : 8 * static_cast<std::size_t>(elements) * sizeof(float) + late_code;
+        std::same_as<E, Host>
+            ? 0
+            : 8 * static_cast<std::size_t>(elements) * sizeof(float) + exchange_bytes + late_code;
     return room - std::min(room, others);
   }
 
@@ -123,7 +127,8 @@ class PlacedTransformer final : public Denoiser::Loaded {
     const index_t size = latents.size(), prompts = guidance == 1.0f ? 1 : 2;
     const Shard mine = prompts == 1 ? Shard{0, 1} : mesh_.prompts(communicator_.rank());
     const model::TransformerConfig& config = transformer_.config();
-    const std::size_t spare_bytes = run.spare_bytes.value_or(room_beside_others(prompts * size));
+    const std::size_t spare_bytes = run.spare_bytes.value_or(
+        room_beside_others(prompts * size, transformer_.exchange_bytes(mine.count, latents.shape.tokens())));
     const auto fp8 = model::Fp8Parts::of(transformer_.quantization());
     model::TransformerShare share = model::share_that_fits(
         config, transformer_.share(mine.count, latents.shape.tokens()), sizeof(T), fp8, spare_bytes);
@@ -151,7 +156,7 @@ class PlacedTransformer final : public Denoiser::Loaded {
     model::ForwardOptions options{
         .between_blocks =
             [&](int block) {
-              pace.keep();
+              pace.keep([&](const auto& event) { wait_for(event); });
               note_place(step + 1, block + 1);
               throw_if_stopped_at_once(fmt::format("after step {} of {}", step, settings.steps));
             },
@@ -178,6 +183,7 @@ class PlacedTransformer final : public Denoiser::Loaded {
       if (prompts > mine.count) gather_prompts({own_velocities, size}, velocities.vector());
       GuidedVelocities guided{.prompt = {velocities.data(), size}, .negative = {}};
       if (prompts > 1) guided.negative = {velocities.data() + size, size};
+      settle();
       guided_step(execution_, guided, guidance, schedule.step_size(step), state.vector());
       require_finite(state, non_finite, scratch, step + 1, settings);
       download(execution_, state.vector(), latents.values.data());
@@ -200,8 +206,20 @@ class PlacedTransformer final : public Denoiser::Loaded {
 
   /// Rank 0's value, on every rank.
   index_t as_rank_0(index_t value) {
-    if constexpr (!is_alone) communicator_.broadcast(execution_, world(), VectorView<index_t>{&value, 1}, 0);
+    if constexpr (!is_alone) communicator_.broadcast(host, world(), VectorView<index_t>{&value, 1}, 0);
     return value;
+  }
+
+  /// The execution has done what it was given. Other ranks may fail meanwhile: nobody waits for their GPUs.
+  void settle() {
+    if constexpr (requires { communicator_.settle(execution_); }) communicator_.settle(execution_);
+  }
+  template <class Event>
+  void wait_for(const Event& event) {
+    if constexpr (is_alone)
+      event.wait();
+    else
+      communicator_.wait([&] { return event.is_reached(); });
   }
 
   /// A signal that came to one rank stops all of them, behind the same step.

@@ -35,6 +35,7 @@ class PlacedVaeDecoder final : public VaeChunkDecoder {
 
   void decode(LatentsView<const float> latents, const io::PixelFormat& format,
               const model::OnFrames& on_frames) override {
+    place_.bind();
     const Carried<float, E> carried(execution_, latents.data, latents.size());
     latents.data = carried.data();
     decoder_.decode(latents, format, on_frames);
@@ -42,6 +43,7 @@ class PlacedVaeDecoder final : public VaeChunkDecoder {
 
   void decode_chunks(LatentsView<const float> latents, model::vae::ChunkDeal deal,
                      const io::PixelFormat& format, const model::OnChunk& on_chunk) override {
+    place_.bind();
     const Carried<float, E> carried(execution_, latents.data, latents.size());
     latents.data = carried.data();
     decoder_.decode_chunks(latents, deal, format, on_chunk);
@@ -65,6 +67,7 @@ class PlacedVaeEncoder final : public VaeEncoderModel {
 
   void encode(VideoView<const float> video, LatentsView<float> mean,
               LatentsView<float> log_variance) override {
+    place_.bind();
     const index_t step = std::min<index_t>(video.frames, VideoShape::chunk_frames);
     mean.shape.frames = log_variance.shape.frames = step == 1 ? 1 : VideoShape::chunk_latent_frames;
     const Buffer<float, E> moments(execution_, 2 * mean.size());

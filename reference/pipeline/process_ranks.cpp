@@ -95,8 +95,7 @@ void on_processes(const std::function<void()>& command) {
     if (rank != 0) throw ExitCode{2};
     throw;
   } catch (const RankLost&) {
-    if (rank != messages.first_left())
-      throw ExitCode{is_signalled() ? interrupt_exit_code() : 1};
+    if (rank != messages.first_left()) throw ExitCode{is_signalled() ? interrupt_exit_code() : 1};
     throw;
   } catch (const Interrupted&) {
     if (rank != 0) throw ExitCode{is_signalled() ? interrupt_exit_code() : 0};

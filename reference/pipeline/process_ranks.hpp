@@ -40,6 +40,7 @@ struct DealtJob {
 /// What rank 0 may ask the others for their parts of.
 struct SharedModels {
   struct Transformer {
+    place::Place place;  ///< of this process' rank
     Numerics numerics;
     const model::TransformerConfig& config;
     const Weights& weights;

@@ -33,7 +33,8 @@ class RankLate : public RankLost {
 };
 
 /// One rank's part in finding it. A rank that waits answers others' questions meanwhile: whom it waits for.
-/// One that does not answer is the late one, at work or stopped.
+/// One that does not answer is the late one, at work or stopped; or one that waits for its own GPU, which has
+/// not come to what the others' are in.
 class ProcessWatch {
  public:
   /// Both outlive this.
@@ -42,7 +43,10 @@ class ProcessWatch {
   /// For ProcessMessages::set_while_waiting. Throws RankLate when the flight that this rank is in is over its
   /// deadline, or another found out who is late.
   void look(std::span<const int> others) {
-    waits_for_.assign(others.begin(), others.end());
+    if (is_queued_)
+      waits_for_ = gpu_waits_for_;
+    else
+      waits_for_.assign(others.begin(), others.end());
     take_notes();
     throw_verdict();
     const auto now = FlightClock::now();
@@ -52,13 +56,15 @@ class ProcessWatch {
     looked_ = now;
     const auto flights = recorder_.flights();
     const auto open = open_flight(flights);
+    note_whom_the_gpu_waits_for(open);
     if (!open || open->number != flight_) {
       flight_ = open ? open->number : -1, waited_ = {};
       return;
     }
     // Nor does time in which a rank is away. A process that is stopped then is the heartbeat's to find.
     if (away_.empty()) waited_ += passed;
-    if (open->deadline != FlightClock::duration{} && waited_ >= open->deadline) name_the_late(*open, others);
+    if (open->deadline != FlightClock::duration{} && waited_ >= open->deadline)
+      name_the_late(*open, is_queued_ ? gpu_waits_for_ : waits_for_);
   }
 
   /// From here on this rank writes or draws, for as long as that takes; or it is back.
@@ -70,7 +76,7 @@ class ProcessWatch {
     const auto flights = recorder_.flights();
     if (const auto open = open_flight(flights))
       text += fmt::format("; rank {} waits in {} since {}", wire_.rank(), watchdog_detail::flight_text(*open),
-                          watchdog_detail::seconds(FlightClock::now() - open->enqueued));
+                          watchdog_detail::seconds(FlightClock::now() - open->begin()));
     return text + last_with(loss.rank);
   }
 
@@ -95,6 +101,16 @@ class ProcessWatch {
     int rank = nobody;  ///< that the sender waits for; the late one
     char text[504] = {};
   };
+
+  /// The others of a collective that it has entered; itself where it has not come there.
+  void note_whom_the_gpu_waits_for(const std::optional<Flight>& open) {
+    gpu_waits_for_.clear();
+    is_queued_ = open && open->is_queued;
+    if (!is_queued_) return;
+    if (!open->entered) gpu_waits_for_.push_back(wire_.rank());
+    for (int member = 0; open->entered && member < open->group.size; ++member)
+      if (open->group.rank(member) != wire_.rank()) gpu_waits_for_.push_back(open->group.rank(member));
+  }
 
   void tell(int rank, const Note& note) {
     wire_.post(rank, RankWire::Channel::notes, std::as_bytes(std::span(&note, 1)));
@@ -155,10 +171,10 @@ class ProcessWatch {
   }
 
   /// Throws where nobody whom this rank waits for is away.
-  void name_the_late(const Flight& flight, std::span<const int> others) {
-    std::vector<int> suspects(others.begin(), others.end());
+  void name_the_late(const Flight& flight, std::vector<int> suspects) {
     std::set<int> asked{wire_.rank()};
-    int late = nobody;
+    const bool waits_for_itself = suspects == std::vector<int>{wire_.rank()};
+    int late = waits_for_itself ? wire_.rank() : nobody;
     while (!suspects.empty() && late < 0) {
       const int rank = suspects.back();
       suspects.pop_back();
@@ -168,7 +184,7 @@ class ProcessWatch {
         waited_ = {};
         return;
       }
-      if (next)
+      if (next && *next != rank)
         suspects.push_back(*next);
       else
         late = rank;
@@ -177,9 +193,12 @@ class ProcessWatch {
     const auto now = FlightClock::now();
     std::string text =
         late < 0 ? fmt::format("{} has not ended {} after it was called, and all of its ranks wait in it",
-                               flight_text(flight), seconds(now - flight.enqueued))
+                               flight_text(flight), seconds(now - flight.begin()))
                  : fmt::format("rank {} is late: rank {} waits in {} since {}", late, wire_.rank(),
-                               flight_text(flight), seconds(now - flight.enqueued));
+                               flight_text(flight), seconds(now - flight.begin()));
+    if (waits_for_itself)
+      text = fmt::format("rank {} is late: its GPU has not come to {}, which was called {} ago", late,
+                         flight_text(flight), seconds(now - flight.enqueued));
     if (late >= 0) text += last_with(late);
     Note note{.kind = Note::verdict, .rank = late};
     std::strncpy(note.text, text.c_str(), sizeof note.text - 1);
@@ -205,6 +224,8 @@ class ProcessWatch {
   FlightClock::duration waited_{};
   long long flight_ = -1;
   std::vector<int> waits_for_;
+  bool is_queued_ = false;  ///< the flight that it is in
+  std::vector<int> gpu_waits_for_;
   std::map<int, int> answers_;  ///< by rank: whom it waits for
   std::set<int> away_;
   std::optional<RankLate> verdict_;  ///< of another rank

@@ -38,21 +38,26 @@ void name_failures(int rank, Work&& work) {
   }
 }
 
-/// Loads the rank's part of the transformer, as a stage of `progress`. The communicator outlives it.
-template <Element T, Communicator C>
-std::unique_ptr<PlacedTransformer<T, Host, C>> load_part(C& communicator, Mesh mesh,
-                                                         const model::TransformerConfig& config,
-                                                         const Weights& weights, const Numerics& numerics,
-                                                         Progress& progress) {
-  return progress.stage("load transformer", 0, [&](Stage& stage) {
+/// Loads the rank's part of the transformer, as a stage of `progress`: on the host, or on the GPU that the
+/// place is. The communicator, a Recorded one of the host, outlives it.
+template <Communicator C>
+std::unique_ptr<Denoiser::Loaded> load_part(C& communicator, const place::Place& place,
+                                            const GpuRankEnds& ends, Mesh mesh,
+                                            const model::TransformerConfig& config, const Weights& weights,
+                                            const Numerics& numerics, Progress& progress) {
+  return progress.stage("load transformer", 0, [&](Stage& stage) -> std::unique_ptr<Denoiser::Loaded> {
     stage.moved(weights.files.bytes() / static_cast<std::uint64_t>(mesh.ranks()));
-    const auto load = [&](auto whole) {
-      using Source = model::SharedSource<decltype(whole)>;
-      return std::make_unique<PlacedTransformer<T, Host, C>>(
-          place::Place{}, host, config, Source(std::move(whole), config, mesh, communicator.rank()), numerics,
-          communicator, mesh);
-    };
-    return weights.on_host(model::expected_tensors(config), false, load);
+    if (place.is_gpu())
+      return load_transformer_part_on_gpu(place, ends, mesh, numerics, config, weights, stage);
+    return with_element(numerics.precision, [&]<Element T>() {
+      return weights.on_host(
+          model::expected_tensors(config), false, [&](auto whole) -> std::unique_ptr<Denoiser::Loaded> {
+            using Source = model::SharedSource<decltype(whole)>;
+            return std::make_unique<PlacedTransformer<T, Host, C>>(
+                place, host, config, Source(std::move(whole), config, mesh, communicator.rank()), numerics,
+                communicator, mesh);
+          });
+    });
   });
 }
 
@@ -71,9 +76,8 @@ void do_part(int rank, FlightLog& flights, Progress& progress, Work&& work) {
 }
 
 /// The rank's part of an integration, whose latents are its own; its log gets the collectives of each step.
-template <Element T, Communicator C>
-void denoise_part(PlacedTransformer<T, Host, C>& transformer, const Integration& run, FlightLog& flights,
-                  Progress& progress, const StepObserver& observer) {
+inline void denoise_part(Denoiser::Loaded& transformer, const Integration& run, FlightLog& flights,
+                         Progress& progress, const StepObserver& observer) {
   Integration logged = run;
   logged.before_step = [&](int of_rank, int step) {
     flights.write(progress);

@@ -6,6 +6,15 @@
 
 namespace stepvideo::pipeline {
 
+ExchangeOptions::Kind parse_exchange(std::string_view text) {
+  using Kind = ExchangeOptions::Kind;
+  if (text == "auto") return Kind::automatic;
+  if (text == "copies") return Kind::copies;
+  if (text == "nccl") return Kind::nccl;
+  throw RequestError(
+      fmt::format("--exchange: '{}' is not a way for GPUs to exchange; auto, copies and nccl are", text));
+}
+
 std::filesystem::path replica_log_file_of(const std::filesystem::path& given, int replica) {
   if (replica == 0) return given;
   return given.parent_path() /
@@ -61,7 +70,7 @@ void FlightLog::write(Progress& progress, bool is_over) {
                 .at = flight.ended.value_or(flight.enqueued)};
     if (flight.step >= 0) event.step = flight.step;
     if (flight.layer > 0) event.layer = flight.layer;
-    if (flight.ended) event.seconds = std::chrono::duration<double>(*flight.ended - flight.enqueued).count();
+    if (flight.ended) event.seconds = std::chrono::duration<double>(*flight.ended - flight.begin()).count();
     progress.log(event);
   }
 }

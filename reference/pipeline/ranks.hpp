@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <stepvideo/comm/flight_recorder.hpp>
@@ -25,6 +26,21 @@ struct Deadlines {
   int layers = 1;           ///< in which it is spent
 };
 
+/// How ranks on GPUs exchange.
+struct ExchangeOptions {
+  enum class Kind {
+    automatic,  ///< copies where all ranks are of one process, or else NCCL
+    copies,
+    nccl
+  };
+
+  Kind kind = Kind::automatic;
+  std::optional<int> nccl_ctas = {};  ///< multiprocessors that NCCL takes at most; it decides without
+};
+
+/// "auto", "copies", "nccl". Throws RequestError naming --exchange.
+ExchangeOptions::Kind parse_exchange(std::string_view text);
+
 struct Ranks;
 
 /// The progress of ranks other than 0 that are threads of this process: a log where one is kept, and no text.
@@ -41,8 +57,10 @@ class RankLogs {
 
 struct Ranks {
   Topology topology = {};        ///< of those that share the transformer
+  bool on_gpus = false;          ///< or on the CPU
   bool streams_weights = false;  ///< of one rank on a GPU that has no room for all of them
   Deadlines deadlines = {};
+  ExchangeOptions exchange = {};
   int decoders = 1;                ///< of the ranks, from 0 on, that decode videos together
   double decode_turn_seconds = 0;  ///< predicted for a chunk on each of them
   /// Rank 0's log; the others' lie beside it.

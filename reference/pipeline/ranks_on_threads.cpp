@@ -10,19 +10,25 @@
 namespace stepvideo::pipeline {
 namespace {
 
-using RankCommunicator = ThreadRanks::RankCommunicator;
-
-template <Element T>
 class TransformerOnThreads final : public Denoiser::Loaded {
  public:
-  TransformerOnThreads(const model::TransformerConfig& config, const Weights& weights,
-                       const Numerics& numerics, const Ranks& ranks, Progress& progress)
+  TransformerOnThreads(const place::Place& place, const model::TransformerConfig& config,
+                       const Weights& weights, const Numerics& numerics, const Ranks& ranks,
+                       Progress& progress)
       : ranks_(Mesh{ranks.topology}.ranks(), ranks.deadlines, "denoise", ranks),
         transformers_(static_cast<std::size_t>(ranks_.count())) {
+    const bool copies = ranks.exchange.kind != ExchangeOptions::Kind::nccl;
+    if (place.is_gpu() && copies) place::let_reach(place, ranks_.count());
     ranks_.run(ranks_.count(), [&](int rank) {
+      ThreadRanks::Rank& own = ranks_[rank];
       transformers_[static_cast<std::size_t>(rank)] =
-          load_part<T>(ranks_[rank].recorded, Mesh{ranks.topology}, config, weights, numerics,
-                       ranks_.progress_of(rank, progress));
+          load_part(own.recorded, place.of_rank(rank),
+                    {.words = own.words,
+                     .peers = copies ? &own.end : nullptr,
+                     .recorder = own.recorder,
+                     .deadlines = ranks.deadlines,
+                     .exchange = ranks.exchange},
+                    Mesh{ranks.topology}, config, weights, numerics, ranks_.progress_of(rank, progress));
     });
   }
 
@@ -57,7 +63,7 @@ class TransformerOnThreads final : public Denoiser::Loaded {
 
  private:
   ThreadRanks ranks_;
-  std::vector<std::unique_ptr<PlacedTransformer<T, Host, RankCommunicator>>> transformers_;
+  std::vector<std::unique_ptr<Denoiser::Loaded>> transformers_;  ///< by rank
 };
 
 class DecoderOnThreads final : public VaeDecoderModel {
@@ -67,7 +73,7 @@ class DecoderOnThreads final : public VaeDecoderModel {
         progress_(progress),
         decoders_(static_cast<std::size_t>(ranks.decoders)) {
     ranks_.run(ranks_.count(), [&](int rank) {
-      decoders_[static_cast<std::size_t>(rank)] = load(ranks_.progress_of(rank, progress_));
+      decoders_[static_cast<std::size_t>(rank)] = load(rank, ranks_.progress_of(rank, progress_));
     });
   }
 
@@ -90,13 +96,12 @@ class DecoderOnThreads final : public VaeDecoderModel {
 
 }  // namespace
 
-std::unique_ptr<Denoiser::Loaded> load_transformer_on_threads(const Numerics& numerics,
+std::unique_ptr<Denoiser::Loaded> load_transformer_on_threads(const place::Place& place,
+                                                              const Numerics& numerics,
                                                               const model::TransformerConfig& config,
                                                               const Weights& weights, const Ranks& ranks,
                                                               Progress& progress) {
-  return with_element(numerics.precision, [&]<Element T>() -> std::unique_ptr<Denoiser::Loaded> {
-    return std::make_unique<TransformerOnThreads<T>>(config, weights, numerics, ranks, progress);
-  });
+  return std::make_unique<TransformerOnThreads>(place, config, weights, numerics, ranks, progress);
 }
 
 std::shared_ptr<VaeDecoderModel> load_decoder_on_threads(const LoadVaeDecoder& load, const Ranks& ranks,

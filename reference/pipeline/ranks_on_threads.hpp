@@ -13,7 +13,8 @@ namespace stepvideo::pipeline {
 /// Every rank reads its part of the weights; rank 0 tells `progress` and calls the observer. A rank that
 /// hangs is named, and the process ends with code 1 when the others have left and run.rescue was called: no
 /// thread can be ended from outside.
-std::unique_ptr<Denoiser::Loaded> load_transformer_on_threads(const Numerics& numerics,
+std::unique_ptr<Denoiser::Loaded> load_transformer_on_threads(const place::Place& place,
+                                                              const Numerics& numerics,
                                                               const model::TransformerConfig& config,
                                                               const Weights& weights, const Ranks& ranks,
                                                               Progress& progress);

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <stepvideo/comm/rank_words.hpp>
 #include <stepvideo/comm/thread_communicator.hpp>
 #include <stepvideo/comm/watchdog.hpp>
 
@@ -36,6 +37,7 @@ class ThreadRanks {
           flights(recorder, stage) {}
 
     ThreadCommunicator end;
+    WordsOver<ThreadCommunicator> words{end};
     FlightRecorder recorder{4096};
     RankCommunicator recorded;
     FlightLog flights;
@@ -112,7 +114,7 @@ class ThreadRanks {
   }
 
   /// The ranks that wait have been told to leave. Returns when all have; where one hangs, ends the process:
-  /// its thread cannot be ended.
+  /// its thread cannot be ended, nor can what its GPU is at.
   void end_without(const LateRank& found, int count, const std::function<void()>& rescue,
                    Progress& progress) {
     using namespace std::chrono_literals;
@@ -123,7 +125,7 @@ class ThreadRanks {
       return running_ <= at_most;
     };
     const bool others_left = wait_until(4s, 1);
-    if (wait_until(others_left ? 1s : 5s, 0)) return;
+    if (wait_until(others_left ? 1s : 5s, 0) && !ranks_.on_gpus) return;
     for (int rank = 0; rank < count; ++rank) (*this)[rank].flights.write(progress_of(rank, progress), true);
     const int late = std::max(found.rank, 0);
     progress_of(late, progress).log({.kind = Event::Kind::error, .stage = stage_, .message = found.message});

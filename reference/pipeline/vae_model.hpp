@@ -25,8 +25,8 @@ class VaeChunkDecoder : public VaeDecoderModel {
                              const io::PixelFormat& format, const model::OnChunk& on_chunk) = 0;
 };
 
-/// Loads a rank's decoder, as a stage of its progress.
-using LoadVaeDecoder = std::function<std::shared_ptr<VaeChunkDecoder>(Progress&)>;
+/// Loads the decoder of a rank, of those of this process, as a stage of its progress.
+using LoadVaeDecoder = std::function<std::shared_ptr<VaeChunkDecoder>(int rank, Progress&)>;
 
 /// See model::VaeEncoder::encode(); all views are the host's.
 class VaeEncoderModel {

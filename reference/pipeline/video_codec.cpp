@@ -118,9 +118,10 @@ std::shared_ptr<VaeChunkDecoder> VideoCodec::load(const CodecSettings& settings,
 }
 
 LoadVaeDecoder VideoCodec::loader(const CodecSettings& settings, int decoders) const {
-  return [this, settings, decoders](Progress& progress) {
-    return progress.stage("load VAE decoder", 0,
-                          [&](Stage& stage) { return load(settings, decoders, stage); });
+  return [this, settings, decoders](int rank, Progress& progress) {
+    CodecSettings own = settings;
+    own.place = settings.place.of_rank(rank);
+    return progress.stage("load VAE decoder", 0, [&](Stage& stage) { return load(own, decoders, stage); });
   };
 }
 
@@ -130,12 +131,12 @@ std::unique_ptr<VideoCodec::Decoder> VideoCodec::load_decoder(const CodecSetting
   if (ProcessRanks* const processes = process_ranks())
     return std::make_unique<LoadedDecoder>(processes->load_decoder(load, ranks, progress));
   return std::make_unique<LoadedDecoder>(ranks.decoders > 1 ? load_decoder_on_threads(load, ranks, progress)
-                                                            : load(progress));
+                                                            : load(0, progress));
 }
 
 std::unique_ptr<VideoCodec::Decoder> VideoCodec::load_decoder_of_one(const CodecSettings& settings,
                                                                      int decoders, Progress& progress) const {
-  return std::make_unique<LoadedDecoder>(loader(settings, decoders)(progress));
+  return std::make_unique<LoadedDecoder>(loader(settings, decoders)(0, progress));
 }
 
 FrameDecoder VideoCodec::load_frame_decoder(const CodecSettings& settings, Progress& progress) const {

@@ -13,17 +13,22 @@ namespace {
 
 using RankCommunicator = Recorded<ProcessCommunicator, RankDeadline>;
 
-template <Element T>
 class TransformerOnProcesses final : public Denoiser::Loaded {
  public:
   TransformerOnProcesses(WiredRanks& all, const SharedModels::Transformer& transformer, const Ranks& ranks,
                          Progress& progress)
       : all_(all),
+        words_(all.communicator()),
         recorded_(all.communicator(), all.recorder(), RankDeadline(ranks.deadlines, all.recorder())),
         flights_(all.recorder(), "denoise") {
     name_failures(all.rank(), [&] {
-      transformer_ = load_part<T>(recorded_, Mesh{ranks.topology}, transformer.config, transformer.weights,
-                                  transformer.numerics, progress);
+      transformer_ = load_part(recorded_, transformer.place,
+                               {.words = words_,
+                                .recorder = all.recorder(),
+                                .deadlines = ranks.deadlines,
+                                .exchange = ranks.exchange},
+                               Mesh{ranks.topology}, transformer.config, transformer.weights,
+                               transformer.numerics, progress);
     });
   }
 
@@ -88,9 +93,10 @@ class TransformerOnProcesses final : public Denoiser::Loaded {
   }
 
   WiredRanks& all_;
+  WordsOver<ProcessCommunicator> words_;
   RankCommunicator recorded_;
   FlightLog flights_;
-  std::unique_ptr<PlacedTransformer<T, Host, RankCommunicator>> transformer_;
+  std::unique_ptr<Denoiser::Loaded> transformer_;
 };
 
 class DecoderOnProcesses final : public VaeDecoderModel {
@@ -102,7 +108,7 @@ class DecoderOnProcesses final : public VaeDecoderModel {
         recorded_(all.communicator(), all.recorder(), RankDeadline(ranks.decode_deadlines(), all.recorder())),
         flights_(all.recorder(), "decode"),
         progress_(progress) {
-    if (all.rank() < decoders) name_failures(all.rank(), [&] { decoder_ = load(progress); });
+    if (all.rank() < decoders) name_failures(all.rank(), [&] { decoder_ = load(0, progress); });
   }
 
   /// On rank 0. The others learn what it is.
@@ -150,15 +156,13 @@ class DecoderOnProcesses final : public VaeDecoderModel {
 std::unique_ptr<Denoiser::Loaded> WiredRanks::load_transformer(const SharedModels::Transformer& transformer,
                                                                const Ranks& ranks, Progress& progress) {
   say({.kind = Order::load_transformer});
-  return with_element(transformer.numerics.precision, [&]<Element T>() -> std::unique_ptr<Denoiser::Loaded> {
-    return std::make_unique<TransformerOnProcesses<T>>(*this, transformer, ranks, progress);
-  });
+  return std::make_unique<TransformerOnProcesses>(*this, transformer, ranks, progress);
 }
 
 std::shared_ptr<VaeDecoderModel> WiredRanks::load_decoder(const LoadVaeDecoder& load, const Ranks& ranks,
                                                           Progress& progress) {
   const Order order = say({.kind = Order::load_decoder, .decoders = ranks.decoders});
-  if (order.decoders == 1) return load(progress);
+  if (order.decoders == 1) return load(0, progress);
   return std::make_shared<DecoderOnProcesses>(*this, load, order.decoders, ranks, progress);
 }
 
@@ -258,39 +262,36 @@ void WiredRanks::follow(const SharedModels& models, const Ranks& ranks) {
 }
 
 void WiredRanks::follow_orders(const SharedModels& models, const Ranks& ranks, Progress& progress) {
-  const Precision precision = models.transformer ? models.transformer->numerics.precision : Precision::fp32;
-  with_element(precision, [&]<Element T>() {
-    std::optional<TransformerOnProcesses<T>> transformer;
-    std::optional<DecoderOnProcesses> decoder;
-    for (Order order = say({}); order.kind != Order::end; order = say({})) try {
-        switch (order.kind) {
-          case Order::load_transformer:
-            transformer.emplace(*this, *models.transformer, ranks, progress);
-            break;
-          case Order::denoise:
-            transformer->follow(order, progress);
-            break;
-          case Order::load_decoder:
-            transformer.reset();
-            decoder.emplace(*this, models.load_decoder, order.decoders, ranks, progress);
-            break;
-          case Order::decode:
-            decoder->follow(order);
-            break;
-          case Order::deal:
-            if (order.groups.decode) transformer.reset();
-            follow_deal(order.groups, models, ranks, progress);
-            break;
-          case Order::encode:
-            models.encode(progress);
-            break;
-          case Order::end:
-            break;
-        }
-      } catch (const SharedFailure&) {
-        // Rank 0 tells it; what is next, too.
+  std::optional<TransformerOnProcesses> transformer;
+  std::optional<DecoderOnProcesses> decoder;
+  for (Order order = say({}); order.kind != Order::end; order = say({})) try {
+      switch (order.kind) {
+        case Order::load_transformer:
+          transformer.emplace(*this, *models.transformer, ranks, progress);
+          break;
+        case Order::denoise:
+          transformer->follow(order, progress);
+          break;
+        case Order::load_decoder:
+          transformer.reset();
+          decoder.emplace(*this, models.load_decoder, order.decoders, ranks, progress);
+          break;
+        case Order::decode:
+          decoder->follow(order);
+          break;
+        case Order::deal:
+          if (order.groups.decode) transformer.reset();
+          follow_deal(order.groups, models, ranks, progress);
+          break;
+        case Order::encode:
+          models.encode(progress);
+          break;
+        case Order::end:
+          break;
       }
-  });
+    } catch (const SharedFailure&) {
+      // Rank 0 tells it; what is next, too.
+    }
 }
 
 }  // namespace stepvideo::pipeline

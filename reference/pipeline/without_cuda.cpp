@@ -17,6 +17,12 @@ std::unique_ptr<Denoiser::Loaded> load_transformer_on_gpu(const place::Place&, c
                                                           bool, Stage&) {
   refuse();
 }
+std::unique_ptr<Denoiser::Loaded> load_transformer_part_on_gpu(const place::Place&, const GpuRankEnds&, Mesh,
+                                                               const Numerics&,
+                                                               const model::TransformerConfig&,
+                                                               const Weights&, Stage&) {
+  refuse();
+}
 std::unique_ptr<TextModel> load_step_llm_on_gpu(const place::Place&, Precision, const model::StepLlmConfig&,
                                                 const Weights&, Stage&) {
   refuse();

@@ -101,6 +101,14 @@ std::string unfitness(const GpuDescription& gpu) {
   return {};
 }
 
+/// Throws RequestError where it will not run.
+GpuDescription describe_fit(const Choice& choice, int ordinal) {
+  GpuDescription gpu = describe(ordinal);
+  const std::string problem = unfitness(gpu);
+  require(problem.empty(), [&] { return fmt::format("--device {}: {}", to_string(choice), problem); });
+  return gpu;
+}
+
 }  // namespace
 
 struct Place::Shared {
@@ -158,10 +166,38 @@ Place find_place(const Choice& choice) {
     return fmt::format("--device {}: CUDA shows {} GPU{}; the last is cuda:{}; --device cpu works",
                        to_string(choice), count.gpus, count.gpus == 1 ? "" : "s", count.gpus - 1);
   });
-  const GpuDescription gpu = describe(choice.ordinal);
-  const std::string problem = unfitness(gpu);
-  require(problem.empty(), [&] { return fmt::format("--device {}: {}", to_string(choice), problem); });
-  return Place(gpu);
+  return Place(describe_fit(choice, choice.ordinal));
+}
+
+Place find_places(const Choice& choice, const RankPlaces& ranks) {
+  const Place first = find_place(choice);
+  const int all = ranks.ranks * ranks.processes;
+  if (!first.is_gpu() || all == 1) return first;
+  const int begin = first.gpu().ordinal, gpus = count_gpus().gpus - begin;
+  // A launcher may show each process its own GPU alone.
+  const bool has_its_own = ranks.processes > 1 && gpus == ranks.ranks;
+  require(ranks.shares_gpus || has_its_own || gpus >= all, [&] {
+    return fmt::format(
+        "--gpus {} --device {}: CUDA shows {} GPU{}{}; --gpus {} works, and --share-gpus puts several ranks "
+        "on one",
+        all, to_string(choice), gpus, gpus == 1 ? "" : "s",
+        begin > 0 ? fmt::format(" from cuda:{} on", begin) : "", gpus);
+  });
+  const int own = has_its_own ? 0 : ranks.process * ranks.ranks, sharing = has_its_own ? ranks.ranks : all;
+  std::vector<GpuDescription> places;
+  for (int rank = own; rank < own + ranks.ranks; ++rank) {
+    GpuDescription gpu = describe_fit(choice, begin + rank % gpus);
+    gpu.sharers = (sharing - 1 - rank % gpus) / gpus + 1;
+    places.push_back(std::move(gpu));
+  }
+  return Place::of_ranks(places);
+}
+
+void let_reach(const Place& place, int ranks) {
+  for (int rank = 0; rank < ranks; ++rank)
+    for (int other = 0; other < ranks; ++other)
+      place.of_rank(rank).accelerator().gpu.reach(place.of_rank(other).accelerator().gpu);
+  place.accelerator();  // the calling thread's again
 }
 
 }  // namespace stepvideo::place

@@ -63,8 +63,12 @@ class DenoiseCost {
   }
 
  private:
-  /// Ranks of a host are equal parts of it: each has that part of its processor and of its memory.
-  double sharers() const { return request_.hardware.is_host ? static_cast<double>(topology_.ranks()) : 1; }
+  /// Ranks of a host, or on one GPU, are equal parts of it: each has that part of its processor and of its
+  /// memory.
+  double sharers() const {
+    return request_.hardware.is_host ? static_cast<double>(topology_.ranks())
+                                     : request_.hardware.ranks_on_each;
+  }
   double seconds(const Work& work) const { return sharers() * seconds_of(work, request_); }
 
   double layers() const { return request_.shapes.transformer.layers; }
@@ -134,8 +138,11 @@ class DenoiseCost {
         batch() * layer.attended_queries * layer.attended_heads * request_.shapes.transformer.heads.dim;
     double bytes = request_.hardware.reserved_bytes;
     if (topology_.ranks() > 1) bytes += request_.link.buffer_bytes;
-    if (topology_.ulysses > 1) bytes += 4 * attended * element;  // q, k, v and the result, of fewer heads
-    if (topology_.ring > 1) bytes += attended * (2 * element + float_bytes);  // next keys, values; the sum
+    // As AttentionAcrossRanks lays them out: queries, keys and values, as they are attended with and as they
+    // are sent; the ring's next keys and values, its sum and what is added to that.
+    if (topology_.token_shards() > 1) bytes += 3 * attended * element;
+    if (topology_.ulysses > 1) bytes += 3 * attended * element;
+    if (topology_.ring > 1) bytes += attended * (2 * element + 2 * float_bytes);
     return bytes;
   }
 

@@ -24,6 +24,7 @@ struct Hardware {
   std::string name;
   std::string description;
   bool is_host = false;  ///< a CPU: ranks are equal parts of it, in this machine's memory
+  int ranks_on_each = 1;  ///< that share one, and its memory
   double memory_bytes = 0;
   double reserved_bytes = 0;           ///< context and libraries, per rank
   double memory_bytes_per_second = 0;  ///< attained

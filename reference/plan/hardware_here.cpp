@@ -39,6 +39,7 @@ Hardware hardware_of(const place::GpuDescription& gpu) {
                       rates->convolution * share};
   }
   hardware.memory_bytes = static_cast<double>(allowed_bytes(gpu));
+  hardware.ranks_on_each = gpu.sharers;
   return hardware;
 }
 

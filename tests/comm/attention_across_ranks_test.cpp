@@ -1,8 +1,6 @@
 #define BOOST_TEST_MODULE attention_across_ranks
 #include <algorithm>
 #include <cstring>
-#include <map>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -10,23 +8,12 @@
 #include <stepvideo/comm/thread_communicator.hpp>
 #include <stepvideo/kernels/rope/qk_norm_rope.hpp>
 
-#include "kernels/attention/attention_problem.hpp"
+#include "comm/attention_across_ranks_cases.hpp"
 
 using namespace stepvideo;
 using namespace stepvideo::testing;
 
 namespace {
-
-const auto sees_all = [](index_t, index_t, index_t) { return true; };
-const auto no_bias = [](index_t, index_t, index_t) { return 0.0f; };
-
-/// The share of a whole tensor that a rank holds.
-template <class T>
-HeadsView<T> share_of(HeadsView<T> whole, Shard tokens, Shard heads) {
-  whole.data = whole.row(0, tokens.first, heads.first);
-  whole.tokens = tokens.count, whole.heads = heads.count;
-  return whole;
-}
 
 /// A workspace whose bytes are NaN in every element type: what is read before it is written shows.
 Buffer<std::byte> poisoned_bytes(std::size_t bytes) {
@@ -35,7 +22,7 @@ Buffer<std::byte> poisoned_bytes(std::size_t bytes) {
   return buffer;
 }
 
-/// Runs a problem on all ranks of a mesh; each writes its share of problem.out.
+/// On ranks that are threads.
 template <class T>
 void attend_across(const AttentionProblem<T>& problem, Mesh mesh, long long granule = 1) {
   const auto& e = problem.extents;
@@ -53,70 +40,15 @@ void attend_across(const AttentionProblem<T>& problem, Mesh mesh, long long gran
   });
 }
 
-template <class T>
-std::vector<T> result_of(const AttentionProblem<T>& problem) {
-  std::vector<T> elements;
-  for_each_element(problem.out.view, [&](index_t, T element) { elements.push_back(element); });
-  return elements;
-}
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
-/// A problem whose attention is that of one rank, with what one rank makes of it.
-template <class T>
-struct Whole {
-  AttentionProblem<T> problem;
-  std::vector<T> result;
-
-  Whole(std::mt19937& engine, AttentionExtents extents) : problem(engine, extents) {
-    attention(host, problem.queries.view, problem.keys.view, problem.values.view, FullMask{},
-              problem.out.view, {.scale = problem.scale, .log_sum_exp = problem.log_sum_exp.view});
-    result = result_of(problem);
-  }
-  void forget() {
-    T* const data = problem.out.storage.data();
-    std::fill_n(data, problem.out.storage.size(), T(NAN));
-  }
+const auto on_threads = [](const auto& problem, Mesh mesh, long long granule) {
+  attend_across(problem, mesh, granule);
 };
-
-/// Sharded equals unsharded: the same bits without a ring, the same bits as any mesh of the same ring with
-/// one, and those within the error budget of attention itself.
-template <class T>
-void sharded_is_unsharded(const std::vector<Topology>& topologies, int batch, int tokens, int heads, int dim,
-                          long long granule = 1) {
-  std::mt19937 engine(static_cast<unsigned>(tokens));
-  Whole<T> whole(
-      engine,
-      {.batch = batch, .queries = tokens, .keys = tokens, .heads = heads, .groups = heads, .dim = dim});
-  ErrorBudget<T> budget;
-  std::map<int, std::vector<T>> by_ring{{1, whole.result}};
-  for (const Topology& gpus : topologies) {
-    whole.forget();
-    attend_across(whole.problem, Mesh{gpus}, granule);
-    const auto [known, is_first] = by_ring.try_emplace(gpus.ring, result_of(whole.problem));
-    if (is_first) budget.judge(whole.problem, sees_all, no_bias);
-    BOOST_CHECK_MESSAGE(same_bits(result_of(whole.problem), known->second),
-                        to_string(gpus) << " gives other bits than another mesh of the same ring");
-  }
-  budget.check();
-}
-
-std::vector<Topology> every_topology(int most_ranks, int heads) {
-  std::vector<Topology> topologies;
-  for (int ranks = 1; ranks <= most_ranks; ++ranks)
-    for_each_topology(ranks, [&](Topology gpus) {
-      gpus.sharding = Sharding::uneven;
-      if (gpus.head_shards() <= heads) topologies.push_back(gpus);
-    });
-  return topologies;
-}
 
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(every_topology_up_to_8_ranks_attends_as_one_rank_does) {
-  sharded_is_unsharded<float>(every_topology(8, 8), 2, 101, 8, 24);
-  sharded_is_unsharded<bf16>(every_topology(8, 8), 1, 64, 8, 64);
+  sharded_is_unsharded<float>(on_threads, every_topology(8, 8), 2, 101, 8, 24);
+  sharded_is_unsharded<bf16>(on_threads, every_topology(8, 8), 1, 64, 8, 64);
 }
 
 BOOST_AUTO_TEST_CASE(uneven_3_5_and_7_share_heads_and_tokens_that_they_do_not_divide) {
@@ -128,15 +60,15 @@ BOOST_AUTO_TEST_CASE(uneven_3_5_and_7_share_heads_and_tokens_that_they_do_not_di
     });
   topologies.push_back({.ulysses = 3, .ring = 5, .sharding = Sharding::uneven});
   topologies.push_back({.tensor = 3, .ulysses = 2, .ring = 2, .sharding = Sharding::uneven});
-  sharded_is_unsharded<bf16>(topologies, 2, 211, 11, 32);
+  sharded_is_unsharded<bf16>(on_threads, topologies, 2, 211, 11, 32);
   // As many heads as ranks, and hardly more tokens.
-  sharded_is_unsharded<float>(topologies, 1, 16, 7, 8);
+  sharded_is_unsharded<float>(on_threads, topologies, 1, 16, 7, 8);
 }
 
 BOOST_AUTO_TEST_CASE(shares_of_whole_blocks_attend_alike) {
   std::vector<Topology> topologies{{.ulysses = 4}, {.ring = 3}, {.ulysses = 2, .ring = 3}};
   for (Topology& gpus : topologies) gpus.sharding = Sharding::uneven;
-  sharded_is_unsharded<bf16>(topologies, 1, 128 * 6 + 17, 4, 16, 128);
+  sharded_is_unsharded<bf16>(on_threads, topologies, 1, 128 * 6 + 17, 4, 16, 128);
 }
 
 BOOST_AUTO_TEST_CASE(a_ring_rounds_once) {

@@ -33,6 +33,32 @@ void check_contains(const std::string& text, const std::string& phrase) {
   BOOST_CHECK_MESSAGE(text.find(phrase) != text.npos, "'" << text << "' lacks: " << phrase);
 }
 
+/// An execution whose work is queued: it comes to one mark after another.
+class Gpu {
+ public:
+  void queue(FlightRecorder& recorder, const Group& group) {
+    const long long number = recorder.enqueue("all_to_all", group, 0, 1s, mark());
+    recorder.end_at(number, mark());
+  }
+  void advance(int marks) { *reached_ += marks; }
+
+ private:
+  struct Mark final : FlightMark {
+    Mark(std::shared_ptr<int> all, int own) : reached_marks(std::move(all)), place(own) {}
+    std::optional<FlightClock::time_point> reached() override {
+      if (*reached_marks <= place) return {};
+      return FlightClock::now();
+    }
+    std::shared_ptr<int> reached_marks;
+    int place;
+  };
+
+  std::unique_ptr<FlightMark> mark() { return std::make_unique<Mark>(reached_, marks_++); }
+
+  std::shared_ptr<int> reached_ = std::make_shared<int>(0);
+  int marks_ = 0;
+};
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(every_collective_is_recorded_with_its_place_group_bytes_and_times) {
@@ -134,6 +160,49 @@ BOOST_AUTO_TEST_CASE(a_rank_that_is_ahead_is_not_late) {
   const LateRank found = find_late_rank(by_rank[1].back(), by_rank, FlightClock::now());
   BOOST_CHECK_EQUAL(found.rank, 0);
   check_contains(found.message, "it is in shift of ranks 0, 1");
+}
+
+BOOST_AUTO_TEST_CASE(queued_flights_are_entered_and_end_where_the_execution_comes) {
+  const Group world{0, 1, 2};
+  FlightRecorder recorder;
+  Gpu gpu;
+  for (int i = 0; i < 3; ++i) gpu.queue(recorder, world);
+  BOOST_CHECK(!open_flight(recorder.flights())->entered);
+  gpu.advance(1);  // the first is entered
+  auto flights = recorder.flights();
+  BOOST_CHECK(flights[0].entered && !flights[0].ended && !flights[1].entered);
+  BOOST_CHECK_EQUAL(open_flight(flights)->number, 0);
+  gpu.advance(2);  // it has ended, and the second is entered
+  flights = recorder.flights();
+  BOOST_CHECK(flights[0].ended && flights[1].entered && !flights[1].ended);
+  BOOST_CHECK_EQUAL(open_flight(flights)->number, 1);
+  gpu.advance(3);
+  BOOST_CHECK(!open_flight(recorder.flights()).has_value());
+  // What was given up is never entered, and nothing behind it waits for that.
+  gpu.queue(recorder, world);
+  recorder.forget_queued();
+  gpu.queue(recorder, world);
+  gpu.advance(4);
+  flights = recorder.flights();
+  BOOST_CHECK(!flights[3].ended && flights[4].ended);
+}
+
+BOOST_AUTO_TEST_CASE(the_rank_whose_gpu_has_not_come_is_late_however_far_its_host_is_ahead) {
+  const Group world{0, 1, 2};
+  auto recorders = recorders_for(2);
+  Gpu gpus[2];
+  for (int i = 0; i < 4; ++i)
+    for (int rank = 0; rank < 2; ++rank) gpus[rank].queue(recorders[std::size_t(rank)], world);
+  gpus[1].advance(3);  // in its second, and not in the third
+  gpus[0].advance(5);  // in its third
+  const auto by_rank = flights_of(recorders);
+  for (const auto& flights : by_rank) {
+    const LateRank found = find_late_rank(*open_flight(flights), by_rank, FlightClock::now());
+    BOOST_CHECK_EQUAL(found.rank, &flights == &by_rank[0] ? 1 : -1);
+  }
+  // Once that is found, so is what it is in.
+  check_contains(find_late_rank(*open_flight(by_rank[0]), by_rank, FlightClock::now()).message,
+                 "it is in all_to_all of ranks 0, 1");
 }
 
 BOOST_AUTO_TEST_CASE(a_stall_is_named_within_its_deadline_and_the_others_leave) {

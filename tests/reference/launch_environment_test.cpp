@@ -59,6 +59,8 @@ BOOST_AUTO_TEST_CASE(torchrun_says_who_a_process_is_and_where_rank_0_is) {
   const Launched launched = by(torchrun);
   BOOST_CHECK_EQUAL(launched.ranks, 8);
   BOOST_CHECK_EQUAL(launched.here, 4);
+  BOOST_CHECK_EQUAL(launched.local, 1);
+  BOOST_CHECK_EQUAL(by(with(torchrun, {{"LOCAL_RANK", ""}})).local, 1);  // 5 of fours
   BOOST_REQUIRE(launched.meeting);
   BOOST_CHECK_EQUAL(launched.meeting->rank, 5);
   BOOST_CHECK_EQUAL(launched.meeting->ranks, 8);
@@ -83,6 +85,7 @@ BOOST_AUTO_TEST_CASE(srun_says_who_a_process_is_and_where_rank_0_is) {
   const Launched launched = by(srun);
   BOOST_CHECK_EQUAL(launched.ranks, 7);
   BOOST_CHECK_EQUAL(launched.here, 3);
+  BOOST_CHECK_EQUAL(launched.local, 1);
   BOOST_REQUIRE(launched.meeting);
   BOOST_CHECK_EQUAL(launched.meeting->rank, 5);
   BOOST_CHECK_EQUAL(launched.meeting->host, "gpu08");

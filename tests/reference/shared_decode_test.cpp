@@ -77,7 +77,7 @@ struct EightChunks {
 
   std::vector<float> operator()(int count) const {
     Progress progress({.is_quiet = true});
-    const LoadVaeDecoder load = [&](Progress&) { return std::make_shared<Numbers>(before_chunk); };
+    const LoadVaeDecoder load = [&](int, Progress&) { return std::make_shared<Numbers>(before_chunk); };
     const auto decoder = load_decoder_on_threads(
         load, {.deadlines = deadlines, .decoders = count, .decode_turn_seconds = 0}, progress);
     const Latents latents = latents_of(24);

@@ -73,30 +73,60 @@ class AttentionAcrossRanks {
       attention(execution, queries, keys, values, FullMask{}, out, {.scale = scale()});
       return;
     }
-    const Room room = lay_out(queries.batch, tokens, [&]<class Value>(Value, index_t count) {
-      return workspace.take<Value>(count);
+    attend_made(
+        execution,
+        [&](Shard heads, HeadsView<T> made_queries, HeadsView<T> made_keys, HeadsView<T> made_values) {
+          convert(execution, heads_of(queries, heads), made_queries);
+          convert(execution, heads_of(keys, heads), made_keys);
+          convert(execution, heads_of(values, heads), made_values);
+        },
+        out, tokens, workspace);
+  }
+
+  /// The same for a mesh with ulysses or ring where the caller makes queries, keys and values where they are
+  /// sent from: make(heads, queries, keys, values) fills them, (batch, the rank's tokens, those of its
+  /// projected heads, dim), for some heads after the other.
+  template <class Make>
+  void attend_made(E execution, Make&& make, HeadsView<T> out, long long tokens, Workspace workspace) const {
+    require_tokens_shard_across_ranks(tokens, mesh_.gpus, granule_);
+    require_share(HeadsView<const T>(out), tokens);
+    require(mesh_.gpus.token_shards() > 1, [&] {
+      return "attention across ranks: nothing is exchanged on " + to_string(mesh_.gpus) +
+             "; attention of the views where they lie works";
     });
-    Exchange exchange(*this, queries.batch, tokens);
-    if (ulysses_.size > 1) {
-      exchange.tokens_for_heads(execution, queries, room.packed, room.queries);
-      queries = room.queries;
+    const Room room = lay_out(
+        out.batch, tokens, [&]<class Value>(Value, index_t count) { return workspace.take<Value>(count); });
+    if (ulysses_.size == 1) {
+      make(Shard{0, out.heads}, room.queries, room.keys, room.values);
+      return pass_round(execution, room, out, tokens);
     }
-    if (ulysses_.size == 1 && ring_.size > 1) {  // passed round, they lie densely
-      convert(execution, keys, room.keys);
-      convert(execution, values, room.values);
-    } else {
-      exchange.tokens_for_heads(execution, keys, room.packed, room.keys);
-      exchange.tokens_for_heads(execution, values, room.packed, room.values);
-    }
-    const HeadsView<T> result = ulysses_.size > 1 ? room.result : out;
+    const Exchange exchange(*this, out.batch, tokens);
+    exchange.for_each_member(room.packed, [&](Shard heads, HeadsView<T> queries, HeadsView<T> keys,
+                                              HeadsView<T> values) { make(heads, queries, keys, values); });
+    exchange.tokens_for_heads(execution, room.packed[0], room.queries);
+    exchange.tokens_for_heads(execution, room.packed[1], room.keys);
+    exchange.tokens_for_heads(execution, room.packed[2], room.values);
+    // What was sent is sent: the result leaves from there, and comes back there.
+    HeadsView<T> result = room.queries;
+    result.data = room.packed[0];
     if (ring_.size > 1)
-      pass_round(execution, queries, room, result, tokens);
+      pass_round(execution, room, result, tokens);
     else
-      attention(execution, queries, room.keys, room.values, FullMask{}, result, {.scale = scale()});
-    if (ulysses_.size > 1) exchange.heads_for_tokens(execution, result, room.packed, out);
+      attention(execution, room.queries, room.keys, room.values, FullMask{}, result, {.scale = scale()});
+    exchange.heads_for_tokens(execution, result, room.packed[1]);
+    exchange.for_each_member(room.packed,
+                             [&](Shard heads, HeadsView<T>, HeadsView<T> attended, HeadsView<T>) {
+                               convert(execution, HeadsView<const T>(attended), heads_of(out, heads));
+                             });
   }
 
  private:
+  template <class Value>
+  static HeadsView<Value> heads_of(HeadsView<Value> view, Shard heads) {
+    view.data += heads.first * view.head_stride, view.heads = heads.count;
+    return view;
+  }
+
   /// Dense runs of (tokens, batch, heads, dim): the runs of a group's members, one behind the other, are a
   /// run.
   template <class Value>
@@ -109,9 +139,10 @@ class AttentionAcrossRanks {
   }
 
   struct Room {
-    T* packed = nullptr;                       ///< the rank's tokens and projected heads, as they are sent
+    /// The rank's tokens and projected heads, as they are sent: queries, keys, values. Long enough for the
+    /// attended ones, too.
+    T* packed[3] = {};
     HeadsView<T> queries, keys, values;        ///< attended tokens and heads
-    HeadsView<T> result;                       ///< ... before they are sent back
     HeadsView<T> next_keys, next_values;       ///< of the ring, with room for its longest run
     HeadsView<float> merged, partial;          ///< of the ring
     HeadsView<float> merged_sum, partial_sum;  ///< their log-sum-exp
@@ -131,11 +162,10 @@ class AttentionAcrossRanks {
     };
     Room room;
     if (mesh_.gpus.token_shards() == 1) return room;
-    if (ulysses_.size > 1) {
-      room.packed = take(T{}, batch * local * projected * heads_.dim);
-      room.queries = make(T{}, attended, attended, heads_.dim);
-      room.result = make(T{}, attended, attended, heads_.dim);
-    }
+    if (ulysses_.size > 1)
+      for (T*& packed : room.packed)
+        packed = take(T{}, batch * std::max(local * projected, attended * heads) * heads_.dim);
+    room.queries = make(T{}, attended, attended, heads_.dim);
     room.keys = make(T{}, longest, attended, heads_.dim);
     room.values = make(T{}, longest, attended, heads_.dim);
     if (ring_.size > 1) {
@@ -165,45 +195,44 @@ class AttentionAcrossRanks {
       }
     }
 
-    /// (batch, local tokens, projected heads) becomes (batch, attended tokens, attended heads).
-    void tokens_for_heads(E execution, HeadsView<const T> local, T* packed, HeadsView<T> attended) const {
-      for_each_member(local, packed,
-                      [&](HeadsView<const T> heads, HeadsView<T> run) { convert(execution, heads, run); });
+    /// (batch, local tokens, projected heads), as for_each_member() has them, becomes (batch, attended
+    /// tokens, attended heads).
+    void tokens_for_heads(E execution, T* packed, HeadsView<T> attended) const {
       at_.communicator_.all_to_all(execution, at_.ulysses_, VectorView<const T>{packed, sum_of(of_heads_)},
                                    of_heads_, elements(attended), of_tokens_);
     }
     /// And back.
-    void heads_for_tokens(E execution, HeadsView<const T> attended, T* packed, HeadsView<T> local) const {
+    void heads_for_tokens(E execution, HeadsView<const T> attended, T* packed) const {
       at_.communicator_.all_to_all(execution, at_.ulysses_, elements(attended), of_tokens_,
                                    VectorView<T>{packed, sum_of(of_heads_)}, of_heads_);
-      for_each_member(local, packed,
-                      [&](HeadsView<T> heads, HeadsView<const T> run) { convert(execution, run, heads); });
     }
-
-   private:
-    /// `visit(the member's heads of `local`, its run of `packed`)`
-    template <class Value, class Visit>
-    void for_each_member(HeadsView<Value> local, T* packed, Visit&& visit) const {
+    /// visit(the member's heads of the rank's projected ones, its runs of the three)
+    template <class Visit>
+    void for_each_member(T* const (&packed)[3], Visit&& visit) const {
+      Shard heads;
+      index_t at = 0;
       for (std::size_t member = 0; member < head_counts_.size(); ++member) {
-        local.heads = head_counts_[member];
-        visit(local, run(packed, batch_, local_tokens_, local.heads, local.dim));
-        local.data += local.heads * local.head_stride;
-        packed += of_heads_[member];
+        heads.count = head_counts_[member];
+        const auto run_of = [&](T* runs) {
+          return run(runs + at, batch_, local_tokens_, head_counts_[member], at_.heads_.dim);
+        };
+        visit(heads, run_of(packed[0]), run_of(packed[1]), run_of(packed[2]));
+        heads.first += heads.count, at += of_heads_[member];
       }
     }
 
+   private:
     const AttentionAcrossRanks& at_;
     index_t batch_, local_tokens_ = 0;
     std::vector<index_t> head_counts_, of_heads_, of_tokens_;  ///< by member
   };
 
   /// Attends to the keys of each rank of the ring, its own first.
-  void pass_round(E execution, HeadsView<const T> queries, const Room& room, HeadsView<T> result,
-                  long long tokens) const {
+  void pass_round(E execution, const Room& room, HeadsView<T> result, long long tokens) const {
     HeadsView<T> keys = room.keys, values = room.values, next_keys = room.next_keys,
                  next_values = room.next_values;
     const auto attend = [&](HeadsView<float> out, HeadsView<float> sum) {
-      partial_attention<T>(execution, queries, keys, values, FullMask{}, out,
+      partial_attention<T>(execution, room.queries, keys, values, FullMask{}, out,
                            {.scale = scale(), .log_sum_exp = sum});
     };
     attend(room.merged, room.merged_sum);

@@ -24,6 +24,9 @@ class DeviceWire {
                         std::span<const ReceivedRun> received, bool are_even) = 0;
   /// Throws Error where an exchange that was given cannot end. Does not wait.
   virtual void require_works() = 0;
+  /// Called by all ranks together, behind a settled stream: what connects them is let go of, in order. The
+  /// next exchange connects them again.
+  virtual void finish() = 0;
   /// Nobody waits for this rank any longer, and nothing that was given has to end: after a failure, before
   /// the streams are waited for.
   virtual void abort() noexcept = 0;

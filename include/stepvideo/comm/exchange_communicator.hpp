@@ -32,8 +32,8 @@ struct ReceivedRun {
 /// may be written again behind it.
 template <class X>
 concept Exchange = requires(X& exchange, typename X::ExecutionType execution, const Group& group,
-                            const Arrival& arrival, std::span<const SentRun> sent,
-                            std::span<const ReceivedRun> received) {
+                            const Arrival& arrival, std::span<SentRun> sent,
+                            std::span<ReceivedRun> received) {
   { exchange.rank() } -> std::same_as<int>;
   { exchange.ranks() } -> std::same_as<int>;
   exchange.meet(group, arrival);

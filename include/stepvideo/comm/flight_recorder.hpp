@@ -4,7 +4,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -15,10 +17,19 @@
 #include <vector>
 
 #include <stepvideo/comm/communicator.hpp>
+#include <stepvideo/core/execution.hpp>
 
 namespace stepvideo {
 
 using FlightClock = std::chrono::steady_clock;
+
+/// A place in an execution's order of work that the host looks at from time to time, from any thread.
+class FlightMark {
+ public:
+  virtual ~FlightMark() = default;
+  /// When the execution came there, once it has.
+  virtual std::optional<FlightClock::time_point> reached() = 0;
+};
 
 /// One collective of one rank. Flights of the same group with the same `sequence` are one collective.
 struct Flight {
@@ -30,7 +41,14 @@ struct Flight {
   std::size_t bytes = 0;             ///< that the rank brings in
   FlightClock::duration deadline{};  ///< after `enqueued`; 0 for none
   FlightClock::time_point enqueued{};
-  std::optional<FlightClock::time_point> started = {}, ended = {};  ///< all members there; this rank done
+  /// Behind other work of a GPU's, which enters it when it comes there. Without, calling it is entering it.
+  bool is_queued = false;
+  std::optional<FlightClock::time_point> entered = {};
+  /// All members there, which a GPU does not tell; this rank done.
+  std::optional<FlightClock::time_point> started = {}, ended = {};
+
+  /// Since when the rank is in it, or waits for what is before it.
+  FlightClock::time_point begin() const { return entered.value_or(enqueued); }
 };
 
 /// A ring buffer of one rank's flights. The rank writes it, a watcher may read it at any time.
@@ -55,9 +73,9 @@ class FlightRecorder {
     return step_;
   }
 
-  /// Returns the flight's number.
+  /// Returns the flight's number. With a mark, the execution enters it there.
   long long enqueue(std::string_view op, const Group& group, std::size_t bytes,
-                    FlightClock::duration deadline) {
+                    FlightClock::duration deadline, std::unique_ptr<FlightMark> entering = nullptr) {
     const std::lock_guard lock(mutex_);
     const long long number = count_++;
     at(number) = {.number = number,
@@ -69,7 +87,25 @@ class FlightRecorder {
                   .bytes = bytes,
                   .deadline = deadline,
                   .enqueued = FlightClock::now()};
+    if (entering != nullptr) {
+      at(number).is_queued = true;
+      queued_.push_back({number, std::move(entering), nullptr});
+    } else {
+      at(number).entered = at(number).enqueued;
+    }
     return number;
+  }
+  /// A queued flight ends with this.
+  void end_at(long long number, std::unique_ptr<FlightMark> ending) {
+    const std::lock_guard lock(mutex_);
+    for (Queued& queued : queued_)
+      if (queued.number == number) queued.ending = std::move(ending);
+    look();
+  }
+  /// Nothing is queued any more: the execution's work was given up.
+  void forget_queued() {
+    const std::lock_guard lock(mutex_);
+    queued_.clear();
   }
   void end(long long number, FlightClock::time_point started) {
     const std::lock_guard lock(mutex_);
@@ -86,6 +122,7 @@ class FlightRecorder {
   /// The latest flights, oldest first.
   std::vector<Flight> flights() const {
     const std::lock_guard lock(mutex_);
+    look();
     std::vector<Flight> latest;
     for (long long number = std::max(0LL, count_ - std::ssize(flights_)); number < count_; ++number)
       latest.push_back(flights_[place_of(number)]);
@@ -93,12 +130,33 @@ class FlightRecorder {
   }
 
  private:
+  struct Queued {
+    long long number;
+    std::unique_ptr<FlightMark> entering, ending;
+  };
+
   std::size_t place_of(long long number) const { return static_cast<std::size_t>(number) % flights_.size(); }
-  Flight& at(long long number) { return flights_[place_of(number)]; }
+  Flight& at(long long number) const { return flights_[place_of(number)]; }
+
+  /// How far the execution has come with what is queued, in its order.
+  void look() const {
+    while (!queued_.empty()) {
+      Queued& next = queued_.front();
+      const bool is_kept = next.number >= count_ - std::ssize(flights_);
+      Flight passed, &flight = is_kept ? at(next.number) : passed;
+      if (!flight.entered) flight.entered = next.entering->reached();
+      if (!flight.entered || next.ending == nullptr) return;
+      flight.ended = next.ending->reached();
+      if (!flight.ended) return;
+      flight.started = flight.entered;
+      queued_.pop_front();
+    }
+  }
 
   std::atomic<bool> is_away_ = false;
   mutable std::mutex mutex_;
-  std::vector<Flight> flights_;
+  mutable std::vector<Flight> flights_;  // looking at an execution writes down how far it has come
+  mutable std::deque<Queued> queued_;
   long long count_ = 0;
   int step_ = -1, layer_ = -1;
   std::map<std::tuple<int, int, int>, long long> sequences_;
@@ -130,50 +188,71 @@ class Recorded {
   int ranks() const { return communicator_.ranks(); }
   FlightRecorder& recorder() const { return recorder_; }
 
-  template <Summable T>
-  void all_reduce(E execution, const Group& group, VectorView<T> values) {
-    fly<T>("all_reduce", group, values.size, [&] { communicator_.all_reduce(execution, group, values); });
+  // A GPU's communicator moves small values of the host, too: X is its execution, or Host.
+  template <Execution X, Summable T>
+  void all_reduce(X execution, const Group& group, VectorView<T> values) {
+    fly<T>("all_reduce", execution, group, values.size,
+           [&] { communicator_.all_reduce(execution, group, values); });
   }
-  template <Movable T>
-  void all_gather(E execution, const Group& group, std::type_identity_t<VectorView<const T>> mine,
+  template <Execution X, Movable T>
+  void all_gather(X execution, const Group& group, std::type_identity_t<VectorView<const T>> mine,
                   Counts counts, VectorView<T> all) {
-    fly<T>("all_gather", group, mine.size,
+    fly<T>("all_gather", execution, group, mine.size,
            [&] { communicator_.all_gather(execution, group, mine, counts, all); });
   }
   template <Summable T>
   void reduce_scatter(E execution, const Group& group, std::type_identity_t<VectorView<const T>> all,
                       Counts counts, VectorView<T> mine) {
-    fly<T>("reduce_scatter", group, all.size,
+    fly<T>("reduce_scatter", execution, group, all.size,
            [&] { communicator_.reduce_scatter(execution, group, all, counts, mine); });
   }
   template <Movable T>
   void all_to_all(E execution, const Group& group, std::type_identity_t<VectorView<const T>> send,
                   Counts send_counts, VectorView<T> receive, Counts receive_counts) {
-    fly<T>("all_to_all", group, send.size,
+    fly<T>("all_to_all", execution, group, send.size,
            [&] { communicator_.all_to_all(execution, group, send, send_counts, receive, receive_counts); });
   }
   template <Movable T>
   void shift(E execution, const Group& group, std::type_identity_t<VectorView<const T>> send,
              VectorView<T> receive) {
-    fly<T>("shift", group, send.size, [&] { communicator_.shift(execution, group, send, receive); });
+    fly<T>("shift", execution, group, send.size,
+           [&] { communicator_.shift(execution, group, send, receive); });
   }
-  template <Movable T>
-  void broadcast(E execution, const Group& group, VectorView<T> values, int root) {
-    fly<T>("broadcast", group, values.size, [&] { communicator_.broadcast(execution, group, values, root); });
+  template <Execution X, Movable T>
+  void broadcast(X execution, const Group& group, VectorView<T> values, int root) {
+    fly<T>("broadcast", execution, group, values.size,
+           [&] { communicator_.broadcast(execution, group, values, root); });
   }
 
+  /// Returns when the execution has done what it was given; see GpuCommunicator. The host's has.
+  void settle(E execution) {
+    if constexpr (requires { communicator_.settle(execution); }) communicator_.settle(execution);
+  }
+  template <class IsDone>
+  void wait(IsDone&& is_done) requires requires {
+    this->communicator_.wait(is_done);
+  }
+  { communicator_.wait(is_done); }
+
  private:
-  template <class T, class Call>
-  void fly(std::string_view op, const Group& group, index_t size, Call&& call) {
+  template <class T, Execution X, class Call>
+  void fly(std::string_view op, X execution, const Group& group, index_t size, Call&& call) {
     if (group.size == 1) return call();
     const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
-    const auto before = FlightClock::now();
-    const long long number = recorder_.enqueue(op, group, bytes, deadline_(op, group, bytes));
-    call();
-    if constexpr (requires { communicator_.met(); })
-      recorder_.end(number, communicator_.met());
-    else
-      recorder_.end(number, before);
+    const auto deadline = deadline_(op, group, bytes);
+    if constexpr (requires { communicator_.mark(execution); }) {
+      const long long number = recorder_.enqueue(op, group, bytes, deadline, communicator_.mark(execution));
+      call();
+      recorder_.end_at(number, communicator_.mark(execution));
+    } else {
+      const auto before = FlightClock::now();
+      const long long number = recorder_.enqueue(op, group, bytes, deadline);
+      call();
+      if constexpr (requires { communicator_.met(); })
+        recorder_.end(number, communicator_.met());
+      else
+        recorder_.end(number, before);
+    }
   }
 
   C& communicator_;

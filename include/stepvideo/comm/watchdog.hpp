@@ -18,10 +18,14 @@
 
 namespace stepvideo {
 
-/// The flight a rank is in: its latest, if that has not ended.
+/// The flight a rank is in: its latest, if that has not ended, or of those that are queued the next.
 inline std::optional<Flight> open_flight(const std::vector<Flight>& flights) {
-  if (flights.empty() || flights.back().ended) return {};
-  return flights.back();
+  std::optional<Flight> open;
+  for (auto flight = flights.rbegin(); flight != flights.rend() && !flight->ended; ++flight) {
+    open = *flight;
+    if (!flight->is_queued) break;
+  }
+  return open;
 }
 
 /// A collective that counts as lost.
@@ -39,7 +43,7 @@ inline int first_missing(const Flight& flight, std::span<const std::vector<Fligh
     const int rank = flight.group.rank(member);
     const auto& flights = by_rank[std::size_t(rank)];
     const bool has_entered = std::ranges::any_of(flights, [&](const Flight& other) {
-      return other.group == flight.group && other.sequence >= flight.sequence;
+      return other.entered && other.group == flight.group && other.sequence >= flight.sequence;
     });
     if (!has_entered) return rank;
   }
@@ -77,14 +81,17 @@ inline LateRank find_late_rank(const Flight& expired, std::span<const std::vecto
   }
   if (late < 0)
     return {-1, expired,
-            flight_text(expired) + " has not ended " + seconds(now - expired.enqueued) +
+            flight_text(expired) + " has not ended " + seconds(now - expired.begin()) +
                 " after it was called, and all of its ranks are in it"};
   const auto& flights = by_rank[std::size_t(late)];
   std::string text = "rank " + std::to_string(late) + " is late: " + flight_text(flight) +
-                     " waits for it since " + seconds(now - flight.enqueued);
-  if (flights.empty())
-    text += "; it has called no collective yet";
-  else if (const Flight& last = flights.back(); last.ended)
+                     " waits for it since " + seconds(now - flight.begin());
+  // What is queued behind is nothing it has done.
+  const auto last_entered = std::ranges::find_if(
+      flights.rbegin(), flights.rend(), [](const Flight& other) { return other.entered.has_value(); });
+  if (last_entered == flights.rend())
+    text += "; it has entered no collective yet";
+  else if (const Flight& last = *last_entered; last.ended)
     text += "; its last collective, " + flight_text(last) + ", ended " + seconds(now - *last.ended) + " ago";
   else
     text += "; it is in " + flight_text(last);

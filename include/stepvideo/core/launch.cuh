@@ -1,8 +1,11 @@
 // The one door to the GPU.
 #pragma once
+#include <algorithm>
+
 #include <cuda_runtime.h>
 
 #include <stepvideo/core/check.cuh>
+#include <stepvideo/core/device.cuh>
 
 namespace stepvideo {
 
@@ -37,6 +40,13 @@ struct Launch {
   std::size_t shared_bytes = 0;
   cudaStream_t stream = nullptr;
 };
+
+/// How many blocks that stay on their multiprocessors, one on each, share so many pieces of work, where some
+/// of the current device's multiprocessors are left to others.
+inline unsigned resident_blocks(int work, int spare_multiprocessors = 0) {
+  const int own = device_attribute(cudaDevAttrMultiProcessorCount) - spare_multiprocessors;
+  return static_cast<unsigned>(std::min(work, std::max(own, 1)));
+}
 
 /// Launches `kernel(params)`. A kernel takes one struct of parameters, by value. Throws Error where the
 /// launch is refused, in words where the program was not compiled for the GPU.

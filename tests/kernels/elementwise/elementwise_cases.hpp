@@ -2,12 +2,14 @@
 #pragma once
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
 #include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/elementwise/embed.hpp>
 #include <stepvideo/kernels/elementwise/latents.hpp>
+#include <stepvideo/kernels/elementwise/sum_parts.hpp>
 #include <stepvideo/kernels/elementwise/timestep.hpp>
 
 #include "oracle/linear.hpp"
@@ -211,6 +213,68 @@ void conversion_in_place_of_many_batch_elements(const Place& on) {
   const oracle::Sums expected{std::vector<double>(in.begin(), in.end()),
                               std::vector<double>(std::size_t(in.size()))};
   check_each<float>(fetch(on, placed), expected.mapped(oracle::silu, 0), {.float_roundings = 6});
+}
+
+/// Heads from any strides to any, every pair of types; of one type, with the bits that they had.
+template <class From, class To, class Place>
+void heads_are_converted_from_any_strides_to_any(const Place& on) {
+  std::mt19937 engine(8);
+  for (int trial = 0; trial < 20; ++trial) {
+    const index_t batch = random_int(engine, 1, 3), tokens = random_int(engine, 1, 40),
+                  heads = random_int(engine, 1, 5), dim = trial % 2 == 0 ? 64 : random_int(engine, 1, 70);
+    const index_t count = batch * tokens * heads * dim;
+    const bool is_packed = trial % 3 == 0;  // the keys of [q | k | v]
+    const index_t parts = is_packed ? 3 : 1;
+    const auto in = random_normal<From>(parts * count, engine, 3.0f);
+    const auto nothing = poisoned<To>(count);
+    const auto placed = place(on, in);
+    const auto out = place(on, nothing);
+    HeadsView<const From> from{
+        placed.data(),       batch,      tokens, heads, dim, parts * tokens * heads * dim,
+        parts * heads * dim, parts * dim};
+    if (is_packed) from.data += dim;
+    // Head-major.
+    const HeadsView<To> to{out.data(), batch, tokens, heads, dim, heads * tokens * dim, dim, tokens * dim};
+    run(on, [&](auto execution) { convert(execution, from, to); });
+    const auto result = fetch(on, out);
+    index_t wrong = 0;
+    for (index_t b = 0; b < batch; ++b)
+      for (index_t t = 0; t < tokens; ++t)
+        for (index_t h = 0; h < heads; ++h)
+          for (index_t i = 0; i < dim; ++i) {
+            const From value = in[b * from.batch_stride + t * from.token_stride + h * from.head_stride + i +
+                                  (is_packed ? dim : 0)];
+            const To got = result[b * to.batch_stride + t * to.token_stride + h * to.head_stride + i];
+            const To wanted = To(float(value));
+            wrong += std::memcmp(&got, &wanted, sizeof(To)) != 0;
+          }
+    BOOST_CHECK_EQUAL(wrong, 0);
+  }
+}
+
+/// Parts of any length and distance, added in their order: in float32, rounded once.
+template <class T, class Place>
+void parts_are_added_in_their_order_and_rounded_once(const Place& on) {
+  std::mt19937 engine(9);
+  for (int trial = 0; trial < 20; ++trial) {
+    const index_t parts = random_int(engine, 1, 9), size = random_int(engine, 1, 3000),
+                  stride = trial % 2 == 0 ? (size + 63) / 64 * 64 : size + random_int(engine, 0, 9);
+    const auto in = random_normal<T>(parts * stride, engine, 3.0f);
+    const auto placed = place(on, in);
+    const auto sum = place(on, poisoned<T>(size));
+    run(on, [&](auto execution) {
+      sum_parts<T>(execution, MatrixView<const T>{placed.data(), parts, size, stride}, sum.vector());
+    });
+    const auto result = fetch(on, sum);
+    index_t wrong = 0;
+    for (index_t i = 0; i < size; ++i) {
+      float expected = float(in[i]);
+      for (index_t part = 1; part < parts; ++part) expected += float(in[part * stride + i]);
+      const T rounded = T(expected);
+      wrong += std::memcmp(&result[i], &rounded, sizeof(T)) != 0;
+    }
+    BOOST_CHECK_EQUAL(wrong, 0);
+  }
 }
 
 }  // namespace stepvideo::testing

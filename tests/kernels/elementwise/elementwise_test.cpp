@@ -48,3 +48,13 @@ BOOST_AUTO_TEST_CASE(empty_tensors) {
 BOOST_AUTO_TEST_CASE(views_that_do_not_fit_are_refused_by_name) {
   testing::elementwise_kernels_refuse_by_name(host);
 }
+BOOST_AUTO_TEST_CASE(heads_are_converted_from_any_strides_to_any) {
+  testing::heads_are_converted_from_any_strides_to_any<bf16, bf16>(host);
+  testing::heads_are_converted_from_any_strides_to_any<float, bf16>(host);
+  testing::heads_are_converted_from_any_strides_to_any<float, float>(host);
+}
+BOOST_AUTO_TEST_CASE(parts_are_added_in_their_order_and_rounded_once) {
+  testing::parts_are_added_in_their_order_and_rounded_once<float>(host);
+  testing::parts_are_added_in_their_order_and_rounded_once<bf16>(host);
+  testing::parts_are_added_in_their_order_and_rounded_once<fp16>(host);
+}

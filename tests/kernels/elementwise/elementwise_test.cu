@@ -4,6 +4,7 @@
 #include <stepvideo/kernels/elementwise/convert.cuh>
 #include <stepvideo/kernels/elementwise/embed.cuh>
 #include <stepvideo/kernels/elementwise/latents.cuh>
+#include <stepvideo/kernels/elementwise/sum_parts.cuh>
 #include <stepvideo/kernels/elementwise/timestep.cuh>
 
 #include "kernels/elementwise/elementwise_cases.hpp"
@@ -72,4 +73,14 @@ BOOST_AUTO_TEST_CASE(an_id_outside_the_vocabulary_makes_a_row_of_nan) {
     const auto result = testing::to_host(out);
     for (index_t i = 0; i < result.size(); ++i) BOOST_CHECK_EQUAL(std::isnan(result[i]), i / width != 1);
   }
+}
+BOOST_AUTO_TEST_CASE(heads_are_converted_from_any_strides_to_any) {
+  testing::heads_are_converted_from_any_strides_to_any<bf16, bf16>(device);
+  testing::heads_are_converted_from_any_strides_to_any<float, bf16>(device);
+  testing::heads_are_converted_from_any_strides_to_any<float, float>(device);
+}
+BOOST_AUTO_TEST_CASE(parts_are_added_in_their_order_and_rounded_once) {
+  testing::parts_are_added_in_their_order_and_rounded_once<float>(device);
+  testing::parts_are_added_in_their_order_and_rounded_once<bf16>(device);
+  testing::parts_are_added_in_their_order_and_rounded_once<fp16>(device);
 }

@@ -43,4 +43,28 @@ void attention(Device device, std::type_identity_t<HeadsView<const T>> queries,
   launch_plain_attention<T>(device, queries, keys, values, mask, out, options);
 }
 
+/// See the host's partial_attention: same shapes, masks and errors; by the kernels of attention().
+template <Element T, AttentionMask Mask>
+void partial_attention(Device device, std::type_identity_t<HeadsView<const T>> queries,
+                       std::type_identity_t<HeadsView<const T>> keys,
+                       std::type_identity_t<HeadsView<const T>> values, const Mask& mask,
+                       HeadsView<float> out, const AttentionOptions& options) {
+  require_partial_attention(options);
+  require_countable_attention(queries, keys.tokens);
+  require_plain_head(queries.dim);
+  require_attention_call<T>(queries, keys, values, mask, out, options);
+  if (queries.batch * queries.heads * queries.tokens == 0) return;
+  const AttentionPath path =
+      attention_path<T>(warpgroup_attention_gpu<T>(mask), queries, keys, values, out, options);
+  require(path.kernel != AttentionKernel::none, [&] { return "partial_attention: " + to_string(path); });
+  if constexpr (WarpAttentionElement<T>) {
+    const PartialResults results = PartialResults::of(out);
+    if (path.kernel == AttentionKernel::warpgroup)
+      return launch_warpgroup_attention<T>(device, queries, keys, values, mask, results, options);
+    if (path.kernel == AttentionKernel::warp)
+      return launch_warp_attention<T>(device, queries, keys, values, mask, results, options);
+  }
+  launch_plain_attention<T>(device, queries, keys, values, mask, out, options);
+}
+
 }  // namespace stepvideo

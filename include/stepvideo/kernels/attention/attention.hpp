@@ -24,6 +24,10 @@ struct AttentionOptions {
   /// (batch, query tokens, query heads, 1), or no data: log(sum over the visible keys of exp(score)), minus
   /// infinity where there is none. What merge_attention needs.
   HeadsView<float> log_sum_exp{};
+  /// Of a GPU's multiprocessors, how many are left to others: beside a kernel that fills the chip no other
+  /// runs, a collective of NCCL among them. Kept by the kernels that stay on their multiprocessors
+  /// (AttentionKernel::warpgroup and fp8_attention); the others give way block by block.
+  int spare_multiprocessors = 0;
 
   /// The scale for heads of `dim` channels.
   float scale_for(index_t dim) const { return scale.value_or(1.0f / std::sqrt(static_cast<float>(dim))); }
@@ -60,6 +64,10 @@ void require_attention_shapes(HeadsView<const T> queries, HeadsView<const T> key
     return "attention: queries are " + shape_text(queries) + " and log_sum_exp is " +
            shape_text(options.log_sum_exp) + "; it has one value for each query and head";
   });
+  require(options.spare_multiprocessors >= 0, [&] {
+    return "attention: " + std::to_string(options.spare_multiprocessors) +
+           " multiprocessors cannot be left free; 0 or more can";
+  });
   require(std::isfinite(options.scale_for(queries.dim)), [&] {
     return "attention: the scale is " + std::to_string(*options.scale) + "; a finite one works";
   });
@@ -76,6 +84,12 @@ void require_attention_call(HeadsView<const T> queries, HeadsView<const T> keys,
   require_data("attention: keys", keys);
   require_data("attention: values", values);
   require_data("attention: the results", out);
+}
+
+/// What a part of attention requires beyond that, on any execution.
+inline void require_partial_attention(const AttentionOptions& options) {
+  require(options.log_sum_exp.data != nullptr,
+          [] { return "partial_attention: log_sum_exp has no data; parts are merged by it"; });
 }
 
 }  // namespace stepvideo
@@ -133,8 +147,7 @@ void attention(Host, std::type_identity_t<HeadsView<const T>> queries,
 template <HostElement T, AttentionMask Mask>
 void partial_attention(Host, HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const T> values,
                        const Mask& mask, HeadsView<float> out, const AttentionOptions& options) {
-  require(options.log_sum_exp.data != nullptr,
-          [] { return "partial_attention: log_sum_exp has no data; parts are merged by it"; });
+  require_partial_attention(options);
   attention_detail::attend<T>(queries, keys, values, mask, out, options);
 }
 

@@ -39,15 +39,16 @@ constexpr bool is_tensor_core_head(index_t dim) {
 }
 
 /// The kernel that serves attention(queries, keys, values, any mask, out, options), whose rules they keep, on
-/// `gpu`.
-template <Element T>
+/// `gpu`; or partial_attention, whose `out` is float32 and need not be aligned.
+template <Element T, Element Out>
 AttentionPath attention_path(const KernelGpu& gpu, const HeadsView<const T>& queries,
                              const HeadsView<const T>& keys, const HeadsView<const T>& values,
-                             const HeadsView<T>& out, const AttentionOptions& options) {
+                             const HeadsView<Out>& out, const AttentionOptions& options) {
   using Obstacle = AttentionPath::Obstacle;
   AttentionPath path{
       .bulk_copies = first_of(bulk_misalignment("queries", queries), bulk_misalignment("keys", keys),
-                              bulk_misalignment("values", values), bulk_misalignment("out", out)),
+                              bulk_misalignment("values", values),
+                              std::same_as<T, Out> ? bulk_misalignment("out", out) : Misalignment{}),
       .rows = first_of(misalignment("queries", queries), misalignment("keys", keys),
                        misalignment("values", values), misalignment("out", out)),
       .compute_capability = gpu.compute_capability,

@@ -84,8 +84,7 @@ void fp8_attention(Device device, const QuantizedHeads<const fp8_e4m3>& queries,
       .scale = scale,
       .out_takes_pairs = reinterpret_cast<std::uintptr_t>(out.data) % 4 == 0 && out.batch_stride % 2 == 0 &&
                          out.token_stride % 2 == 0 && out.head_stride % 2 == 0};
-  const int processors = device_attribute(cudaDevAttrMultiProcessorCount);
-  launch({.grid = dim3(static_cast<unsigned>(std::min(params.work.count(), processors))),
+  launch({.grid = dim3(resident_blocks(params.work.count(), options.spare_multiprocessors)),
           .block = Policy::threads,
           .shared_bytes = sizeof(Fp8AttentionShared<Policy>),
           .stream = device.stream},

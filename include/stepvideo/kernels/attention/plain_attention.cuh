@@ -18,10 +18,10 @@
 
 namespace stepvideo {
 
-template <class T, class Mask_>
+template <class T, class Mask_, class Out>
 struct PlainAttentionParams {
   HeadsView<const T> queries, keys, values;
-  HeadsView<T> out;
+  HeadsView<Out> out;
   HeadsView<float> log_sum_exp;
   Mask_ mask;
   float scale;
@@ -30,11 +30,12 @@ struct PlainAttentionParams {
   bool queries_have_packs, keys_have_packs, values_have_packs, out_has_packs;
 };
 
-template <class T, class Mask_>
+template <class T, class Mask_, class Out_>
 struct PlainAttentionPolicy : PlainTiling {
   using Element = T;
   using Mask = Mask_;
-  using Params = PlainAttentionParams<T, Mask>;
+  using Out = Out_;
+  using Params = PlainAttentionParams<T, Mask, Out>;
   /// What heads of 128 channels leave room for in Hopper's shared memory.
   static constexpr int blocks_per_multiprocessor = 3;
 };
@@ -137,14 +138,14 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
     const int query = work.first_query + share.left + row;
     if (query >= query_count) continue;
     if (writes_log_sum_exp) *params.log_sum_exp.row(work.batch, query, work.head) = softmax.log_sum_exp(row);
-    T* const out = params.out.row(work.batch, query, work.head);
+    auto* const out = params.out.row(work.batch, query, work.head);
     for_each_slice([&](int slice, int channel_of_slice) {
       const int channel = channel_of_slice + share.right;
       const float4 result = shared.results(slice).rows[row][threadIdx.x];
       const float factor = softmax.normaliser(row);
       const float scaled[group] = {result.x * factor, result.y * factor, result.z * factor,
                                    result.w * factor};
-      const Pack<T, group> rounded = round_pack<T>(scaled);
+      const auto rounded = round_pack<typename Policy::Out>(scaled);
       if (channel >= dim) return;
       if (params.out_has_packs) {
         store_pack_once(out + channel, rounded);
@@ -166,13 +167,13 @@ inline void require_plain_head(index_t dim) {
   });
 }
 
-/// plain_attention() for arguments that have passed its checks.
-template <Element T, AttentionMask Mask>
+/// plain_attention() for arguments that have passed its checks; results are T, or float to be merged.
+template <Element T, AttentionMask Mask, Element Out>
 void launch_plain_attention(Device device, HeadsView<const T> queries, HeadsView<const T> keys,
-                            HeadsView<const T> values, const Mask& mask, HeadsView<T> out,
+                            HeadsView<const T> values, const Mask& mask, HeadsView<Out> out,
                             const AttentionOptions& options) {
   using KernelMask = std::remove_cvref_t<decltype(kernel_mask(mask))>;
-  using Policy = PlainAttentionPolicy<T, KernelMask>;
+  using Policy = PlainAttentionPolicy<T, KernelMask, Out>;
   const auto work = AttentionWorkList::of(queries, keys.heads, Policy::queries);
   constexpr int slice_bytes = sizeof(PlainAttentionShared::Results);
   const auto slices_of = [](index_t channels) {

@@ -14,6 +14,7 @@
 #include <stepvideo/kernels/attention/attention_path.hpp>
 #include <stepvideo/kernels/attention/attention_work.hpp>
 #include <stepvideo/kernels/attention/mask.hpp>
+#include <stepvideo/kernels/attention/partial_results.cuh>
 #include <stepvideo/kernels/attention/query_mask.cuh>
 #include <stepvideo/kernels/attention/warp_mainloop.cuh>
 #include <stepvideo/kernels/attention/warp_tile.cuh>
@@ -21,10 +22,10 @@
 namespace stepvideo {
 
 /// Views of attention's tensors as a block of the kernel wants them.
-template <class T, class Mask_>
+template <class T, class Mask_, class Results>
 struct WarpAttentionParams {
   AlignedHeads<const T> queries, keys, values;
-  AlignedHeads<T> out;
+  Results out;  ///< AlignedHeads<T>, or PartialResults
   HeadsView<float> log_sum_exp;
   Mask_ mask;
   QueryFactor factor;
@@ -35,11 +36,12 @@ struct WarpAttentionParams {
 /// own. Eight warps share a multiprocessor, two a scheduler, so that one's softmax runs under the other's
 /// products: two blocks of four, or one of eight, which reads keys and values half as often. On an H200,
 /// 75,888 tokens, 12 heads of 128: 409 and 424 TFLOP/s; tiles of 32 keys are 6 % slower.
-template <class T, int dim_, class Mask_, int warps_>
+template <class T, int dim_, class Mask_, int warps_, class Results_ = AlignedHeads<T>>
 struct WarpAttentionPolicy {
   using Element = T;
   using Mask = Mask_;
-  using Params = WarpAttentionParams<T, Mask>;
+  using Results = Results_;
+  using Params = WarpAttentionParams<T, Mask, Results>;
   static constexpr int dim = dim_, warps = warps_, threads = 32 * warps;
   static constexpr int blocks_per_multiprocessor = 8 / warps;
   static constexpr int warp_queries = 32, tile_queries = warps * warp_queries, tile_keys = 64;
@@ -132,10 +134,19 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   while (first < end) attend_tile(std::true_type{});
   wait_for_copies<0>();
 
-  queries.finish(warp_rows);
-  __syncwarp();
-  store_tokens<Policy::warp_queries, Policy::dim>(warp_rows, params.out.rows(work.batch, work.head),
-                                                  work.first_query + first_row, query_count);
+  if constexpr (std::same_as<typename Policy::Results, PartialResults>) {
+    queries.finish_partial([&](int query, int channel, float first_result, float second_result) {
+      const int token = work.first_query + first_row + query;
+      if (token < query_count)
+        params.out.store(params.out.view.row(work.batch, token, work.head), channel, first_result,
+                         second_result);
+    });
+  } else {
+    queries.finish(warp_rows);
+    __syncwarp();
+    store_tokens<Policy::warp_queries, Policy::dim>(warp_rows, params.out.rows(work.batch, work.head),
+                                                    work.first_query + first_row, query_count);
+  }
   if (params.log_sum_exp.data != nullptr)
     queries.log_sum_exp([&](int query, float value) {
       const int token = work.first_query + first_row + query;
@@ -145,13 +156,14 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
 
 /// warp_attention() with blocks of `warps` warps, for arguments that have passed its checks. Eight warps are
 /// built for heads of 128 channels.
-template <int warps, class T, AttentionMask Mask>
+template <int warps, class T, AttentionMask Mask, class Out>
 void launch_warp_blocks(Device device, HeadsView<const T> queries, HeadsView<const T> keys,
-                        HeadsView<const T> values, const Mask& mask, HeadsView<T> out,
+                        HeadsView<const T> values, const Mask& mask, const Out& out,
                         const AttentionOptions& options) {
   using KernelMask = std::remove_cvref_t<decltype(kernel_mask(mask))>;
   const auto launch_for = [&]<int dim>(std::integral_constant<int, dim>) {
-    using Policy = WarpAttentionPolicy<T, dim, KernelMask, warps>;
+    using Results = std::conditional_t<std::same_as<Out, PartialResults>, PartialResults, AlignedHeads<T>>;
+    using Policy = WarpAttentionPolicy<T, dim, KernelMask, warps, Results>;
     const auto work = AttentionWorkList::of(queries, keys.heads, Policy::tile_queries);
     launch({.grid = dim3(static_cast<unsigned>(work.count())),
             .block = Policy::threads,
@@ -190,10 +202,10 @@ bool wide_blocks_pay(HeadsView<const T> queries, HeadsView<const T> keys) {
 template <class T>
 concept WarpAttentionElement = std::same_as<T, bf16> || std::same_as<T, fp16>;
 
-/// warp_attention() for arguments that have passed its checks.
-template <WarpAttentionElement T, AttentionMask Mask>
+/// warp_attention() for arguments that have passed its checks; `out` is HeadsView<T> or PartialResults.
+template <WarpAttentionElement T, AttentionMask Mask, class Out>
 void launch_warp_attention(Device device, HeadsView<const T> queries, HeadsView<const T> keys,
-                           HeadsView<const T> values, const Mask& mask, HeadsView<T> out,
+                           HeadsView<const T> values, const Mask& mask, const Out& out,
                            const AttentionOptions& options) {
   if (wide_blocks_pay<T>(queries, keys)) {
     launch_warp_blocks<8>(device, queries, keys, values, mask, out, options);

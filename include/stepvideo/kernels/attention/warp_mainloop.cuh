@@ -115,6 +115,25 @@ class WarpQueries {
     }
   }
 
+  /// Divides by the sums: `store(query, channel, result, the channel's behind it)`.
+  template <class Store>
+  __device__ void finish_partial(Store&& store) {
+#pragma unroll
+    for (int tile = 0; tile < tiles; ++tile) {
+      softmax_[tile].finish();
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float factor = softmax_[tile].normaliser(half);
+#pragma unroll
+        for (int column = 0; column < Policy::dim / 8; ++column) {
+          const float* result = results_[tile][column] + 2 * half;
+          store(row_of(tile, half), 8 * column + AccumulatorRows::first_column(static_cast<int>(lane_)),
+                result[0] * factor, result[1] * factor);
+        }
+      }
+    }
+  }
+
   /// Divides by the sums and leaves the results, rounded to T, where the queries were.
   __device__ void finish(std::byte* out) {
     __syncwarp();  // other lanes' rows were read from there
@@ -135,7 +154,7 @@ class WarpQueries {
     }
   }
 
-  /// `store(query, value)` for each of the warp's queries, by one lane; after finish().
+  /// `store(query, value)` for each of the warp's queries, by one lane; after they are finished.
   template <class Store>
   __device__ void log_sum_exp(Store&& store) const {
     if (lane_ % 4 != 0) return;

@@ -1,6 +1,7 @@
 // Attention on GPUs with warpgroup matrix products and bulk copies: warps of one kind fetch, others compute.
 #pragma once
 #include <algorithm>
+#include <concepts>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -9,9 +10,9 @@
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/attention/attention.hpp>
-#include <stepvideo/kernels/tile/kernel_gpu.cuh>
 #include <stepvideo/kernels/attention/mask.hpp>
 #include <stepvideo/kernels/attention/warpgroup_mainloop.cuh>
+#include <stepvideo/kernels/tile/kernel_gpu.cuh>
 #include <stepvideo/kernels/tile/shared_memory.cuh>
 
 namespace stepvideo {
@@ -21,7 +22,8 @@ namespace stepvideo {
 template <class Policy>
 __global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32, 1)
     warpgroup_attention_kernel(
-        const __grid_constant__ WarpgroupAttentionParams<typename Policy::Mask> params) {
+        const __grid_constant__ WarpgroupAttentionParams<typename Policy::Mask, typename Policy::Results>
+            params) {
   if constexpr (has_warpgroup_products) {
     auto& shared = shared_memory<WarpgroupAttentionShared<Policy>>();
     if (threadIdx.x == 0) shared.initialize_barriers();
@@ -52,23 +54,35 @@ KernelGpu warpgroup_attention_gpu(const Mask&) {
   }
 }
 
+/// How results leave: in boxes of T, or as they are, to be merged.
+template <class Policy, class T>
+CUtensorMap warpgroup_results(HeadsView<T> out) {
+  return tensor_map(out, Policy::consumer_queries);
+}
+template <class Policy>
+PartialResults warpgroup_results(PartialResults out) {
+  return out;
+}
+
 /// attention() where attention_path() says AttentionKernel::warpgroup, with arguments that have passed its
-/// checks. The softmax's weights are rounded to T before they meet the values, sums are float32. Under a
-/// causal mask a key that is not finite may reach queries up to a tile before it.
-template <class T, AttentionMask Mask>
+/// checks; `out` is HeadsView<T> or PartialResults. The softmax's weights are rounded to T before they meet
+/// the values, sums are float32. Under a causal mask a key that is not finite may reach queries up to a tile
+/// before it.
+template <class T, AttentionMask Mask, class Out>
 void launch_warpgroup_attention(Device device, HeadsView<const T> queries, HeadsView<const T> keys,
-                                HeadsView<const T> values, const Mask& mask, HeadsView<T> out,
+                                HeadsView<const T> values, const Mask& mask, const Out& out,
                                 const AttentionOptions& options) {
   dispatch<64, 128>("head dimension", queries.dim, [&]<int dim>(std::integral_constant<int, dim>) {
     using KernelMask = std::remove_cvref_t<decltype(kernel_mask(mask))>;
-    using Policy = WarpgroupAttentionPolicy<T, dim, KernelMask>;
+    using Results = std::conditional_t<std::same_as<Out, PartialResults>, PartialResults, CUtensorMap>;
+    using Policy = WarpgroupAttentionPolicy<T, dim, KernelMask, Results>;
     // Keys short enough to be kept are worth neighbouring tiles to a block; long ones are shared through L2.
     constexpr index_t short_keys = 4096;
-    const WarpgroupAttentionParams<KernelMask> params{
+    const WarpgroupAttentionParams<KernelMask, Results> params{
         .queries = tensor_map(queries, Policy::consumer_queries),
         .keys = tensor_map(keys, Policy::keys),
         .values = tensor_map(values, Policy::keys),
-        .out = tensor_map(out, Policy::consumer_queries),
+        .out = warpgroup_results<Policy>(out),
         .log_sum_exp = options.log_sum_exp,
         .mask = kernel_mask(mask),
         .work = AttentionWorkList::of(queries, keys.heads, Policy::queries),
@@ -76,8 +90,7 @@ void launch_warpgroup_attention(Device device, HeadsView<const T> queries, Heads
         .query_tokens = static_cast<int>(queries.tokens),
         .key_tokens = static_cast<int>(keys.tokens),
         .scale = options.scale_for(queries.dim)};
-    const int blocks = std::min(params.work.count(), device_attribute(cudaDevAttrMultiProcessorCount));
-    launch({.grid = dim3(static_cast<unsigned>(blocks)),
+    launch({.grid = dim3(resident_blocks(params.work.count(), options.spare_multiprocessors)),
             .block = Policy::threads,
             .shared_bytes = sizeof(WarpgroupAttentionShared<Policy>),
             .stream = device.stream},

@@ -1,7 +1,9 @@
 // How the results of warpgroup_attention leave a warpgroup.
 #pragma once
+#include <concepts>
 #include <cstdint>
 
+#include <stepvideo/kernels/attention/partial_results.cuh>
 #include <stepvideo/kernels/attention/row_softmax.cuh>
 #include <stepvideo/kernels/attention/warpgroup_pipeline.cuh>
 #include <stepvideo/kernels/tile/accumulator_rows.cuh>
@@ -11,12 +13,13 @@
 
 namespace stepvideo {
 
-/// Stores a warpgroup's results through the shared memory of their queries.
+/// Stores a warpgroup's results: rounded to T through the shared memory of their queries, partial ones from
+/// its registers.
 template <class Policy>
 class WarpgroupEpilogue {
  public:
   using T = typename Policy::Element;
-  using Params = WarpgroupAttentionParams<typename Policy::Mask>;
+  using Params = WarpgroupAttentionParams<typename Policy::Mask, typename Policy::Results>;
   using Shared = WarpgroupAttentionShared<Policy>;
 
   __device__ WarpgroupEpilogue(const Params& params, Shared& shared, int consumer)
@@ -27,6 +30,28 @@ class WarpgroupEpilogue {
   __device__ void store(const AttentionWork& at, const RowSoftmax<T>& softmax,
                         const Accumulator<Policy::dim>& results, int query_stage) {
     store_log_sum_exp(at, softmax);
+    if constexpr (std::same_as<typename Policy::Results, PartialResults>) {
+      store_partial(at, softmax, results);
+      named_barrier_wait(1 + consumer_, Policy::warpgroup);  // no warp's products read the queries any more
+      stored_stage_ = query_stage;
+    } else {
+      store_rounded(at, softmax, results, query_stage);
+    }
+  }
+
+  /// Lets the fetching warpgroup have the stage from which the last results were stored. Not at once: the
+  /// copy takes its time.
+  __device__ void free_stored_queries() {
+    if (thread() == 0 && stored_stage_ >= 0) {
+      store_wait_read();
+      shared_.queries_free[stored_stage_][consumer_].arrive();
+    }
+    stored_stage_ = -1;
+  }
+
+ private:
+  __device__ void store_rounded(const AttentionWork& at, const RowSoftmax<T>& softmax,
+                                const Accumulator<Policy::dim>& results, int query_stage) {
     auto& tile = shared_.queries[query_stage][consumer_];
     const float normalisers[2] = {softmax.normaliser(0), softmax.normaliser(1)};
     // Lanes address the 16 rows of their warp, in two neighbouring 16-byte units, which the 128-byte swizzle
@@ -54,17 +79,21 @@ class WarpgroupEpilogue {
     stored_stage_ = query_stage;
   }
 
-  /// Lets the fetching warpgroup have the stage from which the last results were stored. Not at once: the
-  /// copy takes its time.
-  __device__ void free_stored_queries() {
-    if (thread() == 0 && stored_stage_ >= 0) {
-      store_wait_read();
-      shared_.queries_free[stored_stage_][consumer_].arrive();
+  __device__ void store_partial(const AttentionWork& at, const RowSoftmax<T>& softmax,
+                                const Accumulator<Policy::dim>& results) {
+#pragma unroll  // registers have no addresses
+    for (int half = 0; half < 2; ++half) {
+      const int query = at.first_query + AccumulatorRows::first_row(thread()) + 8 * half;
+      if (query >= params_.query_tokens) continue;
+      float* const row = params_.out.view.row(at.batch, query, at.head);
+      const float normaliser = softmax.normaliser(half);
+#pragma unroll
+      for (int i = 2 * half; i < results.size; i += 4)
+        params_.out.store(row, AccumulatorRows::first_column(thread()) + AccumulatorRows::column_of(i),
+                          results.at[i] * normaliser, results.at[i + 1] * normaliser);
     }
-    stored_stage_ = -1;
   }
 
- private:
   __device__ int thread() const {
     return static_cast<int>(threadIdx.x) % Policy::warpgroup;
   }

@@ -16,7 +16,7 @@ template <class Policy>
 class AttentionConsumer {
  public:
   using T = typename Policy::Element;
-  using Params = WarpgroupAttentionParams<typename Policy::Mask>;
+  using Params = WarpgroupAttentionParams<typename Policy::Mask, typename Policy::Results>;
   using Shared = WarpgroupAttentionShared<Policy>;
 
   __device__ AttentionConsumer(const Params& params, Shared& shared, int consumer)

@@ -14,10 +14,11 @@ namespace stepvideo {
 /// 6 heads and at 75,888 of 48: 825 and 754, cuDNN 700 and 581. Of an earlier form of the loop three
 /// computing warpgroups with 80 keys reached 766 and 705-712, two with 128 keys 713 and 633, with 176 keys
 /// 707 and 624. docs/tuning.md has the story.
-template <Element T, int head_dim, class KernelMask>
+template <Element T, int head_dim, class KernelMask, class ResultsType = CUtensorMap>
 struct WarpgroupAttentionPolicy {
   using Element = T;
   using Mask = KernelMask;
+  using Results = ResultsType;
   static constexpr int dim = head_dim;
   static constexpr int consumers = 3, stages = 3, query_stages = 2;
   static constexpr int keys = dim == 128 ? 80 : 128;
@@ -35,9 +36,10 @@ struct WarpgroupAttentionPolicy {
   static_assert(dim % panel_elements == 0 && keys % 16 == 0);
 };
 
-template <class KernelMask>
+template <class KernelMask, class Results>
 struct WarpgroupAttentionParams {
-  CUtensorMap queries, keys, values, out;  // boxes of 64 tokens, and of a key tile
+  CUtensorMap queries, keys, values;  // boxes of 64 tokens, and of a key tile
+  Results out;                        // boxes of 64 tokens, or PartialResults
   HeadsView<float> log_sum_exp;
   KernelMask mask;
   AttentionWorkList work;
@@ -106,7 +108,7 @@ static_assert(sizeof(WarpgroupAttentionShared<WarpgroupAttentionPolicy<bf16, 128
 template <class Policy>
 class AttentionProducer {
  public:
-  using Params = WarpgroupAttentionParams<typename Policy::Mask>;
+  using Params = WarpgroupAttentionParams<typename Policy::Mask, typename Policy::Results>;
   using Shared = WarpgroupAttentionShared<Policy>;
 
   __device__ AttentionProducer(const Params& params, Shared& shared) : params_(params), shared_(shared) {}

@@ -186,7 +186,7 @@ void launch_narrow_conv(Device device, const PlaceGeometries& places, VideoView<
           warpgroup_conv_params<Policy>(places, in, tiling, boxes, weight, columns, first.frames.taps, bias),
       .out = out,
       .epilogue = epilogue};
-  launch({.grid = resident_blocks(tiling),
+  launch({.grid = resident_blocks(tiling.count()),
           .block = Policy::threads,
           .shared_bytes = sizeof(NarrowConvShared<Policy>),
           .stream = device.stream},

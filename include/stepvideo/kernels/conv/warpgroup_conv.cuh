@@ -94,11 +94,6 @@ WarpgroupConvParams<T> warpgroup_conv_params(const PlaceGeometries& places, Vide
           .bias = bias};
 }
 
-/// A grid of blocks that stay on their multiprocessors.
-inline unsigned resident_blocks(const ConvTiling& tiling) {
-  return static_cast<unsigned>(std::min(tiling.count(), device_attribute(cudaDevAttrMultiProcessorCount)));
-}
-
 /// Calls use(Policy{}) with the tuning for so many input channels.
 template <Element T, class Use>
 decltype(auto) with_warpgroup_conv_policy(index_t in_channels, Use&& use) {
@@ -145,7 +140,7 @@ void launch_warpgroup_conv(Device device, const PlaceGeometries& places, VideoVi
                                               out.channels,
                                               first.frames.taps * first.height.taps * first.width.taps, bias),
         .results = {out, epilogue, ConvResults<Finish, Out>::packs_are_whole(out, epilogue), moments}};
-    launch({.grid = resident_blocks(tiling),
+    launch({.grid = resident_blocks(tiling.count()),
             .block = Policy::threads,
             .shared_bytes = sizeof(WarpgroupConvShared<Policy>),
             .stream = device.stream},

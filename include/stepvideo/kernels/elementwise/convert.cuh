@@ -1,6 +1,7 @@
 // From one element type to another on the GPU, behind the same call as on the CPU.
 #pragma once
 #include <algorithm>
+#include <concepts>
 
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/elementwise/convert.hpp>
@@ -77,6 +78,67 @@ void convert(Device device, TokensView<const From> in, TokensView<To> out, Funct
   } else {
     launch_with(ConvertPolicy<From, To, Function, 1>{});
   }
+}
+
+/// A block takes all heads of a token, a pack of one head a thread at a time.
+template <class FromElement, class ToElement, int vector_elements>
+struct ConvertHeadsPolicy {
+  using From = FromElement;
+  using To = ToElement;
+  static constexpr int vector = vector_elements, threads = 256;
+};
+
+template <class Policy>
+struct ConvertHeadsParams {
+  HeadsView<const typename Policy::From> in;
+  HeadsView<typename Policy::To> out;
+  int width;  ///< of all heads together
+};
+
+template <class Policy>
+__global__ void __launch_bounds__(Policy::threads) convert_heads_kernel(ConvertHeadsParams<Policy> params) {
+  constexpr int vector = Policy::vector;
+  const index_t batch = blockIdx.y, token = blockIdx.x;
+  const int dim = static_cast<int>(params.in.dim);
+  for (int column = static_cast<int>(threadIdx.x) * vector; column < params.width;
+       column += Policy::threads * vector) {
+    const int head = column / dim, channel = column % dim;
+    const auto loaded = load_pack_once<vector>(params.in.row(batch, token, head) + channel);
+    auto* const target = params.out.row(batch, token, head) + channel;
+    if constexpr (std::same_as<typename Policy::From, typename Policy::To>) {
+      store_pack(target, loaded);
+    } else {
+      float values[vector];
+      widen_pack(loaded, values);
+      store_pack(target, round_pack<typename Policy::To>(values));
+    }
+  }
+}
+
+/// See the host's convert of heads: same shapes, same errors. Runs on device.stream.
+template <Element From, Element To>
+void convert(Device device, HeadsView<const From> in, HeadsView<To> out) {
+  require_convert_shapes(in, out);
+  if (in.batch * in.tokens * in.heads * in.dim == 0) return;
+  const auto launch_with = [&](auto policy) {
+    using Policy = decltype(policy);
+    for_each_grid_run(in.batch, [&](index_t first, unsigned count) {
+      launch({.grid = dim3(grid_blocks("convert", in.tokens), count),
+              .block = Policy::threads,
+              .stream = device.stream},
+             convert_heads_kernel<Policy>,
+             ConvertHeadsParams<Policy>{from_batch(in, first), from_batch(out, first),
+                                        row_channels("convert", in.heads * in.dim)});
+    });
+  };
+  constexpr int vector = widest_access_bytes / static_cast<int>(std::max(sizeof(From), sizeof(To)));
+  const auto fits = [](const auto& view) {
+    return packs_fit<vector>(view.data, view.dim, view.batch_stride, view.token_stride, view.head_stride);
+  };
+  if (fits(in) && fits(out))
+    launch_with(ConvertHeadsPolicy<From, To, vector>{});
+  else
+    launch_with(ConvertHeadsPolicy<From, To, 1>{});
 }
 
 }  // namespace stepvideo

@@ -27,6 +27,17 @@ void require_convert_shapes(TokensView<From> in, TokensView<To> out) {
   require_data("convert", "out", out);
 }
 
+template <class From, class To>
+void require_convert_shapes(HeadsView<From> in, HeadsView<To> out) {
+  require(in.batch == out.batch && in.tokens == out.tokens && in.heads == out.heads && in.dim == out.dim,
+          [&] {
+            return "convert: in is " + shape_text(in) + " and out " + shape_text(out) +
+                   "; they must have the same shape";
+          });
+  require_data("convert: in", in);
+  require_data("convert: out", out);
+}
+
 /// out = To(function(float(in))), (batch, tokens, width), any strides; Silu{} is a function. in may be out
 /// itself, but must not overlap it otherwise. Throws RequestError unless the shapes are the same.
 template <Element From, Element To, class Function = Identity>
@@ -45,11 +56,7 @@ void convert(Host, TokensView<const From> in, TokensView<To> out, Function funct
 /// The same for heads, (batch, tokens, heads, dim), from any strides to any: also how they are copied.
 template <Element From, Element To>
 void convert(Host, HeadsView<const From> in, HeadsView<To> out) {
-  require(in.batch == out.batch && in.tokens == out.tokens && in.heads == out.heads && in.dim == out.dim,
-          [&] {
-            return "convert: in is " + shape_text(in) + " and out " + shape_text(out) +
-                   "; they must have the same shape";
-          });
+  require_convert_shapes(in, out);
 #pragma omp parallel for collapse(2) schedule(static)
   for (index_t batch = 0; batch < in.batch; ++batch)
     for (index_t token = 0; token < in.tokens; ++token)
