@@ -6,9 +6,10 @@
 
 #include <fmt/format.h>
 
+#include <stepvideo/core/shared_library.hpp>
+
 #include "doctor/isolated.hpp"
 #include "doctor/probe.hpp"
-#include "on_demand/shared_library.hpp"
 
 namespace stepvideo::doctor {
 namespace {

@@ -5,8 +5,7 @@
 #include <fmt/format.h>
 
 #include <stepvideo/core/error.hpp>
-
-#include "on_demand/shared_library.hpp"
+#include <stepvideo/core/shared_library.hpp>
 
 namespace stepvideo::launch {
 namespace {

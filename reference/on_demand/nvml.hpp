@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "on_demand/shared_library.hpp"
+#include <stepvideo/core/shared_library.hpp>
 
 namespace stepvideo::nvml {
 

@@ -17,6 +17,9 @@ class SharedLibrary {
     if (handle_ == nullptr) throw Error(last_error());
   }
 
+  /// What the program and the libraries it was linked with have.
+  static SharedLibrary of_process() { return SharedLibrary(dlopen(nullptr, RTLD_LAZY)); }
+
   /// The function, or null.
   template <class Function>
   Function* find(const char* name) const {
@@ -29,13 +32,15 @@ class SharedLibrary {
     if (function == nullptr) throw Error(std::string("lacks ") + name);
     return function;
   }
-  /// Where the loader found it.
+  /// Where the loader found it; empty for of_process().
   std::string path() const {
     const link_map* map = nullptr;
     return dlinfo(handle_, RTLD_DI_LINKMAP, &map) == 0 && map != nullptr ? map->l_name : "";
   }
 
  private:
+  explicit SharedLibrary(void* handle) : handle_(handle) {}
+
   static std::string last_error() {
     const char* const reason = dlerror();
     return reason != nullptr ? reason : "cannot be loaded";
