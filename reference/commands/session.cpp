@@ -25,6 +25,12 @@ plan::Arithmetic arithmetic_of(Precision precision) {
   throw Error("no such precision");
 }
 
+/// Whether ranks exchange without NCCL, whose buffers take memory.
+bool copies_between_gpus(const CommonOptions& options) {
+  return options.place.is_gpu() && pipeline::process_ranks() == nullptr &&
+         options.exchange.kind != pipeline::ExchangeOptions::Kind::nccl;
+}
+
 /// Those that decode: of replicas that are processes, all of theirs.
 int decoding_ranks(const CommonOptions& options) {
   const pipeline::ProcessRanks* const processes = pipeline::process_ranks();
@@ -45,6 +51,7 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
                         .vae_memory = run.vae_memory,
                         .is_guided = run.is_guided};
   request.link = plan::load_link(request.hardware.link);
+  if (copies_between_gpus(options)) request.link.buffer_bytes = 0;
   // The CPU widens fp8 as it does bf16; its attention in fp8, there to look at, takes longer.
   auto& rates = request.hardware.rates;
   constexpr auto bf16_rates = static_cast<std::size_t>(plan::Arithmetic::bf16),
@@ -61,7 +68,8 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
         cost.topology.tensor);
   });
   const double of_each = cost.phase("denoise")->bytes(), memory = request.hardware.memory_bytes;
-  require(options.replicas * of_each <= memory, [&] {
+  // Replicas on GPUs have their own.
+  require(options.place.is_gpu() || options.replicas * of_each <= memory, [&] {
     constexpr double gibibyte = 1 << 30;
     int fitting = options.replicas - 1;  // the ranks are dealt out in equal parts
     while (fitting > 1 && (fitting * of_each > memory || options.ranks % fitting != 0)) --fitting;
@@ -115,8 +123,10 @@ pipeline::Ranks ranks_of(const CommonOptions& options, const plan::Cost& cost, i
           .streams_weights = cost.streams_weights,
           .deadlines = {.factor = options.deadline_factor,
                         .floor_seconds = options.deadline_floor_seconds,
-                        .step_seconds = options.replicas * cost.step_seconds,  // they share the machine
+                        // Replicas on the CPU share it.
+                        .step_seconds = (options.place.is_gpu() ? 1 : options.replicas) * cost.step_seconds,
                         .layers = layers},
+          .exchange = options.exchange,
           .log_file = options.log_file,
           .facts = std::move(facts)};
 }

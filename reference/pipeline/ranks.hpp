@@ -35,7 +35,8 @@ struct ExchangeOptions {
   };
 
   Kind kind = Kind::automatic;
-  std::optional<int> nccl_ctas = {};  ///< multiprocessors that NCCL takes at most; it decides without
+  int nccl_ctas = 0;                  ///< multiprocessors that a communicator of NCCL's takes; 0: as it likes
+  std::size_t nccl_buffer_bytes = 0;  ///< of each of NCCL's channels; 0: the environment's, or its own
 };
 
 /// "auto", "copies", "nccl". Throws RequestError naming --exchange.

@@ -102,7 +102,7 @@ class NcclWire final : public DeviceWire {
 
   /// Ends the communicators in order. All ranks call it when their streams have done what they were given;
   /// it begins when all have come. Throws Error, and RankLost where one cannot come.
-  void finish() {
+  void finish() override {
     require_not_aborted();
     const std::byte here{};
     std::vector<std::byte> all(static_cast<std::size_t>(words_.ranks()));
