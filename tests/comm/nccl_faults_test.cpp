@@ -29,6 +29,7 @@ BOOST_AUTO_TEST_CASE(a_rank_that_throws_takes_the_others_out_who_abort_all_commu
     stand_in().reset();
     const auto outcome = run(4, [&](Rank& rank) {
       exchange_along_both_axes(rank);
+      rank.meet_all();
       if (rank.rank() == rank_that_throws) throw Error("the disk is full");
       for (;;) exchange_along_both_axes(rank);
     });
@@ -71,8 +72,7 @@ BOOST_AUTO_TEST_CASE(what_was_given_and_fails_later_is_found_by_asking) {
   const auto outcome = run(2, [](Rank& rank) {
     rank.exchange_evenly({0, 1, 2});
     rank.wire.require_works();
-    std::byte mine{}, all[2];
-    rank.words.gather({0, 1, 2}, {&mine, 1}, all);
+    rank.meet_all();
     if (rank.rank() == 1) {
       stand_in().fail_all();
       rank.wire.require_works();
@@ -80,7 +80,7 @@ BOOST_AUTO_TEST_CASE(what_was_given_and_fails_later_is_found_by_asking) {
     std::vector<int> values{1};
     rank.communicator.all_reduce(host, {0, 1, 2}, view_of(values));
   });
-  check_says(outcome.failure, "what it was given of ranks 0, 1: .*: the switch was turned off$");
+  check_says(outcome.failure, "^NCCL 2.28.9: an exchange of ranks 0, 1: .*: the switch was turned off$");
   check_aborts_in_one_group(outcome.calls[0], 1);
 }
 
@@ -254,12 +254,24 @@ BOOST_AUTO_TEST_CASE(multicast_and_buffers_are_the_environment_s_unless_buffers_
   BOOST_CHECK_EQUAL(std::getenv("NCCL_NVLS_ENABLE"), "0");
 }
 
+BOOST_AUTO_TEST_CASE(nccl_listens_at_the_interface_of_the_job_s_address_unless_the_environment_names_one) {
+  NcclChoice choice{STEPVIDEO_NCCL_STAND_IN};
+  NcclLibrary::open(choice);
+  BOOST_CHECK(std::getenv("NCCL_SOCKET_IFNAME") == nullptr);
+  choice.address = "127.0.0.1";
+  NcclLibrary::open(choice);
+  BOOST_CHECK_EQUAL(std::getenv("NCCL_SOCKET_IFNAME"), "=lo");
+  setenv("NCCL_SOCKET_IFNAME", "ib0", 1);
+  NcclLibrary::open(choice);
+  BOOST_CHECK_EQUAL(std::getenv("NCCL_SOCKET_IFNAME"), "ib0");
+  choice.address = "203.0.113.7";
+  check_refused([&] { NcclLibrary::open(choice); }, "has the address 203.0.113.7; ");
+}
+
 BOOST_AUTO_TEST_CASE(options_that_cannot_work_are_refused) {
   for (const std::size_t bytes : {std::size_t{1}, std::size_t{100'000}, std::size_t{1} << 40})
     check_refused(
-        [&] {
-          NcclLibrary::open({STEPVIDEO_NCCL_STAND_IN, bytes});
-        },
+        [&] { NcclLibrary::open({.path = STEPVIDEO_NCCL_STAND_IN, .buffer_bytes = bytes, .address = {}}); },
         (std::to_string(bytes) + " bytes; a power of two").c_str());
   setenv("NCCL_COMM_BLOCKING", "1", 1);
   check_refused([] { NcclLibrary::open({STEPVIDEO_NCCL_STAND_IN}); }, "NCCL_COMM_BLOCKING=1 ");

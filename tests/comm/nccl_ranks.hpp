@@ -52,7 +52,9 @@ class Variable {
 struct Fresh {
   Fresh() { stand_in().reset(); }
   Variable blocking{"NCCL_COMM_BLOCKING", nullptr}, multicast{"NCCL_NVLS_ENABLE", nullptr},
-      ras{"NCCL_RAS_ENABLE", nullptr}, buffer{"NCCL_BUFFSIZE", nullptr};
+      ras{"NCCL_RAS_ENABLE", nullptr}, buffer{"NCCL_BUFFSIZE", nullptr}, interface {
+    "NCCL_SOCKET_IFNAME", nullptr
+  };
 };
 
 /// Streams of the stand-in are names.
@@ -81,16 +83,29 @@ class StandInExchange {
       if (to[me].bytes > 0) std::memmove(from[me].data, to[me].data, to[me].bytes);
       to[me] = {}, from[me] = {};
     }
+    try {
+      move(group, to, from, are_even);
+    } catch (...) {
+      // This memory is freed as the exception passes; a GPU's would be behind its stream.
+      wire_.abort();
+      throw;
+    }
+  }
+
+ private:
+  void move(const Group& group, std::span<const SentRun> to, std::span<const ReceivedRun> from,
+            bool are_even) {
     const Device device{stream_of(rank())};
     wire_.exchange(device, group, to, from, are_even);
+    const auto begin = std::chrono::steady_clock::now();
     while (!stand_in().is_done(device.stream)) {
+      if (std::chrono::steady_clock::now() - begin > 20s) throw Error("what is in the stream does not end");
       words_.require_all_well();
       wire_.require_works();
       std::this_thread::sleep_for(20us);
     }
   }
 
- private:
   RankWords& words_;
   NcclWire& wire_;
   bool are_even_ = false;
@@ -100,7 +115,7 @@ using StandInCommunicator = ExchangeCommunicator<StandInExchange>;
 /// One rank with its wire.
 struct Rank {
   Rank(ThreadCommunicator& end, const NcclLibrary& library, NcclOptions options)
-      : threads(end), words(end), wire(library, words, options), communicator(words, wire) {}
+      : words(end), wire(library, words, options), communicator(words, wire) {}
 
   int rank() const { return words.rank(); }
   Group group(const Topology& gpus, Axis axis) const { return Mesh{gpus}.group(axis, rank()); }
@@ -111,7 +126,13 @@ struct Rank {
     communicator.all_to_all(host, group, view_of(send), counts, view_of(receive), counts);
   }
 
-  ThreadCommunicator& threads;
+  /// Returns when all ranks are here.
+  void meet_all() {
+    const std::byte here{};
+    std::vector<std::byte> all(std::size_t(words.ranks()));
+    words.gather({0, 1, words.ranks()}, {&here, 1}, all);
+  }
+
   WordsOver<ThreadCommunicator> words;
   NcclWire wire;
   StandInCommunicator communicator;

@@ -169,7 +169,8 @@ BOOST_AUTO_TEST_CASE(all_communicators_are_finalized_before_any_is_destroyed_and
 BOOST_AUTO_TEST_CASE(an_end_waits_until_all_ranks_are_there) {
   std::atomic<bool> is_late_one_there = false, was_it_there = true;
   check_orderly(run(3, [&](Rank& rank) {
-    rank.exchange_evenly({0, 1, 3});
+    // The late one is of no group with the others.
+    if (rank.rank() < 2) rank.exchange_evenly({0, 1, 2});
     if (rank.rank() == 2) {
       std::this_thread::sleep_for(100ms);
       is_late_one_there = true;

@@ -2,11 +2,17 @@
 // comm/nccl_ headers include it. It calls nothing of CUDA's, and nothing has to be linked.
 #pragma once
 #include <bit>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include <ifaddrs.h>
 #include <nccl.h>
+#include <netdb.h>
+#include <netinet/in.h>
 
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/shared_library.hpp>
@@ -46,6 +52,10 @@ struct NcclChoice {
   /// of it, 512 KiB at most over NVLink and 128 KiB over PCIe and network unless the environment's
   /// NCCL_P2P_..._CHUNKSIZE say otherwise: less saves memory, more alone takes it and gains nothing.
   std::size_t buffer_bytes = 0;
+  /// Of this host, as numbers, by which the job's other ranks reach it: NCCL's own sockets listen at its
+  /// interface (NCCL_SOCKET_IFNAME) unless the environment names one, so with 127.0.0.1 at none that another
+  /// host can reach. Empty: at NCCL's choice of interface.
+  std::string address{};
 };
 
 /// A running NCCL. Copies are the same one; it stays loaded until the process ends. For any thread.
@@ -55,11 +65,11 @@ class NcclLibrary {
   static constexpr int oldest_version = NCCL_VERSION(2, 22, 0);
 
   /// Before other threads read the environment, as ranks that are threads do, and before any other use of
-  /// NCCL in this process: sets NCCL_BUFFSIZE where that is asked for, and NCCL_RAS_ENABLE=0 unless it is
-  /// set, which keeps the port closed at which NCCL would tell anybody on this host about the job. Nothing
-  /// else is changed: multicast over NVLink, for one, stays off under NCCL_NVLS_ENABLE=0. Throws RequestError
-  /// for a buffer or an environment that cannot work, and Error where NCCL is not found, too old, or lacks a
-  /// function.
+  /// NCCL in this process: sets NCCL_BUFFSIZE and NCCL_SOCKET_IFNAME as the choice says, and
+  /// NCCL_RAS_ENABLE=0 unless it is set, which keeps the port closed at which NCCL would tell anybody on this
+  /// host about the job. Nothing else is changed: multicast over NVLink, for one, stays off under
+  /// NCCL_NVLS_ENABLE=0. Throws RequestError for a choice or an environment that cannot work, and Error where
+  /// NCCL is not found, too old, or lacks a function.
   static NcclLibrary open(const NcclChoice& choice = {}) {
     prepare_environment(choice);
     return NcclLibrary(found_at(choice.path));
@@ -147,6 +157,27 @@ class NcclLibrary {
             "NCCL_COMM_BLOCKING=1 would let this rank wait for ever for one that is lost; unset it");
     setenv("NCCL_RAS_ENABLE", "0", 0);
     if (bytes > 0) setenv("NCCL_BUFFSIZE", std::to_string(bytes).c_str(), 1);
+    // '=' is NCCL's sign for the whole name.
+    if (!choice.address.empty())
+      setenv("NCCL_SOCKET_IFNAME", ("=" + interface_with(choice.address)).c_str(), 0);
+  }
+
+  static std::string interface_with(const std::string& address) {
+    ifaddrs* all = nullptr;
+    if (getifaddrs(&all) != 0) throw Error(std::string("the network interfaces: ") + std::strerror(errno));
+    const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> owner(all, freeifaddrs);
+    for (const ifaddrs* each = all; each != nullptr; each = each->ifa_next) {
+      if (each->ifa_addr == nullptr) continue;
+      const int family = each->ifa_addr->sa_family;
+      if (family != AF_INET && family != AF_INET6) continue;
+      char numbers[NI_MAXHOST];
+      const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+      if (getnameinfo(each->ifa_addr, size, numbers, sizeof numbers, nullptr, 0, NI_NUMERICHOST) == 0 &&
+          address == numbers)
+        return each->ifa_name;
+    }
+    throw RequestError("no network interface of this host has the address " + address +
+                       "; one that `ip address` shows works");
   }
 
   NcclFunctions functions_;

@@ -84,8 +84,7 @@ class NcclWire final : public DeviceWire {
   }
 
   void require_works() override {
-    for (const NcclCommunicator& communicator : communicators_)
-      is_ready(communicator.ref(), "what it was given");
+    for (const NcclCommunicator& communicator : communicators_) is_ready(communicator.ref(), "an exchange");
   }
 
   /// All communicators in one batch: one alone would wait for kernels that wait for another's.
