@@ -93,6 +93,7 @@ BOOST_AUTO_TEST_CASE(a_rank_that_is_lost_is_named_before_what_nccl_makes_of_it) 
                                    [&](ThreadCommunicator& end) {
                                      Rank rank(end, library, {});
                                      rank.exchange_evenly({0, 1, 2});
+                                     rank.meet_all();
                                      if (rank.rank() == 0) {
                                        meetings.stop(0, "the disk is full");
                                        stand_in().fail_all();
