@@ -63,11 +63,17 @@ class Bench:
                  if event.get("event") == "step" and event.get("stage") == "denoise"]
         return read_tensor(output, "latents"), times[-1]
 
-    def predicted(self, ranks, topology):
+    def predicted(self, ranks, degrees):
+        """Seconds of a step by `plan`, with the links as they were measured where they were."""
+        link = self.folder / "link.json"
         plan = json.loads(self.run("plan", "--gpu", "h200", "--gpus", ranks, "--frames", self.frames, "--height", 544,
-                                   "--width", 992, "--steps", self.steps, "--precision", "bf16", "--topology", topology,
-                                   "--json"))
-        return plan["topologies"][0]["step_seconds"]
+                                   "--width", 992, "--steps", self.steps, "--precision", "bf16", "--json",
+                                   *(("--link", link) if link.exists() else ())))
+        for found in plan["topologies"]:
+            fields = dict(field.split("=") for field in found["topology"].split(","))
+            if all(int(fields[name]) == degrees.get(name, 1) for name in ("guidance", "tensor", "ulysses", "ring")):
+                return found["step_seconds"]
+        return float("nan")
 
     def encode(self):
         self.run("encode-text", "--weights", "random:1", "--device", "cuda", "--precision", "bf16", "--prompt", PROMPT,
@@ -114,7 +120,7 @@ class Bench:
                 worst = max(abs(a - b) for a, b in zip(latents, self.one[0]))
                 same = "the same bits" if latents == self.one[0] else f"at most {worst:.2e} apart"
                 print(f"{text:<44} {exchange:<8} {seconds:>8.2f} {self.one[1] / ranks / seconds:>10.3f} "
-                      f"{self.predicted(ranks, text):>9.2f}  {same}")
+                      f"{self.predicted(ranks, degrees):>9.2f}  {same}")
 
     def decode_table(self, ranks):
         latents = self.folder / "one.safetensors"
@@ -138,7 +144,7 @@ class Bench:
             log, videos = self.folder / "replicas.ndjson", self.folder / f"videos{replicas}"
             flags = ["--gpus", replicas, "--replicas", replicas, *self.share] if replicas > 1 else []
             self.run("generate", "--weights", "random:1", "--prompts", prompts, "--frames", 17, "--height", 544, "--width",
-                     992, "--steps", self.steps, "--device", "cuda", "--precision", "bf16", "--yes", "--format", "y4m",
+                     992, "--steps", self.steps, "--device", "cuda", "--precision", "bf16", "--yes",
                      "--log-file", log, "--output", videos, *flags)
             spans = [event["seconds"] for event in events_of(log)
                      if event.get("event") == "end" and event.get("stage") == "denoise"]
@@ -194,7 +200,8 @@ def main():
     bench = Bench(arguments)
     try:
         if "links" in parts:
-            print(bench.run("bench", "links", "--gpus", ranks, *bench.share), end="")
+            print(bench.run("bench", "links", "--gpus", ranks, "--save", bench.folder / "link.json", *bench.share),
+                  end="")
         bench.encode()
         if "steps" in parts or "decode" in parts:
             bench.steps_table(ranks, arguments.exchange.split(",") if "steps" in parts else [])
