@@ -166,6 +166,20 @@ BOOST_AUTO_TEST_CASE(all_communicators_are_finalized_before_any_is_destroyed_and
     BOOST_TEST(Lines(calls.end() - 6, calls.end()) == expected, boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(behind_an_end_a_group_has_a_new_communicator) {
+  const auto outcome = run(2, [](Rank& rank) {
+    for (int time = 0; time < 2; ++time) {
+      rank.exchange_evenly({0, 1, 2});
+      rank.wire.finish();
+    }
+  });
+  check_orderly(outcome);
+  const Lines once{"ncclAlltoAll: 12", "ncclCommFinalize", "ncclCommDestroy"};
+  Lines twice = once;
+  twice.insert(twice.end(), once.begin(), once.end());
+  BOOST_TEST(without_making(outcome.calls[0]) == twice, boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(an_end_waits_until_all_ranks_are_there) {
   std::atomic<bool> is_late_one_there = false, was_it_there = true;
   check_orderly(run(3, [&](Rank& rank) {

@@ -100,7 +100,8 @@ class NcclWire final : public DeviceWire {
   }
 
   /// Ends the communicators in order. All ranks call it when their streams have done what they were given;
-  /// it begins when all have come. Throws Error, and RankLost where one cannot come.
+  /// it begins when all have come. A group that exchanges behind it has a new communicator. Throws Error, and
+  /// RankLost where a rank cannot come.
   void finish() override {
     require_not_aborted();
     const std::byte here{};
