@@ -70,7 +70,7 @@ class LinksBench {
 
   std::vector<Measured> run() {
     const bool copies = exchange_.kind == pipeline::ExchangeOptions::Kind::copies;
-    if (copies) place::let_reach(place_, ranks_);
+    copies ? place::let_reach(place_, ranks_) : pipeline::open_nccl(exchange_, true);
     run_on_threads(ranks_, [&](ThreadCommunicator& end) {
       const place::Place own = place_.of_rank(end.rank());
       const Device at = own.accelerator().compute();

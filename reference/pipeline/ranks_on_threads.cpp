@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "pipeline/nccl.hpp"
 #include "pipeline/rank_work.hpp"
 #include "pipeline/shared_decode.hpp"
 #include "pipeline/thread_ranks.hpp"
@@ -18,7 +19,7 @@ class TransformerOnThreads final : public Denoiser::Loaded {
       : ranks_(Mesh{ranks.topology}.ranks(), ranks.deadlines, "denoise", ranks),
         transformers_(static_cast<std::size_t>(ranks_.count())) {
     const bool copies = ranks.exchange.kind != ExchangeOptions::Kind::nccl;
-    if (place.is_gpu() && copies) place::let_reach(place, ranks_.count());
+    if (place.is_gpu()) copies ? place::let_reach(place, ranks_.count()) : open_nccl(ranks.exchange, true);
     ranks_.run(ranks_.count(), [&](int rank) {
       ThreadRanks::Rank& own = ranks_[rank];
       transformers_[static_cast<std::size_t>(rank)] =

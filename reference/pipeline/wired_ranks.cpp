@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "interrupt.hpp"
+#include "launch/environment.hpp"
+#include "pipeline/nccl.hpp"
 #include "pipeline/shared_decode.hpp"
 #include "pipeline/shared_encode.hpp"
 
@@ -22,6 +24,10 @@ class TransformerOnProcesses final : public Denoiser::Loaded {
         recorded_(all.communicator(), all.recorder(), RankDeadline(ranks.deadlines, all.recorder())),
         flights_(all.recorder(), "denoise") {
     name_failures(all.rank(), [&] {
+      if (transformer.place.is_gpu()) {
+        const launch::Launched launched = launch::launched();
+        open_nccl(ranks.exchange, launched.here == launched.ranks);
+      }
       transformer_ = load_part(recorded_, transformer.place,
                                {.words = words_,
                                 .recorder = all.recorder(),
