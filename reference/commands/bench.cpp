@@ -106,18 +106,24 @@ void bench_the_links(const Arguments& arguments) {
   LinksBenchRequest request;
   std::string device = "cuda", exchange = "auto";
   bool shares_gpus = false;
+  OverwriteFlag own;
   FlagParser parser("bench links",
                     "what the links between GPUs, and between host and GPU, give: for `plan --link`");
   parser.flag("device", device, "the first GPU: cuda, cuda:N, or a UUID of nvidia-smi -L [cuda]")
       .flag("gpus", request.ranks, "ranks that exchange [2]")
       .toggle("share-gpus", shares_gpus, "put several ranks on one GPU where there are too few")
-      .flag("exchange", exchange, "auto: by NCCL and by copies, or one of them: nccl, copies [auto]")
+      .choice("exchange", exchange, {"auto", "copies", "nccl"},
+              "copies or nccl; auto is both where they can be [auto]")
       .flag("save", request.save, "write the rates there, as plan --link reads them");
+  own.declare(parser);
   if (!parser.parse(arguments)) return;
   require(request.ranks >= 1 && request.ranks <= 64,
           [&] { return fmt::format("--gpus is {}; 1 to 64 works", request.ranks); });
   request.exchange.kind = pipeline::parse_exchange(exchange);
-  if (request.save) io::require_writable_output("--save", *request.save, {".json"});
+  if (request.save) {
+    io::require_writable_output("--save", *request.save, {".json"});
+    own.require_own("--save", *request.save, is_nobodys);
+  }
   const place::Place place = can_bench_models()
                                  ? place::find_places(place::parse_choice(device),
                                                       {.ranks = request.ranks, .shares_gpus = shares_gpus})
@@ -166,7 +172,7 @@ void bench(const Arguments& arguments) {
   if (part == "links") return bench_the_links(rest);
   const bool is_kernels = part == "kernels";
   require(is_kernels || part.empty() || part.starts_with("-"), [&] {
-    return fmt::format("bench has no part '{}'; kernels, linear, transformer, encoders and vae are",
+    return fmt::format("bench has no part '{}'; kernels, linear, transformer, encoders, vae and links are",
                        io::printable(part));
   });
   std::string device = "auto";

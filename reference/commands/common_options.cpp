@@ -50,7 +50,9 @@ FlagParser& FlagParser::common_without_model() {
     toggle("quiet", common_.is_quiet, "print nothing but errors");
   }
   const auto heading = topic(several_ranks);
-  flag("gpus", gpus_, "ranks to run on; several run on the CPU, by denoise, decode and generate [1]");
+  flag("gpus", gpus_,
+       "ranks to run on, a GPU each, or with --device cpu parts of the CPU; several by denoise, decode and "
+       "generate [1]");
   return flag(
       "topology", topology_,
       "guidance=G,tensor=T,ulysses=U,ring=R[,sharding=uneven], whose product is --gpus, or auto; auto "
@@ -84,6 +86,15 @@ FlagParser& FlagParser::on_processes() {
   flag("deadline-factor", common_.deadline_factor,
        "ranks that wait for one name it after so many times the predicted time [3]");
   flag("deadline-floor", common_.deadline_floor_seconds, "and so many seconds [5]");
+  toggle("share-gpus", shares_gpus_,
+         "put several ranks on one GPU where there are too few: to try a topology");
+  choice("exchange", exchange_, {"auto", "copies", "nccl"},
+         "between GPUs: copies or nccl; auto is copies between the GPUs of one process, and NCCL between "
+         "processes [auto]");
+  flag("nccl-ctas", nccl_ctas_,
+       "multiprocessors that a communicator of NCCL's takes, 1 to 64 [NCCL's choice]");
+  flag("nccl-buffer", nccl_buffer_,
+       "NCCL_BUFFSIZE, of each of its channels, as in 1MiB [the environment's, or NCCL's 4 MiB]");
   return flag("heartbeat", heartbeat_,
               "a process of this run that gives no sign of life for so many seconds counts as stopped; 0 for "
               "never [3]");
@@ -108,10 +119,46 @@ void FlagParser::check_threads() {
 void FlagParser::check_common() {
   common_.device = place::parse_choice(device_);
   check_ranks();
-  // Last: looking for a GPU wakes its driver.
-  common_.place = place::find_place(common_.device);
+  find_places();  // last: looking for a GPU wakes its driver
   if (gpu_memory_) common_.place = common_.place.with_budget(parse_size("--gpu-memory", *gpu_memory_));
   check_numerics();
+}
+
+void FlagParser::find_places() {
+  const int ranks = common_.ranks * common_.replicas;
+  place::RankPlaces wanted{.ranks = ranks, .shares_gpus = shares_gpus_};
+  if (const launch::Launched launched = launch::launched(); is_on_processes_ && launched.ranks > 1)
+    wanted = {.ranks = 1, .processes = launched.here, .process = launched.local, .shares_gpus = shares_gpus_};
+  common_.place = place::find_places(common_.device, wanted);
+  const bool is_gpu = common_.place.is_gpu();
+  stepvideo::require(is_gpu || ranks == 1 || common_.device.kind == place::Choice::Kind::cpu, [&] {
+    return fmt::format(
+        "--gpus {} --device {}: no fit GPU was found; --device cpu runs so many ranks on the CPU", ranks,
+        device_);
+  });
+  const auto is_for_gpus = [&](bool is_given, const char* flag) {
+    stepvideo::require(!is_given || (is_gpu && ranks > 1), [&] {
+      return fmt::format("{} is for several ranks on GPUs, and the run has {} on {}; leave it out", flag,
+                         ranks == 1 ? "one" : fmt::format("{}", ranks), is_gpu ? "a GPU" : "the CPU");
+    });
+  };
+  is_for_gpus(shares_gpus_, "--share-gpus");
+  is_for_gpus(exchange_.has_value(), "--exchange");
+  is_for_gpus(nccl_ctas_.has_value(), "--nccl-ctas");
+  is_for_gpus(nccl_buffer_.has_value(), "--nccl-buffer");
+  if (exchange_) common_.exchange.kind = pipeline::parse_exchange(*exchange_);
+  if (nccl_ctas_) {
+    stepvideo::require(*nccl_ctas_ >= 1 && *nccl_ctas_ <= 64,
+                       [&] { return fmt::format("--nccl-ctas is {}; 1 to 64 works", *nccl_ctas_); });
+    common_.exchange.nccl_ctas = *nccl_ctas_;
+  }
+  if (nccl_buffer_) common_.exchange.nccl_buffer_bytes = parse_size("--nccl-buffer", *nccl_buffer_);
+  stepvideo::require(
+      !is_gpu || wanted.processes == 1 || common_.exchange.kind != pipeline::ExchangeOptions::Kind::copies,
+      [] {
+        return "--exchange copies is for GPUs of one process, and a launcher started "
+               "several; nccl works";
+      });
 }
 
 void FlagParser::check_numerics() {
@@ -165,11 +212,6 @@ void FlagParser::check_ranks() {
   if (all == 1) return;
   stepvideo::require(is_on_ranks_ || processes > 1, [&] {
     return fmt::format("--gpus {}: {} runs on one rank; leave --gpus and --topology out", all, command_);
-  });
-  stepvideo::require(common_.device.kind == place::Choice::Kind::cpu, [&] {
-    return fmt::format(
-        "--gpus {} --device {}: several ranks run on the CPU in this version; --device cpu works",
-        common_.ranks, device_);
   });
   stepvideo::require(
       common_.deadline_factor >= 0 && common_.deadline_floor_seconds > 0 && common_.deadline_factor <= 1e6 &&

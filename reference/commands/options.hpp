@@ -18,6 +18,7 @@
 #include "commands/flag_words.hpp"
 #include "commands/seed.hpp"
 #include "pipeline/precision.hpp"
+#include "pipeline/ranks.hpp"
 #include "place/place.hpp"
 #include "plan/cost_model.hpp"
 
@@ -35,8 +36,9 @@ struct CommonOptions {
   pipeline::Numerics numerics;
   bool has_precision = false, has_attention = false, has_numerics = false;  ///< whether the flag was given
   int ranks = 1;                                                            ///< of each replica
-  int replicas = 1;                  ///< among which the prompts of a batch are dealt
-  std::optional<Topology> topology;  ///< as it was asked for; without one, the plan's best
+  int replicas = 1;                    ///< among which the prompts of a batch are dealt
+  std::optional<Topology> topology;    ///< as it was asked for; without one, the plan's best
+  pipeline::ExchangeOptions exchange;  ///< between GPUs
   double deadline_factor = plan::deadline_factor, deadline_floor_seconds = plan::deadline_floor_seconds;
   std::optional<std::filesystem::path> log_file;
   std::optional<int> threads;  ///< of the CPU, where it was said
@@ -137,6 +139,7 @@ class FlagParser {
   void check_threads();
   void check_numerics();
   void check_ranks();
+  void find_places();
 
   // What stands for a value in help.
   static const char* value_of(const std::string&) { return "TEXT"; }
@@ -171,6 +174,9 @@ class FlagParser {
   std::optional<std::string> precision_, attention_, rounding_, gpu_memory_;
   std::optional<int> gpus_, threads_;
   std::optional<double> heartbeat_;
+  std::optional<std::string> exchange_, nccl_buffer_;
+  std::optional<int> nccl_ctas_;
+  bool shares_gpus_ = false;
   std::optional<std::string> topology_;
 };
 

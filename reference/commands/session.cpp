@@ -58,8 +58,8 @@ plan::Cost plan_run(const CommonOptions& options, RunPlan run) {
                  fp8_rates = static_cast<std::size_t>(plan::Arithmetic::fp8);
   if (request.hardware.is_host && !rates[fp8_rates]) rates[fp8_rates] = rates[bf16_rates];
   // Weights stay where they can.
-  request.streams_weights =
-      options.place.is_gpu() && plan::cost_of(request, {}).peak_bytes() > request.hardware.memory_bytes;
+  request.streams_weights = options.place.is_gpu() && options.ranks == 1 &&
+                            plan::cost_of(request, {}).peak_bytes() > request.hardware.memory_bytes;
   plan::Cost cost = plan::require_plan(request, options.ranks, options.topology);
   require(run.numerics.precision != Precision::fp8 || cost.topology.tensor == 1, [&] {
     return fmt::format(
