@@ -133,7 +133,7 @@ void FlagParser::find_places() {
   const bool is_gpu = common_.place.is_gpu();
   stepvideo::require(is_gpu || ranks == 1 || common_.device.kind == place::Choice::Kind::cpu, [&] {
     return fmt::format(
-        "--gpus {} --device {}: no fit GPU was found; --device cpu runs so many ranks on the CPU", ranks,
+        "--gpus {} --device {}: no fit GPU was found; --device cpu works, whose ranks are parts of the CPU", ranks,
         device_);
   });
   const auto is_for_gpus = [&](bool is_given, const char* flag) {

@@ -178,8 +178,8 @@ Place find_places(const Choice& choice, const RankPlaces& ranks) {
   const bool has_its_own = ranks.processes > 1 && gpus == ranks.ranks;
   require(ranks.shares_gpus || has_its_own || gpus >= all, [&] {
     return fmt::format(
-        "--gpus {} --device {}: CUDA shows {} GPU{}{}; --gpus {} works, and --share-gpus puts several ranks "
-        "on one",
+        "--gpus {} --device {}: CUDA shows {} GPU{}{}; --gpus {} works, --share-gpus puts several ranks on "
+        "one, and --device cpu works",
         all, to_string(choice), gpus, gpus == 1 ? "" : "s",
         begin > 0 ? fmt::format(" from cuda:{} on", begin) : "", gpus);
   });

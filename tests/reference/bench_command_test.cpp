@@ -42,7 +42,7 @@ BOOST_AUTO_TEST_CASE(a_model_is_not_timed_on_the_gpu) {
 }
 BOOST_AUTO_TEST_CASE(other_devices_and_other_tables_do_not_exist) {
   check_refusal({"kernels", "--device", "tpu"}, "--device: 'tpu' is not one of auto, cpu and cuda");
-  check_refusal({"models"}, "bench has no part 'models'; kernels, linear, transformer, encoders and vae are");
+  check_refusal({"models"}, "bench has no part 'models'; kernels, linear, transformer, encoders, vae and links are");
 }
 BOOST_AUTO_TEST_CASE(figures_that_could_not_be_written_are_refused_before_the_work) {
   check_refusal({"kernels", "--device", "cuda", "--json", "no/such/folder/x.json"}, "--json");

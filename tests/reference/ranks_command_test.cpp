@@ -161,6 +161,11 @@ BOOST_AUTO_TEST_CASE(topologies_that_break_a_rule_are_refused_with_the_nearest_t
   auto on_any_device = small(folder / "v.mp4", {"--gpus", "2"});
   *std::ranges::find(on_any_device, "cpu") = "auto";
   check_says(run(on_any_device), 2, {"--device auto", "--device cpu works"});
+  // What is for GPUs alone says so on the CPU.
+  refused({"--gpus", "2", "--share-gpus"}, {"--share-gpus is for several ranks on GPUs", "leave it out"});
+  refused({"--gpus", "2", "--exchange", "nccl"}, {"--exchange is for several ranks on GPUs"});
+  refused({"--nccl-ctas", "4"}, {"--nccl-ctas is for several ranks on GPUs, and the run has one on the CPU"});
+  refused({"--gpus", "2", "--exchange", "mpi"}, {"--exchange: 'mpi' is not one of"});
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_on_ranks_loads_the_transformer_once) {
