@@ -236,6 +236,7 @@ std::string stray_words_text(const WordPlace& place, const std::vector<std::stri
   const std::string text = fmt::format("{}: '{}' stands without its flag; ", place.command,
                                        io::printable(fmt::format("{}", fmt::join(words, " "))));
   const std::string name = word.substr(0, word.find('='));
+  if (word == "help") return text + "did you mean --help?";
   if (find(place, name) != nullptr)
     return text + "did you mean --" + io::printable(word) + (words.size() > 1 ? " " + words[1] : "") + "?";
   const FlagInfo* const before = place.given.empty() ? nullptr : find(place, place.given.back());

@@ -150,7 +150,7 @@ std::optional<Cause> threads_fight_for_cores(const Suspect& s) {
   return Cause{0.9 * s.excess,
                fmt::format("{:.0f} threads lost their cores {:.0f} times a second to other work{}", threads,
                            switches / s.slowest.seconds,
-                           is_passive ? "; a machine of its own, or fewer OMP_NUM_THREADS"
+                           is_passive ? "; a machine of its own, or fewer --threads"
                                       : " while others spun for them; OMP_WAIT_POLICY=passive helps")};
 }
 

@@ -98,6 +98,7 @@ BOOST_AUTO_TEST_CASE(a_word_without_any_flag_is_told_where_it_may_belong) {
                  "paint: '992x544' stands without its flag; --width 992 --height 544 would be read");
   check_sentence({"--prompt", "x", "steps", "3"},
                  "paint: 'steps 3' stands without its flag; did you mean --steps 3?");
+  check_sentence({"help"}, "paint: 'help' stands without its flag; did you mean --help?");
   check_sentence({"steps=3"}, "paint: 'steps=3' stands without its flag; did you mean --steps=3?");
 }
 

@@ -181,7 +181,7 @@ BOOST_AUTO_TEST_CASE(each_rule_finds_its_cause) {
             {"OMP_WAIT_POLICY=passive"});
   check_has(cause_of(stage_log(R"("threads":8,"wait_policy":"passive")",
                                R"("cpu_seconds":70,"involuntary_switches":90000)")),
-            {"lost their cores", "OMP_NUM_THREADS"});
+            {"lost their cores", "fewer --threads"});
   check_has(cause_of(stage_log(R"("threads":8)", R"("cpu_seconds":9)")), {"1.0 cores for 8 threads"});
   const std::string on_gpu =
       R"("threads":8,"gpu":"X","gpu_clock_mhz":1410,"gpu_held_back_by_sw_power_cap":0.82)";
