@@ -1,4 +1,4 @@
-// qk_norm_rope at 544x992x204: 48 heads of 128, in bf16 and to fp8. Tables are read from the caches and not
+// qk_norm_rope at 992x544x204: 48 heads of 128, in bf16 and to fp8. Tables are read from the caches and not
 // counted.
 #include <stepvideo/kernels/rope/qk_norm_rope.cuh>
 #include <stepvideo/kernels/rope/rope.cuh>

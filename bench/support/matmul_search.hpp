@@ -19,7 +19,7 @@ struct SearchedMatmul {
 std::string matmul_device_name();
 MatmulPlatform matmul_platform();
 
-/// The products of the release with operands of that element: a block's and the ends' at 544x992x204, whose
+/// The products of the release with operands of that element: a block's and the ends' at 992x544x204, whose
 /// tokens are 75,888, those of its text, and those of both encoders for a prompt and a negative prompt of all
 /// tokens. What turns time into modulations, and CLIP, stay float32 whatever the element is.
 std::vector<MatmulShape> release_matmuls(MatmulElement element);

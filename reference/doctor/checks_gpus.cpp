@@ -94,7 +94,7 @@ Findings check_gpu_count(const Case& subject) {
 
 Findings check_gpu_memory(const Case& subject) {
   if (subject.used.empty()) return {};
-  // The release on 4 GPUs at 544x992x204, as its authors report it.
+  // The release on 4 GPUs at 992x544x204, as its authors report it.
   constexpr double release_peak = 77.6e9;
   constexpr double least_useful = gibibyte;
   Finding finding{.check = "GPU memory", .found = {}, .wanted = {}, .fix = {}};

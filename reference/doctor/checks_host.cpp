@@ -143,7 +143,7 @@ Findings check_open_files(const Case& subject) {
 
 Findings check_output_place(const Case& subject) {
   const HostFacts& host = subject.machine.host;
-  // 204 frames of 544x992 as a tensor take 1.3 GB; latents 19 MB.
+  // 204 frames of 992x544 as a tensor take 1.3 GB; latents 19 MB.
   constexpr double comfortable = 2 * gibibyte, least = 64 * mebibyte;
   Finding finding{.check = "output", .found = {}, .wanted = "2 GiB free", .fix = {}};
   if (!host.output_free_bytes) {

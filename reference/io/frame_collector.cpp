@@ -16,7 +16,7 @@ void FrameCollector::add(int height, int width, Buffer<float> pixels, double tim
   }
   require(height == height_ && width == width_, [&] {
     return fmt::format("{}: frame {} is {}x{} after frames of {}x{}; one size works", path_.string(),
-                       frames_seen_, height, width, height_, width_);
+                       frames_seen_, width, height, width_, height_);
   });
   ++frames_seen_;
   times_.push_back(time);

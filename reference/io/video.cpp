@@ -123,7 +123,7 @@ void VideoWriter::append(const ReadyFrames& frames) {
   const index_t frame_bytes = frame_bytes_of(format_, shape_.height, shape_.width);
   if (frames.height != shape_.height || frames.width != shape_.width || frames.frame_bytes != frame_bytes)
     throw Error(fmt::format("{}: frames of {}x{} in {} bytes do not fit {} in {} bytes", path_.string(),
-                            frames.height, frames.width, frames.frame_bytes, to_string(shape_), frame_bytes));
+                            frames.width, frames.height, frames.frame_bytes, to_string(shape_), frame_bytes));
   for (index_t frame = 0; frame < frames.frames; ++frame) {
     if (frames_written_ >= shape_.frames)
       throw Error(

@@ -58,7 +58,7 @@ class Generator {
 
   /// Makes the videos of all jobs that are not done: encodes all prompts, then denoises all, then decodes
   /// all; a component's weights are in memory during its turn alone, latents and text states of all jobs
-  /// throughout (35 MB a job at 204 frames of 544x992). What fails for one job is put into its `failure`, and
+  /// throughout (35 MB a job at 204 frames of 992x544). What fails for one job is put into its `failure`, and
   /// the others go on. Keeps step files as StepKeeper does and removes each when its output is there. Throws
   /// Interrupted, saying how to go on, and what loading throws.
   void run(std::vector<Job>& jobs, const RunOptions& options, Progress& progress) const;

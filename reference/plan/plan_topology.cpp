@@ -148,7 +148,7 @@ Cost require_plan(const Request& request, int gpus, std::optional<Topology> topo
       fmt::format("{} with more memory works", request.hardware.is_host ? "one" : "a device");
   if (!plan.remedies.empty()) {
     const Remedy& first = plan.remedies.front();
-    remedy = fmt::format("{} works ({:.1f} GiB), as do smaller --frames, --height or --width", first.change,
+    remedy = fmt::format("{} works ({:.1f} GiB), as do smaller --frames, --width or --height", first.change,
                          first.cost.peak_bytes() / gibibyte);
   }
   throw RequestError(fmt::format("{} needs {:.1f} GiB of memory in the phase {} and {} has {:.1f}; {}",

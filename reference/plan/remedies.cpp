@@ -64,7 +64,7 @@ class RemedySearch {
       video.width = static_cast<int>(scale * asked.width);
       video.height = video.nearest().height, video.width = video.nearest().width;
       if (auto cost = at(video, streams))
-        return add(fmt::format("--height {} --width {}", video.height, video.width), streams,
+        return add(fmt::format("--width {} --height {}", video.width, video.height), streams,
                    std::move(cost));
     }
   }

@@ -91,8 +91,8 @@ BOOST_AUTO_TEST_CASE(refusals_name_what_was_found_and_what_works) {
   BOOST_CHECK_EQUAL(message_of([] {
                       require_video_on_grid({200, 540, 992});
                     }),
-                    "200 frames of 540x992 is off the grid (frames: 1 or a multiple of 17; height and width: "
-                    "multiples of 16); the nearest valid size is 204 frames of 544x992");
+                    "200 frames of 992x540 is off the grid (frames: 1 or a multiple of 17; width and height: "
+                    "multiples of 16); the nearest valid size is 204 frames of 992x544");
   BOOST_CHECK_EQUAL(message_of([] { require_heads_shard_across_ranks(release_heads, {.ulysses = 5}); }),
                     "tensor x ulysses = 5 does not divide 48 heads; take a divisor, move ranks to ring or "
                     "guidance, or ask for uneven shards");

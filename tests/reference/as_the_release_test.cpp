@@ -144,7 +144,7 @@ BOOST_FIXTURE_TEST_CASE(numerics_that_do_not_go_are_refused, Runs) {
 BOOST_FIXTURE_TEST_CASE(the_middle_of_the_frames_is_kept_told_and_taken_over, Runs) {
   const StringList circle{"--model", demo, "--prompt", "a red circle"};
   check_says(generate("v.mp4", with(circle, {"--crop", "24x16"})), 0,
-             {"(width x height): \"24x16\"", "16x24"});
+             {"(width x height): \"24x16\"", " of 24x16"});
   BOOST_CHECK(io::read_video(path("v.mp4")).shape == (VideoShape{17, 16, 24}));
   BOOST_CHECK_EQUAL(manifest("v.mp4").value("crop", ""), "24x16");
   check_says(generate("v.mp4", with(circle, {"--resume", "--crop", "24x16"})), 0, {"is there already"});

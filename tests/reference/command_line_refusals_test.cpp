@@ -112,8 +112,8 @@ BOOST_AUTO_TEST_CASE(steps_of_zero_are_refused) {
 BOOST_AUTO_TEST_CASE(sizes_off_the_grid_name_the_nearest) {
   check_refusal(generate({"--frames", "20"}),
                 {"20 frames", "nearest valid size is 17 frames of 96x96", "--fit"});
-  check_refusal(generate({"--height", "100"}), {"100x96", "17 frames of 96x96", "--fit"});
-  check_refusal(generate({"--width", "0"}), {"96x0", "96x16"});
+  check_refusal(generate({"--height", "100"}), {"96x100", "17 frames of 96x96", "--fit"});
+  check_refusal(generate({"--width", "0"}), {"0x96", "16x96"});
   check_refusal(generate({"--frames", "-17"}), {"-17 frames", "1 frame of"});
 }
 

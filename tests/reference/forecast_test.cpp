@@ -56,7 +56,7 @@ std::size_t widest_line(std::string text) {
 BOOST_AUTO_TEST_CASE(the_forecast_tells_time_end_and_memory) {
   setenv("TZ", "UTC", 1);
   tzset();
-  commands::Forecast forecast{"204 frames of 544x992, 50 steps"};
+  commands::Forecast forecast{"204 frames of 992x544, 50 steps"};
   plan::Cost cost{
       .phases = {{.name = "denoise", .weight_bytes = 58.6e9}}, .step_seconds = 30, .total_seconds = 1530};
   forecast.add(cost, 10);
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(the_forecast_tells_time_end_and_memory) {
   constexpr std::int64_t one_o_clock = 3600;
   BOOST_CHECK_EQUAL(
       commands::forecast_text(forecast, "the CPU", one_o_clock),
-      "204 frames of 544x992, 50 steps on the CPU: about 21 min 00 s by the plan, done at 01:21; "
+      "204 frames of 992x544, 50 steps on the CPU: about 21 min 00 s by the plan, done at 01:21; "
       "58.6 GB of memory");
   forecast.seconds = 86400;
   check_has(commands::forecast_text(forecast, "the CPU", one_o_clock),
@@ -79,12 +79,12 @@ BOOST_AUTO_TEST_CASE(the_result_tells_what_it_is_and_how_to_see_it) {
   const std::string video = folder.write("a's.mp4", std::string(45'000, ' ')).string();
   const VideoShape shape{17, 96, 64};
   BOOST_CHECK_EQUAL(commands::video_text(video, shape, {}, 7, "mpv"),
-                    video + ": 17 frames of 96x64 at 25 a second, 680.0 ms, 45 kB, seed 7; mpv '" +
+                    video + ": 17 frames of 64x96 at 25 a second, 680.0 ms, 45 kB, seed 7; mpv '" +
                         (folder / "a").string() + "'\\''s.mp4' shows it");
   check_has(commands::video_text(video, shape, {}, 7, ""), {"any player shows it"});
   const std::string tensor = folder.write("a.safetensors", "1").string();
   check_has(commands::video_text(tensor, shape, {}, 7, "mpv"),
-            {"17 frames of 96x64, 1 B", "stepvideo inspect '" + tensor});
+            {"17 frames of 64x96, 1 B", "stepvideo inspect '" + tensor});
 }
 
 BOOST_AUTO_TEST_CASE(a_run_says_its_forecast_before_it_loads_and_its_result_when_it_is_done) {
@@ -92,8 +92,8 @@ BOOST_AUTO_TEST_CASE(a_run_says_its_forecast_before_it_loads_and_its_result_when
   const fs::path output = folder / "a.mp4";
   const auto result = run_program(generate(output, four_steps));
   check_says(result, 0,
-             {"17 frames of 32x48, 4 steps on the CPU: about ", " of memory",
-              output.string() + ": 17 frames of 32x48 at 25 a second, 680.0 ms, ", "seed 0"});
+             {"17 frames of 48x32, 4 steps on the CPU: about ", " of memory",
+              output.string() + ": 17 frames of 48x32 at 25 a second, 680.0 ms, ", "seed 0"});
   BOOST_CHECK_LT(result.errors.find("by the plan"), result.errors.find("load "));
   BOOST_CHECK_EQUAL(run_program(generate(output, with(four_steps, {"--quiet"}))).errors, "");
 }

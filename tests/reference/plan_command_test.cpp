@@ -76,7 +76,7 @@ BOOST_AUTO_TEST_CASE(wrong_requests_are_one_sentence) {
   check_refusal({"--gpus", "-4"}, "--gpus is -4");
   check_refusal({"--gpus", "99999999999"}, "--gpus");
   check_refusal({"--steps", "0"}, "--steps is 0");
-  check_refusal({"--frames", "200"}, "204 frames of 544x992");
+  check_refusal({"--frames", "200"}, "204 frames of 992x544");
   check_refusal({"--height", "-16"}, "nearest valid size");
   check_refusal({"--gpu", "h300"}, "h200, h100, h20, a100, l40s, rtx4090, cpu");
   check_refusal({"--link", "wire"}, "nvlink, nvlink3, pcie, host");

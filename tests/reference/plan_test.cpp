@@ -239,7 +239,7 @@ BOOST_AUTO_TEST_CASE(wrong_requests_are_one_sentence) {
   check_contains(refused(request, -1), "--gpus is -1");
   check_contains(refused(request, 1 << 30), "1 to 4096 works");
   check_contains(refused(request_on("h200", release_video, 0), 1), "--steps is 0");
-  check_contains(refused(request_on("h200", {200, 540, 992}), 1), "204 frames of 544x992");
+  check_contains(refused(request_on("h200", {200, 540, 992}), 1), "204 frames of 992x544");
   Request a100 = request_on("a100");
   a100.arithmetic = Arithmetic::fp8;
   check_contains(refused(a100, 1), "fp32 or bf16 works");

@@ -166,7 +166,7 @@ BOOST_AUTO_TEST_CASE(a_stage_that_is_off_stops_the_climb_with_its_reason) {
   const Climb climb = climb_with(machine);
   BOOST_CHECK(climb.end == Climb::End::surprise);
   BOOST_CHECK_EQUAL(climb.rows.size(), 4u);
-  check_has(climb.reason, {"68 frames of 128x192", "denoise took", "predicted"});
+  check_has(climb.reason, {"68 frames of 192x128", "denoise took", "predicted"});
   BOOST_CHECK_GT(climb.total.value, 0);  // what the sizes before it say
 }
 

@@ -300,7 +300,7 @@ BOOST_AUTO_TEST_CASE(folders_that_are_no_sequence_are_refused) {
   check_refused([&] { read_video(folder / "twice"); }, {"one number", "other_1.png"});
   write_frames(folder / "sizes/", 2);
   write_png(folder / "sizes/frame_00002.png", view_of(moving_pattern({1, 16, 32}), {1, 16, 32}));
-  check_refused([&] { read_video(folder / "sizes"); }, {"frame 2 is 16x32 after frames of 16x16"});
+  check_refused([&] { read_video(folder / "sizes"); }, {"frame 2 is 32x16 after frames of 16x16"});
   folder.write("none/readme.md", "");
   check_refused([&] { read_video(folder / "none"); }, {"holds no .png file"});
   folder.write("text/frame_00000.png", "no image");

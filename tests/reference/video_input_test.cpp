@@ -330,7 +330,7 @@ BOOST_AUTO_TEST_CASE(what_is_on_the_grid_stays) {
   }
 }
 BOOST_AUTO_TEST_CASE(what_cannot_be_fitted_is_refused) {
-  check_refused([] { fitted_shape({17, 9, 64}, Fit::crop); }, {"9x64", "--fit pad"});
+  check_refused([] { fitted_shape({17, 9, 64}, Fit::crop); }, {"64x9", "--fit pad"});
   check_refused([] { parse_fit("--fit", "stretch"); }, {"--fit", "stretch", "crop"});
 }
 
@@ -344,7 +344,7 @@ BOOST_AUTO_TEST_CASE(a_video_off_the_grid_is_fitted_encoded_and_decoded_at_its_o
   const std::vector<std::string> encode = {"encode", "--model", model, "--video", video, "--output", latents};
   const auto refused = run_program(encode);
   BOOST_CHECK_EQUAL(refused.exit_code, 2);
-  for (const char* const part : {"18 frames of 40x32", "17 frames of 48x32", "--fit crop"})
+  for (const char* const part : {"18 frames of 32x40", "17 frames of 32x48", "--fit crop"})
     BOOST_CHECK_MESSAGE(refused.errors.find(part) != std::string::npos, refused.errors);
   BOOST_CHECK(!std::filesystem::exists(latents));
   auto with_fit = encode;

@@ -176,7 +176,7 @@ BOOST_AUTO_TEST_CASE(frames_of_another_size_are_errors) {
   const ScratchFolder folder;
   const auto bars = colour_bars();
   const auto writer = open_video_writer(folder / "v.mp4", {17, 64, 128});
-  check_failure([&] { append(*writer, view_of(bars, bars_shape)); }, "64x256");
+  check_failure([&] { append(*writer, view_of(bars, bars_shape)); }, "256x64");
 }
 BOOST_AUTO_TEST_CASE(what_is_no_video_is_refused) {
   const ScratchFolder folder;

@@ -129,16 +129,17 @@ struct StaticVideo {
   static constexpr LatentShape latent = video.latent();
 };
 
+/// "204 frames of 992x544": width x height, as people say it.
 inline std::string to_string(VideoShape video) {
   return std::to_string(video.frames) + (video.frames == 1 ? " frame of " : " frames of ") +
-         std::to_string(video.height) + "x" + std::to_string(video.width);
+         std::to_string(video.width) + "x" + std::to_string(video.height);
 }
 
 /// Throws RequestError naming the rule and the nearest valid size.
 inline void require_video_on_grid(VideoShape video) {
   require(frames_fill_whole_chunks(video) && size_is_on_the_latent_grid(video), [&] {
     return to_string(video) +
-           " is off the grid (frames: 1 or a multiple of 17; height and width: multiples of 16); the nearest "
+           " is off the grid (frames: 1 or a multiple of 17; width and height: multiples of 16); the nearest "
            "valid size is " +
            to_string(video.nearest());
   });
