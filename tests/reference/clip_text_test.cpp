@@ -96,3 +96,26 @@ BOOST_AUTO_TEST_CASE(a_config_with_another_activation_is_refused) {
   const auto path = scratch.write("config.json", json.dump());
   testing::check_refused([&] { model::read_clip_text_config(path); }, {"config.json", "hidden_act", "relu"});
 }
+
+BOOST_AUTO_TEST_CASE(a_config_that_asks_for_what_is_not_here_is_refused_by_field) {
+  const testing::ScratchFolder scratch;
+  const auto refuses = [&](const auto& read, io::Json json, const std::string& field, const io::Json& value) {
+    json[field] = value;
+    const auto path = scratch.write("config.json", json.dump());
+    testing::check_refused([&] { read(path); }, {"config.json", field});
+  };
+  const auto config_of = [](const char* component) {
+    return io::read_json(std::filesystem::path(STEPVIDEO_DEMO_MODEL) / component / "config.json");
+  };
+  const io::Json quantized{{"quant_method", "fp8"}}, clip = config_of("hunyuan_clip/clip_text_encoder"),
+                                                     llm = config_of("step_llm"),
+                                                     transformer = config_of("transformer");
+  refuses(model::read_clip_text_config, clip, "position_embedding_type", "relative_key");
+  refuses(model::read_clip_text_config, clip, "quantization_config", quantized);
+  refuses(model::read_step_llm_config, llm, "quantization_config", quantized);
+  refuses(model::read_transformer_config, transformer, "quantization_config", quantized);
+  refuses(model::read_transformer_config, transformer, "use_additional_conditions", true);
+  refuses(model::read_transformer_config, transformer, "norm_elementwise_affine", true);
+  refuses(model::read_transformer_config, transformer, "norm_type", "layer_norm");
+  refuses(model::read_transformer_config, transformer, "norm_eps", 1e-5);
+}
