@@ -48,9 +48,6 @@ std::vector<Job> CompareFlag::reference_of(const std::vector<Job>& jobs, const C
            "launcher";
   });
   const auto precision = pipeline::parse_precision(*with);
-  require(precision.has_value(), [&] {
-    return fmt::format("--compare-with: '{}' is not a precision; fp32, bf16 and fp8 are", *with);
-  });
   Job reference{.request = jobs.front().request, .output = jobs.front().output, .manifest = {}};
   pipeline::Numerics& numerics = reference.request.numerics;
   require(numerics.precision != *precision || numerics.attends_in_fp8 || numerics.rounds_as_release, [&] {

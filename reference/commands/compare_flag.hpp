@@ -14,15 +14,14 @@ struct CompareFlag {
   std::optional<std::string> with;
 
   void declare(FlagParser& parser) {
-    parser.flag(
-        "compare-with", with,
-        "fp32, bf16 or fp8: makes the same request in this precision, too, and prints PSNR and SSIM of "
-        "latents and frames against it [none]");
+    parser.choice("compare-with", with, {"fp32", "bf16", "fp8"},
+                  "makes the same request in this precision, too; prints PSNR and SSIM of latents and frames "
+                  "against it [none]");
   }
 
   /// The job to compare with, not begun: the run's own but for its numerics, or none. Throws RequestError:
-  /// several videos or processes, a precision that is none or the run's own, frames that the memory does not
-  /// hold beside a decoder.
+  /// several videos or processes, the run's own precision, frames that the memory does not hold beside a
+  /// decoder.
   std::vector<pipeline::Job> reference_of(const std::vector<pipeline::Job>& jobs, const CommonOptions& common,
                                           const pipeline::Generator& generator,
                                           const pipeline::CodecSettings& vae) const;

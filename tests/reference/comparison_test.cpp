@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_compared_is_refused) {
                                 more)),
                2, {phrase});
   };
-  refuse({"--compare-with", "fp64"}, "--compare-with: 'fp64' is not a precision");
+  refuse({"--compare-with", "fp64"}, "--compare-with: 'fp64' is not one of");
   refuse({"--precision", "bf16", "--compare-with", "bf16"}, "the run is in bf16 already");
   refuse({"--compare-with", "bf16", "--count", "2"}, "--compare-with compares one video");
 }
