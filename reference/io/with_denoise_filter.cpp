@@ -9,9 +9,10 @@ extern "C" {
 #include <libavutil/pixdesc.h>
 }
 
+#include <stepvideo/core/shared_library.hpp>
+
 #include "io/frame_filter.hpp"
 #include "io/libav.hpp"
-#include "on_demand/shared_library.hpp"
 
 namespace stepvideo::io {
 namespace {

@@ -19,7 +19,7 @@ constexpr int channels = 3;
 
 void decode(const VideoCodec& codec, const CodedVideo& video, Progress& progress,
             const model::OnFrames& on_frames) {
-  const auto decoder = codec.loader(video.settings, 1)(progress);
+  const auto decoder = codec.loader(video.settings, 1)(0, progress);
   const Latents& latents = video.latents;
   progress.stage("decode to compare", VideoShape::from_latent(latents.shape).frames, [&](Stage& stage) {
     decoder->decode({latents.values.data(), 1, latents.channels, latents.shape}, RgbPixels{},
