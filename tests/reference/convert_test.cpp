@@ -258,6 +258,21 @@ BOOST_AUTO_TEST_CASE(every_floating_dtype_can_be_cast) {
   BOOST_CHECK_EQUAL(out.load<float>("transposed")[1], 6.0f);
 }
 
+BOOST_AUTO_TEST_CASE(tensors_of_dtypes_that_nothing_computes_with_are_carried_through) {
+  const std::vector<std::uint8_t> bytes{0x3C, 0x3D, 0, 0, 1, 2, 3, 4};
+  const auto raw = std::as_bytes(std::span(bytes));
+  io::write_safetensors(folder / "a.safetensors", {{"u64", Dtype::u64, {1}, raw},
+                                                   {"u32", Dtype::u32, {2}, raw},
+                                                   {"u16", Dtype::u16, {4}, raw},
+                                                   {"e5m2", Dtype::f8_e5m2, {8}, raw}});
+  convert_quietly({.inputs = {folder / "a.safetensors"}, .output = folder / "b.safetensors"});
+  check_same_tensors(Checkpoint::open(folder / "a.safetensors"), Checkpoint::open(folder / "b.safetensors"));
+  convert_quietly(
+      {.inputs = {folder / "a.safetensors"}, .output = folder / "c.safetensors", .dtype = Dtype::bf16});
+  const auto cast = Checkpoint::open(folder / "c.safetensors");
+  BOOST_CHECK(cast.at("u16").dtype == Dtype::u16 && cast.at("e5m2").dtype == Dtype::bf16);
+  BOOST_CHECK_EQUAL(cast.load<float>("e5m2")[1], 1.25f);
+}
 BOOST_AUTO_TEST_CASE(a_value_that_becomes_infinite_is_refused_and_one_that_was_stays) {
   std::vector<float> values(1'500'000, 1.0f);
   values[7] = std::numeric_limits<float>::infinity();

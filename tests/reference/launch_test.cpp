@@ -1,5 +1,8 @@
 // denoise on ranks that are processes, as torchrun and srun start them: without MPI.
 #define BOOST_TEST_MODULE launch
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include "reference/process_runs.hpp"
 
 using namespace stepvideo;
@@ -145,6 +148,61 @@ BOOST_AUTO_TEST_CASE(a_rank_that_is_killed_or_stopped_or_exits_at_any_step_is_na
     return "stepvideo: rank " + std::to_string(fault.rank) +
            (fault.kind == Fault::stopped ? " is " : " is gone: its process ended without a word");
   });
+}
+
+BOOST_AUTO_TEST_CASE(processes_that_are_told_to_end_are_out_within_three_seconds_and_keep_the_work) {
+  using namespace std::chrono_literals;
+  using Clock = std::chrono::steady_clock;
+  struct Case {
+    std::vector<int> signals;
+    int code;
+    std::string said;
+  };
+  constexpr int ranks = 3, steps = 400;
+  for (const auto& [signals, code, said] :
+       {Case{{SIGTERM}, 143, "stopped by SIGTERM"},
+        Case{{SIGINT, SIGINT}, 130, "stopped by a second interrupt"},
+        Case{{SIGINT}, 130, "interrupted after step"}, Case{{SIGHUP}, 129, "stopped by SIGHUP"}})
+    for (const StartRanks& start : {by_torchrun, by_srun}) {
+      const ScratchFolder folder;
+      const fs::path output = folder / "l.safetensors", log = folder / "run.ndjson";
+      const StringList topology{"--topology", "ulysses=3,sharding=uneven"};
+      const auto processes = start(
+          ranks, denoise_small(output, steps, with(topology, {"--log-file", log.string()})), folder / "err");
+      for (int i = 0; i < 3000 && (!fs::exists(log) ||
+                                   read_text(log).find(R"("event":"step","step":3)") == std::string::npos);
+           ++i)
+        std::this_thread::sleep_for(10ms);
+      for (const int signal : signals) {  // as a terminal or a batch system does: to all of them
+        for (const pid_t process : processes) kill(process, signal);
+        std::this_thread::sleep_for(50ms);
+      }
+      const auto begin = Clock::now();
+      const auto codes = wait_for_processes(processes);
+      const std::string errors = read_text(folder / "err");
+      BOOST_CHECK_LT(std::chrono::duration<double>(Clock::now() - begin).count(), 3);
+      BOOST_CHECK_MESSAGE(codes == std::vector<int>(ranks, code), fmt::format("{}", fmt::join(codes, " "))
+                                                                      << errors);
+      check_contains(errors, said);
+      check_contains(errors, "l.safetensors.steps.safetensors holds the work");
+      BOOST_CHECK_GE(pipeline::read_step_file(pipeline::step_file_of(output)).steps_done, 3);
+      BOOST_CHECK(!fs::exists(output));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(processes_that_were_told_to_end_go_on_to_the_bits_of_one) {
+  const ScratchFolder folder;
+  const fs::path output = folder / "l.safetensors", log = folder / "run.ndjson";
+  constexpr int steps = 30;
+  const auto arguments = denoise_small(
+      output, steps, {"--topology", "ulysses=3,sharding=uneven", "--log-file", log.string(), "--resume"});
+  const auto processes = by_torchrun(3, arguments, folder / "err");
+  while (!fs::exists(log) || read_text(log).find(R"("event":"step","step":2)") == std::string::npos)
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  for (const pid_t process : processes) kill(process, SIGTERM);
+  wait_for_processes(processes);
+  BOOST_CHECK_EQUAL(run_by_torchrun({0, 1, 2}, 3, arguments).exit_code, 0);
+  BOOST_CHECK(read_text(output) == on_one_rank(steps));
 }
 
 BOOST_AUTO_TEST_CASE(a_rank_0_that_is_stopped_while_it_draws_is_named) {
