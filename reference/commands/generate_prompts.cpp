@@ -171,11 +171,13 @@ std::vector<PromptLine> read_prompts(const fs::path& file) {
   std::ifstream stream(file, std::ios::binary);
   require(stream.is_open(), [&] { return fmt::format("--prompts: {} cannot be opened", file.string()); });
   constexpr std::size_t most_bytes = std::size_t{1} << 26;  // a pipe may have no end
-  std::string whole(most_bytes + 1, '\0');
-  stream.read(whole.data(), static_cast<std::streamsize>(whole.size()));
+  std::string whole;
+  for (std::array<char, 1 << 16> part; stream && whole.size() <= most_bytes;) {
+    stream.read(part.data(), std::ssize(part));
+    whole.append(part.data(), static_cast<std::size_t>(stream.gcount()));
+  }
   require(!stream.bad(),
           [&] { return fmt::format("--prompts: {} cannot be read to its end", file.string()); });
-  whole.resize(static_cast<std::size_t>(stream.gcount()));
   require(whole.size() <= most_bytes, [&] {
     return fmt::format("--prompts: {} has more than {} MiB; several files work", file.string(),
                        most_bytes >> 20);
