@@ -1,5 +1,8 @@
 // Attention on the GPU, by whichever path the device and the views allow.
 #pragma once
+#include <string>
+
+#include <stepvideo/kernels/attention/partial_results.cuh>
 #include <stepvideo/kernels/attention/plain_attention.cuh>
 #include <stepvideo/kernels/attention/warp_attention.cuh>
 #include <stepvideo/kernels/attention/warpgroup_attention.cuh>
@@ -19,6 +22,32 @@ AttentionPath attention_path(Device, std::type_identity_t<HeadsView<const T>> qu
   return attention_path<T>(warpgroup_attention_gpu<T>(mask), queries, keys, values, out, options);
 }
 
+namespace attention_detail {
+
+/// attention() for results of T, or partial_attention() for those of float32 that `results` makes of `out`
+/// for the tensor cores' kernels.
+template <Element T, AttentionMask Mask, Element Out, class Results>
+void attend_on_device(const char* name, Device device, HeadsView<const T> queries, HeadsView<const T> keys,
+                      HeadsView<const T> values, const Mask& mask, HeadsView<Out> out, const Results& results,
+                      const AttentionOptions& options) {
+  require_countable_attention(queries, keys.tokens);
+  require_plain_head(queries.dim);
+  require_attention_call<T>(queries, keys, values, mask, out, options);
+  if (queries.batch * queries.heads * queries.tokens == 0) return;
+  const AttentionPath path =
+      attention_path<T>(warpgroup_attention_gpu<T>(mask), queries, keys, values, out, options);
+  require(path.kernel != AttentionKernel::none, [&] { return std::string(name) + ": " + to_string(path); });
+  if constexpr (WarpAttentionElement<T>) {
+    if (path.kernel == AttentionKernel::warpgroup)
+      return launch_warpgroup_attention<T>(device, queries, keys, values, mask, results, options);
+    if (path.kernel == AttentionKernel::warp)
+      return launch_warp_attention<T>(device, queries, keys, values, mask, results, options);
+  }
+  launch_plain_attention<T>(device, queries, keys, values, mask, out, options);
+}
+
+}  // namespace attention_detail
+
 /// See the host's attention: same shapes, masks and errors, for every element and any width of a head. A
 /// mask's arrays lie in device memory. Runs on device.stream, allocates nothing, gives the same bits every
 /// time on one kind of device. Heads of 64 and 128 channels of bf16 or fp16 go to the tensor cores: Hopper's
@@ -27,20 +56,7 @@ template <Element T, AttentionMask Mask>
 void attention(Device device, std::type_identity_t<HeadsView<const T>> queries,
                std::type_identity_t<HeadsView<const T>> keys, std::type_identity_t<HeadsView<const T>> values,
                const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
-  require_countable_attention(queries, keys.tokens);
-  require_plain_head(queries.dim);
-  require_attention_call<T>(queries, keys, values, mask, out, options);
-  if (queries.batch * queries.heads * queries.tokens == 0) return;
-  const AttentionPath path =
-      attention_path<T>(warpgroup_attention_gpu<T>(mask), queries, keys, values, out, options);
-  require(path.kernel != AttentionKernel::none, [&] { return "attention: " + to_string(path); });
-  if constexpr (WarpAttentionElement<T>) {
-    if (path.kernel == AttentionKernel::warpgroup)
-      return launch_warpgroup_attention<T>(device, queries, keys, values, mask, out, options);
-    if (path.kernel == AttentionKernel::warp)
-      return launch_warp_attention<T>(device, queries, keys, values, mask, out, options);
-  }
-  launch_plain_attention<T>(device, queries, keys, values, mask, out, options);
+  attention_detail::attend_on_device<T>("attention", device, queries, keys, values, mask, out, out, options);
 }
 
 /// See the host's partial_attention: same shapes, masks and errors; by the kernels of attention().
@@ -50,21 +66,8 @@ void partial_attention(Device device, std::type_identity_t<HeadsView<const T>> q
                        std::type_identity_t<HeadsView<const T>> values, const Mask& mask,
                        HeadsView<float> out, const AttentionOptions& options) {
   require_partial_attention(options);
-  require_countable_attention(queries, keys.tokens);
-  require_plain_head(queries.dim);
-  require_attention_call<T>(queries, keys, values, mask, out, options);
-  if (queries.batch * queries.heads * queries.tokens == 0) return;
-  const AttentionPath path =
-      attention_path<T>(warpgroup_attention_gpu<T>(mask), queries, keys, values, out, options);
-  require(path.kernel != AttentionKernel::none, [&] { return "partial_attention: " + to_string(path); });
-  if constexpr (WarpAttentionElement<T>) {
-    const PartialResults results = PartialResults::of(out);
-    if (path.kernel == AttentionKernel::warpgroup)
-      return launch_warpgroup_attention<T>(device, queries, keys, values, mask, results, options);
-    if (path.kernel == AttentionKernel::warp)
-      return launch_warp_attention<T>(device, queries, keys, values, mask, results, options);
-  }
-  launch_plain_attention<T>(device, queries, keys, values, mask, out, options);
+  attention_detail::attend_on_device<T>("partial_attention", device, queries, keys, values, mask, out,
+                                        PartialResults::of(out), options);
 }
 
 }  // namespace stepvideo
