@@ -10,10 +10,10 @@
 #include <stepvideo/comm/gpu_communicator.cuh>
 #include <stepvideo/comm/peer_wire.cuh>
 #include <stepvideo/core/gpu.cuh>
-#include <stepvideo/core/launch.cuh>
 
 #include "comm/communicator_cases.hpp"
 #include "comm/gpu_ranks.cuh"
+#include "support/busy.cuh"
 #include "support/device.cuh"
 
 using namespace stepvideo;
@@ -114,19 +114,6 @@ void on_groups(auto&& exchange) {
   }
 }
 
-/// Keeps a stream busy until the clock says so; ends by itself.
-struct BusyParams {
-  long long nanoseconds;
-};
-__global__ void busy_kernel(BusyParams params) {
-  const auto now = [] {
-    unsigned long long time;
-    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(time));
-    return static_cast<long long>(time);
-  };
-  for (const long long begin = now(); now() - begin < params.nanoseconds;) continue;
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(sums_of_every_group_are_exact) {
@@ -193,8 +180,7 @@ BOOST_AUTO_TEST_CASE(a_rank_that_fails_lets_the_others_go_while_their_gpus_wait)
         try {
           rank.communicator.all_reduce(rank.device(), world, values.vector());
           if (rank.communicator.rank() == 1) {
-            launch({.grid = 1, .block = 1, .stream = rank.device().stream}, busy_kernel,
-                   BusyParams{200'000'000});
+            keep_busy(rank.device(), 200'000'000);
             throw Error("no memory");
           }
           rank.communicator.all_reduce(rank.device(), world, values.vector());
@@ -220,8 +206,7 @@ BOOST_AUTO_TEST_CASE(recorded_collectives_say_when_the_gpu_was_in_them) {
     Recorded communicator(rank.communicator, recorders[me]);
     const Buffer<float, Device> values(rank.device(), 1 << 20);
     check(cudaMemsetAsync(values.data(), 0, values.size_bytes(), rank.device().stream));
-    if (me == 1)
-      launch({.grid = 1, .block = 1, .stream = rank.device().stream}, busy_kernel, BusyParams{300'000'000});
+    if (me == 1) keep_busy(rank.device(), 300'000'000);
     communicator.all_reduce(rank.device(), Group{0, 1, 2}, values.vector());
     communicator.settle(rank.device());
   });

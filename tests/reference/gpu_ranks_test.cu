@@ -11,12 +11,11 @@
 #include <boost/test/unit_test.hpp>
 #include <sys/wait.h>
 
-#include <stepvideo/core/launch.cuh>
-
 #include "pipeline/denoiser.hpp"
 #include "place/accelerator.cuh"
 #include "place/place.hpp"
 #include "reference/small_model.hpp"
+#include "support/busy.cuh"
 #include "support/compare.hpp"
 #include "support/device.cuh"
 #include "support/scratch_folder.hpp"
@@ -65,28 +64,13 @@ bool same_bits(const Latents& a, const Latents& b) {
   return a.size() == b.size() && std::memcmp(a.values.data(), b.values.data(), a.values.size_bytes()) == 0;
 }
 
-/// Keeps a stream busy for a time, and ends by itself.
-struct BusyParams {
-  long long nanoseconds;
-};
-__global__ void busy_kernel(BusyParams params) {
-  const auto now = [] {
-    unsigned long long time;
-    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(time));
-    return static_cast<long long>(time);
-  };
-  for (const long long begin = now(); now() - begin < params.nanoseconds;) continue;
-}
-
 /// What a child of this program does: its rank 1 fails in step 3.
 void fail(const std::string& how) {
   Run run{.gpus = {.ulysses = 2}, .deadlines = {.factor = 0, .floor_seconds = 0.5}};
   run.before_step = [&](const place::Place& place, int rank, int step) {
     if (rank != 1 || step != 3) return;
     if (how == "stall") std::this_thread::sleep_for(std::chrono::seconds(20));
-    if (how == "busy")
-      launch({.grid = 1, .block = 1, .stream = place.accelerator().compute().stream}, busy_kernel,
-             BusyParams{20'000'000'000});
+    if (how == "busy") testing::keep_busy(place.accelerator().compute(), 20'000'000'000);
   };
   run();
 }
