@@ -134,4 +134,21 @@ void find_lost_elements(C& communicator, const Group& group, Findings& findings)
   }
 }
 
+/// Runs `exchange(communicator, group, findings)` for every group along each axis of some meshes; returns
+/// what they found. `run_ranks(ranks, work)` calls work(communicator) on so many ranks.
+template <class RunRanks, class Exchange>
+std::vector<std::string> find_on_groups(RunRanks&& run_ranks, Exchange&& exchange) {
+  Findings findings;
+  for (const Topology gpus :
+       {Topology{}, Topology{.tensor = 3}, Topology{.guidance = 2, .tensor = 2, .ulysses = 2},
+        Topology{.ulysses = 3, .ring = 2}, Topology{.tensor = 7}}) {
+    const Mesh mesh{gpus};
+    for (const Axis axis : every_axis)
+      run_ranks(mesh.ranks(), [&](auto& communicator) {
+        exchange(communicator, mesh.group(axis, communicator.rank()), findings);
+      });
+  }
+  return findings.found();
+}
+
 }  // namespace stepvideo::testing

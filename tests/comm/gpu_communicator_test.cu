@@ -99,19 +99,13 @@ class ByWayOfGpu {
 };
 
 void on_groups(auto&& exchange) {
-  for (const Topology gpus :
-       {Topology{}, Topology{.tensor = 3}, Topology{.guidance = 2, .tensor = 2, .ulysses = 2},
-        Topology{.ulysses = 3, .ring = 2}, Topology{.tensor = 7}}) {
-    const Mesh mesh{gpus};
-    for (const Axis axis : every_axis) {
-      Findings findings;
-      on_gpu_ranks(mesh.ranks(), [&](GpuRank& rank) {
-        ByWayOfGpu communicator(rank);
-        exchange(communicator, mesh.group(axis, communicator.rank()), findings);
-      });
-      for (const auto& what : findings.found()) BOOST_ERROR(what);
-    }
-  }
+  const auto on_gpus = [](int ranks, auto&& work) {
+    on_gpu_ranks(ranks, [&](GpuRank& rank) {
+      ByWayOfGpu communicator(rank);
+      work(communicator);
+    });
+  };
+  for (const auto& what : find_on_groups(on_gpus, exchange)) BOOST_ERROR(what);
 }
 
 }  // namespace

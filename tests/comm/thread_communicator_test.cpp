@@ -19,20 +19,9 @@ void check(const Findings& findings) {
   for (const auto& what : findings.found()) BOOST_ERROR(what);
 }
 
-/// Runs `exchange(communicator, group, findings)` for every group along each axis of some meshes.
 void on_groups(auto&& exchange) {
-  for (const Topology gpus :
-       {Topology{}, Topology{.tensor = 3}, Topology{.guidance = 2, .tensor = 2, .ulysses = 2},
-        Topology{.ulysses = 3, .ring = 2}, Topology{.tensor = 7}}) {
-    const Mesh mesh{gpus};
-    for (const Axis axis : every_axis) {
-      Findings findings;
-      run_on_threads(mesh.ranks(), [&](ThreadCommunicator& communicator) {
-        exchange(communicator, mesh.group(axis, communicator.rank()), findings);
-      });
-      check(findings);
-    }
-  }
+  const auto on_threads = [](int ranks, auto&& work) { run_on_threads(ranks, work); };
+  for (const auto& what : find_on_groups(on_threads, exchange)) BOOST_ERROR(what);
 }
 
 /// What run_on_threads throws, and how long it took.
