@@ -67,6 +67,19 @@ void end_at_once(bool leaves) {
   std::_Exit(interrupt_exit_code());
 }
 
+/// A library that gives up calls exit(), on whichever thread it is (libgomp that gets no thread, MPI): the
+/// work is saved all the same, and nothing is destroyed under the threads that still run.
+void end_by_library(int code, void*) {
+  const std::string sentence = LastWords::speak_all(
+      "a library ended the process, its words stand before these; where it lacked memory or threads, a "
+      "higher "
+      "ulimit -v or -u works, and so do fewer threads: OMP_NUM_THREADS=1");
+  if (sentence.empty()) return;
+  say_failure(sentence);
+  io::drop_pending();
+  std::_Exit(code);
+}
+
 void watch(int event, std::chrono::milliseconds grace, bool leaves) {
   for (bool is_answered = false; true;) {
     pollfd wait{event, POLLIN, 0};
@@ -88,6 +101,7 @@ void watch(int event, std::chrono::milliseconds grace, bool leaves) {
 void start_watcher(std::chrono::milliseconds grace, bool leaves) {
   static pid_t watched = 0;
   if (std::exchange(watched, getpid()) == getpid()) return;
+  [[maybe_unused]] static const int registered = on_exit(end_by_library, nullptr);
   const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   wake = event;
   sigset_t all, before;

@@ -32,8 +32,9 @@ class StoppedAsAsked : public Interrupted {
 /// From now on the first SIGINT stops the run at the end of its step; a second one, SIGTERM and SIGHUP stop
 /// it at once: where nothing looks for `grace`, a thread of its own calls LastWords, says what is left and
 /// ends the process with the code of interrupt_exit_code(). One that `leaves` has no work of its own to tell
-/// of. A signal that this process was started to ignore stays ignored, as a script's background job and nohup
-/// want it. Writing to a reader that is gone is an error from then on and no longer the end.
+/// of. A library that calls exit() ends the run likewise, with its code. A signal that this process was
+/// started to ignore stays ignored, as a script's background job and nohup want it. Writing to a reader that
+/// is gone is an error from then on and no longer the end.
 void catch_interrupts(std::chrono::milliseconds grace = std::chrono::milliseconds(1000), bool leaves = false);
 
 /// Whether a signal came; on a rank's thread, whether the ranks agreed that one did.

@@ -8,6 +8,7 @@
 #include <string>
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -67,9 +68,12 @@ int within_limits(char** arguments, const std::function<int()>& work) {
     if (bytes > 0 && bytes < least_bytes) change(name, fmt::format("{}K", usual_bytes >> 10));
   }
   rlimit addresses{};
-  if (getrlimit(RLIMIT_AS, &addresses) == 0 && addresses.rlim_cur != RLIM_INFINITY &&
-      std::strcmp(value_of("OPENBLAS_NUM_THREADS"), "1") != 0)
-    change("OPENBLAS_NUM_THREADS", "1");
+  if (getrlimit(RLIMIT_AS, &addresses) == 0 && addresses.rlim_cur != RLIM_INFINITY) {
+    if (std::strcmp(value_of("OPENBLAS_NUM_THREADS"), "1") != 0) change("OPENBLAS_NUM_THREADS", "1");
+#ifdef M_ARENA_MAX
+    mallopt(M_ARENA_MAX, 1);  // glibc would set 64 MiB of addresses apart for each thread
+#endif
+  }
   if (!changed.empty()) {  // the libraries have read theirs already
     execv("/proc/self/exe", arguments);
     throw Error(

@@ -2,7 +2,6 @@
 #pragma once
 #include <vector>
 
-#include "blas_buffers.hpp"
 #include "commands/options.hpp"
 #include "interrupt.hpp"
 #include "io/json.hpp"
@@ -11,13 +10,14 @@
 #include "plan/calibration.hpp"
 #include "plan/plan_topology.hpp"
 #include "progress.hpp"
+#include "thread_room.hpp"
 
 namespace stepvideo::commands {
 
 /// Progress as the flags ask for it; from here on signals stop the run as catch_interrupts() says. Throws
-/// Error where a limit of addresses has no room for the run's matrix products.
+/// Error where a limit of addresses has no room for the run's threads.
 inline Progress start_progress(const CommonOptions& options) {
-  if (!options.place.is_gpu()) take_blas_buffers();
+  if (!options.place.is_gpu()) take_thread_room();
   catch_interrupts();
   return Progress({.is_quiet = options.is_quiet,
                    .log_file = options.log_file,

@@ -62,6 +62,16 @@ BOOST_AUTO_TEST_CASE(what_does_not_wait_for_the_step_keeps_the_last_finished_one
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_library_that_ends_the_process_loses_no_finished_step) {
+  const ScratchFolder folder;
+  const fs::path output = folder / "a.mp4";
+  const auto stopped =
+      stop_at(generate(output, long_steps), folder / "a.mp4.log", R"("event":"step","step":1)", {SIGUSR2},
+              {"LD_PRELOAD=" STEPVIDEO_EXIT_ON_SIGNAL});
+  check_says(stopped, 1, {"stepvideo: a library ended the process", "--resume goes on"});
+  BOOST_CHECK_GE(steps_in(pipeline::step_file_of(output)), 1);
+}
+
 BOOST_AUTO_TEST_CASE(a_decode_in_the_middle_of_its_chunk_is_stopped_and_leaves_the_work_alone) {
   const ScratchFolder folder;
   const fs::path output = folder / "a.mp4";

@@ -82,11 +82,12 @@ struct StoppedProgram : ProgramResult {
   std::chrono::milliseconds time{};  ///< from the last signal to the end
 };
 inline StoppedProgram stop_at(const std::vector<std::string>& arguments, const std::filesystem::path& log,
-                              const std::string& phrase, const std::vector<int>& signals) {
+                              const std::string& phrase, const std::vector<int>& signals,
+                              const std::vector<std::string>& environment = {}) {
   using namespace std::chrono_literals;
   const ScratchFolder scratch;
   const std::string errors = (scratch / "err").string();
-  const pid_t process = start_program(arguments, errors);
+  const pid_t process = start_program(arguments, errors, environment);
   int status = 0;
   std::error_code none_yet;
   auto begin = std::chrono::steady_clock::now();
