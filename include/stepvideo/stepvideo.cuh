@@ -7,6 +7,7 @@
 #include <stepvideo/core/gpu.cuh>
 #include <stepvideo/core/gpu_event.cuh>
 #include <stepvideo/core/launch.cuh>
+#include <stepvideo/core/nvcc.cuh>
 #include <stepvideo/core/pinned.cuh>
 #include <stepvideo/kernels/attention/attention.cuh>
 #include <stepvideo/kernels/attention/causal_softmax.cuh>

@@ -25,6 +25,7 @@
 #include <stepvideo/comm/thread_meetings.hpp>
 #include <stepvideo/comm/watchdog.hpp>
 #include <stepvideo/core/buffer.hpp>
+#include <stepvideo/core/compiler.hpp>
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>

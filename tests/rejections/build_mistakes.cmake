@@ -1,7 +1,8 @@
-# Compiles a source that includes HEADER for GPUs and in ways that would cost speed without a word: each must be refused with
-# its sentence, and compile where the macro says that it is meant.
+# Compiles a source that includes HEADER without what nvcc must be told, and in ways that would cost speed without a word: each
+# must be refused with its sentence, and compile where the macro says that it is meant.
+set(FLAGS -std=c++20 --expt-relaxed-constexpr)
 function(compile flags)
-  execute_process(COMMAND ${NVCC} -std=c++20 --expt-relaxed-constexpr -I${INCLUDE} ${flags} -x cu -include ${HEADER} -fatbin
+  execute_process(COMMAND ${NVCC} ${FLAGS} -I${INCLUDE} ${flags} -x cu -include ${HEADER} -fatbin
                           -o ${OUTPUT} /dev/null RESULT_VARIABLE status ERROR_VARIABLE diagnostic OUTPUT_QUIET)
   set(status ${status} PARENT_SCOPE)
   set(diagnostic "${diagnostic}" PARENT_SCOPE)
@@ -31,6 +32,11 @@ refused("-arch=sm_90a adds plain sm_90" -arch=sm_90a)
 refused("with -rdc=true, which" ${hopper} -rdc=true)
 accepted(-arch=sm_90 ${meant})
 accepted(${hopper} -rdc=true ${meant})
-set(HEADER stepvideo/kernels/tile/mma_sync.cuh)
-refused("needs compute capability 8.0" -arch=sm_75)
+set(HEADER stepvideo/core/nvcc.cuh)
 accepted(-arch=sm_80)
+refused("needs compute capability 8.0" -arch=sm_75)
+refused("needs compute capability 8.0")
+set(FLAGS -std=c++20)
+refused("add --expt-relaxed-constexpr" -arch=sm_80)
+set(FLAGS --expt-relaxed-constexpr)
+refused("add -std=c[+][+]20" -arch=sm_80)

@@ -229,8 +229,8 @@ class Recorded {
     if constexpr (requires { communicator_.settle(execution); }) communicator_.settle(execution);
   }
   template <class IsDone>
-  void wait(IsDone&& is_done) requires requires {
-    this->communicator_.wait(is_done);
+  void wait(IsDone&& is_done) requires requires(C& communicator) {
+    communicator.wait(is_done);
   }
   { communicator_.wait(is_done); }
 

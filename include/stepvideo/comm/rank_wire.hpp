@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include <stepvideo/core/compiler.hpp>
+
 namespace stepvideo {
 
 /// A sign of life.

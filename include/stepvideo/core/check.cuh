@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include <stepvideo/core/error.hpp>
+#include <stepvideo/core/nvcc.cuh>
 
 namespace stepvideo {
 

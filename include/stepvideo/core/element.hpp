@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include <stepvideo/core/compiler.hpp>
+
 namespace stepvideo {
 
 /// bfloat16: the upper half of a float. Conversion from float rounds to nearest even; NaN stays NaN.

@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string>
 
+#include <stepvideo/core/compiler.hpp>
+
 namespace stepvideo {
 
 /// The work failed although the request was sound (disk full, out of memory, NaN in a result).

@@ -3,6 +3,8 @@
 #pragma once
 #include <concepts>
 
+#include <stepvideo/core/compiler.hpp>
+
 struct CUstream_st;  // what cudaStream_t points to; declared here so that this header needs no CUDA
 
 namespace stepvideo {

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include <stepvideo/core/compiler.hpp>
+
 namespace stepvideo {
 
 /// Four random words for a 64-bit key and a 128-bit counter of which the lower half is `index`.

@@ -51,7 +51,8 @@ struct QuantizedHeads {
 /// them.
 template <class T>
 void require_scales_fit(const char* name, const QuantizedHeads<T>& heads) {
-  const auto& [values, scales] = heads;
+  const auto& values = heads.values;
+  const auto& scales = heads.scales;
   const index_t blocks = quantization_blocks(values.tokens);
   require(scales.batch == values.batch && scales.tokens == blocks && scales.heads == values.heads &&
               scales.dim == 1,

@@ -74,17 +74,25 @@ struct Square {
  private:
   using Lanes [[gnu::vector_size(simd_floats * sizeof(int))]] = int;
 
+  /// Lanes of two registers: the second's count on from the first's.
+  template <int... lane>
+  static FloatVector shuffle(FloatVector first, FloatVector second) {
+#ifdef __clang__  // which knows only GCC 12's newer builtin, whose packs nvcc's front end misreads
+    return {(lane < simd_floats ? first[lane % simd_floats] : second[lane % simd_floats])...};
+#else
+    return __builtin_shuffle(first, second, Lanes{lane...});
+#endif
+  }
+
   // For each bit of the index, rows that differ in that bit exchange the lanes that differ in it.
   template <int bit, int... lane>
   void exchange(std::integer_sequence<int, lane...> lanes) {
-    constexpr Lanes low = {(lane & bit ? (lane ^ bit) + simd_floats : lane)...};
-    constexpr Lanes high = {(lane & bit ? lane + simd_floats : lane ^ bit)...};
 #pragma GCC unroll 16
     for (int row = 0; row < simd_floats; ++row) {
       if (row & bit) continue;
       const FloatVector first = rows[row], second = rows[row | bit];
-      rows[row] = __builtin_shuffle(first, second, low);
-      rows[row | bit] = __builtin_shuffle(first, second, high);
+      rows[row] = shuffle<(lane & bit ? (lane ^ bit) + simd_floats : lane)...>(first, second);
+      rows[row | bit] = shuffle<(lane & bit ? lane + simd_floats : lane ^ bit)...>(first, second);
     }
     if constexpr (2 * bit < simd_floats) exchange<2 * bit>(lanes);
   }

@@ -179,7 +179,11 @@ void convolve_run(const ConvGeometry& geometry, VideoView<const In> in, const Pl
   for (int p = 0; p < run.pixels; ++p, target += geometry.width.step * out.channels) {
     const float* sums = scratch.sums + p * sums_stride;
     const auto finish = epilogue.row((target - out.data) / out.channels);
+#ifdef __clang__
+#pragma clang loop vectorize(assume_safety)
+#else
 #pragma GCC ivdep
+#endif
     for (index_t c = 0; c < group; ++c) target[c] = Out(finish(sums[c], first_channel + c));
   }
 }

@@ -116,7 +116,11 @@ void scale_pixels(const VideoView<In>& in, index_t first, index_t pixels, bool i
     const auto finish = epilogue.row(pixel);
     const In* from = in.data + pixel * channels;
     Out* to = out.data + pixel * channels;
+#ifdef __clang__
+#pragma clang loop vectorize(assume_safety)
+#else
 #pragma GCC ivdep
+#endif
     for (index_t c = 0; c < channels; ++c)
       to[c] = Out(finish((float(from[c]) - scales.means[c]) * scales.scales[c] + scales.shifts[c], c));
   }

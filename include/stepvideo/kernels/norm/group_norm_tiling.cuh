@@ -1,5 +1,6 @@
 // Which pixels and channels are a thread's in GroupNorm's passes.
 #pragma once
+#include <stepvideo/core/nvcc.cuh>
 #include <stepvideo/kernels/norm/group_norm_tiling.hpp>
 
 namespace stepvideo {

@@ -20,7 +20,7 @@ struct GuidedVelocities {
 
 /// What guided_step requires, on any execution. Throws RequestError naming what disagrees.
 inline void require_guided_step(const GuidedVelocities& velocities, float scale, VectorView<float> latents) {
-  const auto& [prompt, negative] = velocities;
+  const VectorView<const float> prompt = velocities.prompt, negative = velocities.negative;
   require(prompt.size == latents.size && (!velocities.has_negative() || negative.size == latents.size), [&] {
     return "guided_step: the velocities of the prompt and the negative prompt have " +
            std::to_string(prompt.size) + " and " + std::to_string(negative.size) +

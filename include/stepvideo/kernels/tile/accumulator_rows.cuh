@@ -1,5 +1,6 @@
 // Which element of a tile a register of an accumulator holds.
 #pragma once
+#include <stepvideo/core/nvcc.cuh>
 
 namespace stepvideo {
 

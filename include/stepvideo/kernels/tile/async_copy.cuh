@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include <stepvideo/core/nvcc.cuh>
+
 namespace stepvideo {
 
 /// The address that shared memory's instructions take.

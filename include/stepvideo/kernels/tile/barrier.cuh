@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cuda/ptx>
 
+#include <stepvideo/core/nvcc.cuh>
+
 namespace stepvideo {
 
 /// One mbarrier. Each phase ends when the expected arrivals and bytes are in; phases alternate in parity.

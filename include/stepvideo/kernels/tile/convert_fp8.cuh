@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include <stepvideo/core/nvcc.cuh>
+
 namespace stepvideo {
 
 /// The values as e4m3, first in the lowest byte; rounds to nearest even, saturates at 448.

@@ -1,5 +1,6 @@
 // The special function unit's power of two.
 #pragma once
+#include <stepvideo/core/nvcc.cuh>
 
 namespace stepvideo {
 

@@ -1,5 +1,6 @@
 // Float tiles in shared memory, and sums of outer products of their rows, in plain float32 arithmetic.
 #pragma once
+#include <stepvideo/core/nvcc.cuh>
 
 namespace stepvideo {
 

@@ -16,6 +16,7 @@
 // standard library that was not inlined, the linker keeps one unit's copy. A program that must start on a CPU
 // which lacks an instruction set keeps the units compiled for it in a shared library of their own.
 #pragma once
+#include <stepvideo/core/compiler.hpp>
 
 #if defined(__AVX512F__)
 #define STEPVIDEO_INSTRUCTION_SET avx512

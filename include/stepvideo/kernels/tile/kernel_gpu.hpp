@@ -2,6 +2,8 @@
 #pragma once
 #include <string>
 
+#include <stepvideo/core/compiler.hpp>
+
 namespace stepvideo {
 
 /// A GPU, and what this program holds for it.

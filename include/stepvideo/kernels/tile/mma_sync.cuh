@@ -5,12 +5,7 @@
 #include <cstdint>
 
 #include <stepvideo/core/element.hpp>
-
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-// clang-format off
-#error "stepvideo needs compute capability 8.0 and is being compiled for less, nvcc's default; name your GPUs, with -gencode=arch=compute_80,code=sm_80 or CMAKE_CUDA_ARCHITECTURES"
-// clang-format on
-#endif
+#include <stepvideo/core/nvcc.cuh>
 
 namespace stepvideo {
 

@@ -11,6 +11,7 @@
 #include <cuda_fp8.h>
 
 #include <stepvideo/core/element.hpp>
+#include <stepvideo/core/nvcc.cuh>
 #include <stepvideo/core/view.hpp>
 
 namespace stepvideo {

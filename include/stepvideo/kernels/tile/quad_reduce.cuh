@@ -2,6 +2,8 @@
 #pragma once
 #include <cmath>
 
+#include <stepvideo/core/nvcc.cuh>
+
 namespace stepvideo {
 
 /// Reductions over the four neighbouring lanes that hold a row. CUB's warp reductions leave the result in one

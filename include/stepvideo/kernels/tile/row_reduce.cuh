@@ -3,6 +3,8 @@
 #include <cub/util_ptx.cuh>
 #include <cub/warp/warp_reduce.cuh>
 
+#include <stepvideo/core/nvcc.cuh>
+
 namespace stepvideo {
 
 inline constexpr int warp_lanes = 32;

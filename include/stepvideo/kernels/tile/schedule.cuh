@@ -1,5 +1,6 @@
 // Values that the compiler is to keep instead of making them again.
 #pragma once
+#include <stepvideo/core/nvcc.cuh>
 
 namespace stepvideo {
 

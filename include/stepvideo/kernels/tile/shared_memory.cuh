@@ -2,6 +2,8 @@
 #pragma once
 #include <cstddef>
 
+#include <stepvideo/core/nvcc.cuh>
+
 namespace stepvideo {
 
 /// The block's dynamic shared memory as a Shared, aligned as that asks for: to the 1024 bytes of the tiles

@@ -1,5 +1,6 @@
 // Where a row-major tile's 16-byte chunks lie in shared memory.
 #pragma once
+#include <stepvideo/core/compiler.hpp>
 
 namespace stepvideo {
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <stepvideo/core/element.hpp>
+#include <stepvideo/core/nvcc.cuh>
 
 namespace stepvideo {
 
