@@ -37,6 +37,7 @@
 #include <stepvideo/core/scaled_rows.hpp>
 #include <stepvideo/core/shape.hpp>
 #include <stepvideo/core/shared_library.hpp>
+#include <stepvideo/core/source_place.hpp>
 #include <stepvideo/core/topology.hpp>
 #include <stepvideo/core/transfer.hpp>
 #include <stepvideo/core/view.hpp>

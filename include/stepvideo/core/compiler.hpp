@@ -1,4 +1,5 @@
-// What every header asks of the compiler. What is missing is said in one sentence, before anything that needs it.
+// What every header asks of the compiler. What is missing is said in one sentence, before anything that needs
+// it.
 #pragma once
 
 #if __cplusplus < 202002L

@@ -6,13 +6,14 @@
 
 #include <stepvideo/core/check.cuh>
 #include <stepvideo/core/device.cuh>
+#include <stepvideo/core/source_place.hpp>
 
 namespace stepvideo {
 
 namespace detail {
 
 /// check(), with what helps where the program has no machine code or PTX that the GPU runs.
-inline void check_launch(cudaError_t status, std::source_location at) {
+inline void check_launch(cudaError_t status, SourcePlace at) {
   if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction ||
       status == cudaErrorUnsupportedPtxVersion) {
     cudaGetLastError();
@@ -53,7 +54,7 @@ inline unsigned resident_blocks(int work, int spare_multiprocessors = 0) {
 ///     launch({.grid = rows, .block = 256, .stream = stream}, rms_norm_kernel<Policy>, params);
 template <class Params>
 void launch(const Launch& shape, void (*kernel)(Params), const Params& params,
-            std::source_location at = std::source_location::current()) {
+            SourcePlace at = SourcePlace::here()) {
   // Blocks get more than 48 KiB only when the kernel says so beforehand; what it declares itself counts, too.
   constexpr std::size_t surely_allowed = 40 * 1024;
   if (shape.shared_bytes > surely_allowed)

@@ -1,4 +1,5 @@
-// What every header of the GPU's asks of nvcc. What is missing is said in one sentence, before anything that needs it.
+// What every header of the GPU's asks of nvcc. What is missing is said in one sentence, before anything that
+// needs it.
 #pragma once
 #include <stepvideo/core/compiler.hpp>
 

@@ -1,6 +1,5 @@
 // check() for what cuBLASLt returns.
 #pragma once
-#include <source_location>
 #include <string>
 
 #include <cublasLt.h>
@@ -10,11 +9,11 @@
 namespace stepvideo {
 
 /// Throws Error with cuBLASLt's name for the failure and the place of the call; clears CUDA's own error.
-inline void check(cublasStatus_t status, std::source_location at = std::source_location::current()) {
+inline void check(cublasStatus_t status, SourcePlace at = SourcePlace::here()) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   cudaGetLastError();
   throw Error(std::string("cuBLASLt failed with ") + cublasLtGetStatusName(status) + " (" +
-              cublasLtGetStatusString(status) + ") at " + at.file_name() + ":" + std::to_string(at.line()));
+              cublasLtGetStatusString(status) + ") at " + at.file + ":" + std::to_string(at.line));
 }
 
 }  // namespace stepvideo
