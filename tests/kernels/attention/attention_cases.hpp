@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,116 @@ void square_root_alibi_agrees(Attend&& attend, const AttentionLimits& limits) {
       return -slopes[head] * std::sqrt(static_cast<float>(query - key));
     });
   });
+}
+
+template <class T, class Attend>
+void bottom_right_causal_attention_agrees(Attend&& attend, const AttentionLimits& limits) {
+  on_random_problems<T>(limits, 43, [&](std::mt19937& engine, const auto& problem, ErrorBudget<T>& budget) {
+    const auto& e = problem.extents;
+    const index_t before =
+        random_int(engine, 0, 2) > 0 ? e.keys - e.queries : random_int(engine, -3, static_cast<int>(e.keys));
+    attend(problem, BottomRightCausalMask{before});
+    budget.judge(
+        problem, [&](index_t, index_t query, index_t key) { return key <= query + before; }, no_bias);
+  });
+}
+
+/// Makes keys and values NaN that stand before `end`.
+template <class T>
+void poison_first_keys(const AttentionProblem<T>& problem, index_t end) {
+  const auto& e = problem.extents;
+  for (index_t b = 0; b < e.batch; ++b)
+    for (index_t key = 0; key < std::min(end, e.keys); ++key)
+      for (index_t group = 0; group < e.groups; ++group)
+        for (index_t i = 0; i < e.dim; ++i)
+          problem.keys.view.row(b, key, group)[i] = problem.values.view.row(b, key, group)[i] = T(NAN);
+}
+
+/// Windows over a few tokens and over many, in the middle of a cache, too. What lies more than a tile of keys
+/// before the first window is NaN, which shows whether it is touched.
+template <class T, class Attend>
+void sliding_windows_agree(Attend&& attend, const AttentionLimits& limits) {
+  const auto try_window = [&](const AttentionProblem<T>& problem, WindowMask mask, ErrorBudget<T>& budget) {
+    constexpr index_t widest_tile = 128;
+    poison_first_keys(problem, mask.keys_before - mask.before - widest_tile);
+    attend(problem, mask);
+    budget.judge(
+        problem,
+        [&](index_t, index_t query, index_t key) {
+          const index_t distance = key - (query + mask.keys_before);
+          return distance >= -mask.before && distance <= mask.after;
+        },
+        no_bias);
+  };
+  on_random_problems<T>(limits, 44, [&](std::mt19937& engine, const auto& problem, ErrorBudget<T>& budget) {
+    const auto& e = problem.extents;
+    const index_t widths[] = {0, 1, 30, 100, unlimited_keys};
+    try_window(problem,
+               {.before = widths[random_int(engine, 0, 4)],
+                .after = widths[random_int(engine, 0, 4)],
+                .keys_before = random_int(engine, 0, 1) * (e.keys - e.queries)},
+               budget);
+  });
+  std::mt19937 engine(45);
+  ErrorBudget<T> budget;
+  const index_t dim = limits.dims.back();
+  try_window(AttentionProblem<T>{engine, {.queries = 700, .keys = 1500, .heads = 2, .groups = 1, .dim = dim}},
+             {.before = 250, .keys_before = 800}, budget);
+  try_window(
+      AttentionProblem<T>{engine,
+                          {.batch = 2, .queries = 900, .keys = 900, .heads = 2, .groups = 2, .dim = dim}},
+      {.before = 77, .after = 130}, budget);
+}
+
+/// The starts of `sequences` sequences of `tokens` tokens in all, some of them empty.
+inline std::vector<std::int32_t> random_starts(std::mt19937& engine, index_t tokens, int sequences) {
+  std::vector<std::int32_t> starts{0};
+  for (int i = 1; i < sequences; ++i) starts.push_back(random_int(engine, 0, static_cast<int>(tokens)));
+  starts.push_back(static_cast<std::int32_t>(tokens));
+  std::ranges::sort(starts);
+  return starts;
+}
+
+/// Sequences of any lengths, of as many queries as keys and of others, whole, causal and under a window; the
+/// last tokens may belong to none.
+template <class T, class Attend>
+void packed_sequences_agree(Attend&& attend, const AttentionLimits& limits) {
+  const auto try_sequences = [&](const AttentionProblem<T>& problem, std::mt19937& engine, int sequences,
+                                 ErrorBudget<T>& budget) {
+    const auto& e = problem.extents;
+    const bool leaves_tokens = random_int(engine, 0, 3) == 0;
+    auto queries = random_starts(engine, e.queries - (leaves_tokens && e.queries > 3 ? 3 : 0), sequences);
+    auto keys = e.keys == e.queries ? queries : random_starts(engine, e.keys, sequences);
+    PackedMask mask{.query_starts = {queries.data(), static_cast<index_t>(queries.size())},
+                    .key_starts = {keys.data(), static_cast<index_t>(keys.size())}};
+    const index_t befores[] = {unlimited_keys, unlimited_keys, 40}, afters[] = {unlimited_keys, 0, 0};
+    const int kind = random_int(engine, 0, 2);
+    mask.before = befores[kind], mask.after = afters[kind];
+    attend(problem, mask);
+    budget.judge(
+        problem,
+        [&](index_t, index_t query, index_t key) {
+          for (int s = 0; s < sequences; ++s) {
+            if (query < queries[s] || query >= queries[s + 1] || key < keys[s] || key >= keys[s + 1])
+              continue;
+            const index_t from_query_to_end = queries[s + 1] - query, from_key_to_end = keys[s + 1] - key;
+            const index_t distance = from_query_to_end - from_key_to_end;  // of the key behind the query
+            return -distance <= mask.before && distance <= mask.after;
+          }
+          return false;
+        },
+        no_bias);
+  };
+  on_random_problems<T>(limits, 46, [&](std::mt19937& engine, const auto& problem, ErrorBudget<T>& budget) {
+    try_sequences(problem, engine, random_int(engine, 1, 6), budget);
+  });
+  std::mt19937 engine(47);
+  ErrorBudget<T> budget;
+  for (const index_t keys : {1400, 1100}) {
+    const AttentionProblem<T> problem(
+        engine, {.queries = 1400, .keys = keys, .heads = 2, .groups = 1, .dim = limits.dims.back()});
+    for (int i = 0; i < 3; ++i) try_sequences(problem, engine, 5, budget);
+  }
 }
 
 /// A mask of one's own: every key is seen, those after the query too, and costs by its distance. It has no
@@ -277,6 +388,13 @@ void views_that_do_not_fit_are_refused_by_name(Attention&& attention) {
           "2 key lengths for a batch of 1");
   refused(view(3, 2, 64), view(4, 2, 64), view(4, 2, 64), view(3, 2, 64), SqrtAlibiMask{{&one, 1}}, {},
           "1 slopes for 2 query heads");
+  std::int32_t starts[2] = {};
+  refused(here, here, here, here, PackedMask{{starts, 2}, {starts, 1}}, {},
+          "2 starts of queries and 1 of keys");
+  refused(here, here, here, here, PackedMask{{nullptr, 2}, {starts, 2}}, {},
+          "the starts of sequences have no");
+  refused(here, here, here, here, PackedMask{{starts, 2}, {starts, 2}, -1}, {}, "a window of -1 keys before");
+  refused(here, here, here, here, WindowMask{.before = 3, .after = -2}, {}, "-2 after it");
 }
 
 }  // namespace stepvideo::testing

@@ -32,6 +32,18 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(causal_attention_agrees_with_the_oracle_on_ragged_
   testing::causal_attention_agrees<T>(on_host, limits);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(bottom_right_causal_attention_agrees_with_the_oracle, T, Elements) {
+  testing::bottom_right_causal_attention_agrees<T>(on_host, limits);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(sliding_windows_agree_with_the_oracle, T, Elements) {
+  testing::sliding_windows_agree<T>(on_host, limits);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(packed_sequences_agree_with_the_oracle, T, Elements) {
+  testing::packed_sequences_agree<T>(on_host, limits);
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(square_root_alibi_agrees_with_the_oracle, T, Elements) {
   testing::square_root_alibi_agrees<T>(on_host, limits);
 }

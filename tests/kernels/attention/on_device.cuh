@@ -57,6 +57,24 @@ struct CarriedMask<SqrtAlibiMask> {
   }
 };
 
+template <>
+struct CarriedMask<PackedMask> {
+  Buffer<std::int32_t, Device> query_starts, key_starts;
+  PackedMask mask;
+
+  explicit CarriedMask(const PackedMask& host_mask)
+      : query_starts(device, host_mask.query_starts.size),
+        key_starts(device, host_mask.key_starts.size),
+        mask(host_mask) {
+    const auto carry = [](const auto& from, Buffer<std::int32_t, Device>& to) {
+      check(cudaMemcpy(to.data(), from.data, to.size_bytes(), cudaMemcpyDefault));
+      return VectorView<const std::int32_t>{to.data(), to.size()};
+    };
+    mask.query_starts = carry(host_mask.query_starts, query_starts);
+    mask.key_starts = carry(host_mask.key_starts, key_starts);
+  }
+};
+
 /// `Kernel{}(device, queries, keys, values, mask, out, options)` as the cases call it.
 template <class Kernel>
 struct OnDevice {

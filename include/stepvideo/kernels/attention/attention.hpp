@@ -117,7 +117,8 @@ void attend(HeadsView<const T> queries, HeadsView<const T> keys, HeadsView<const
         const auto values_of = head_rows(values, batch, group, 0, keys.tokens);
         QueryTile work(head_rows(queries, batch, head, first, count), scale);
         const index_t end = mask.visible_keys(batch, first + count - 1, keys.tokens);
-        for (index_t key = 0; key < end; key += TilePolicy::keys)
+        for (index_t key = key_range(mask, batch, first, keys.tokens).first; key < end;
+             key += TilePolicy::keys)
           work.attend(keys_of, values_of, key, std::min(end - key, TilePolicy::keys),
                       MaskAt<Mask>{mask, batch, head, first, keys.tokens});
         work.store(head_rows(out, batch, head, first, count));

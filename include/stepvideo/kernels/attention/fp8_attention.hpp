@@ -55,6 +55,10 @@ void require_fp8_attention_call(const QuantizedHeads<const fp8_e4m3>& queries,
                                 const QuantizedHeads<const fp8_e4m3>& keys,
                                 const QuantizedValues<const fp8_e4m3>& values, const Mask& mask,
                                 HeadsView<T> out, const AttentionOptions& options) {
+  static_assert(
+      !KeyRangeMask<Mask>,
+      "fp8_attention shows queries the first keys and all up to a last one; attention() takes masks "
+      "that hide the first keys, such as WindowMask and PackedMask");
   require_fp8_attention_shapes(queries, keys, values, out, options);
   require_mask_fits(mask, out.batch, out.heads);
   require_data("fp8_attention: queries", queries.values);

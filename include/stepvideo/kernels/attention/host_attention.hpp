@@ -43,7 +43,9 @@ struct MaskAt {
   const Mask& mask;
   index_t batch, head, first_query, keys;
 
-  index_t visible_keys(index_t query) const { return mask.visible_keys(batch, first_query + query, keys); }
+  KeyRange key_range(index_t query) const {
+    return stepvideo::key_range(mask, batch, first_query + query, keys);
+  }
 };
 
 /// One tile of queries of one head: it attends to tiles of keys one after another.
@@ -145,26 +147,32 @@ class QueryTile {
   template <class Mask>
   void soften(index_t first, index_t count, const MaskAt<Mask>& mask) {
     alignas(64) float maxima[TilePolicy::queries];
-    alignas(64) int visible[TilePolicy::queries];
+    alignas(64) int visible[TilePolicy::queries], hidden[TilePolicy::queries] = {};
     std::fill_n(maxima, lanes_, SoftmaxState::no_score);
-    // Padding lanes see what the last query sees; nobody reads their results.
-    const auto visible_to = [&](index_t q) {
-      return static_cast<int>(
-          std::clamp<index_t>(mask.visible_keys(std::min(q, count_ - 1)) - first, 0, count));
+    const auto in_tile = [&](index_t key) {
+      return static_cast<int>(std::clamp<index_t>(key - first, 0, count));
     };
-    for (index_t q = 0; q < lanes_; ++q) visible[q] = visible_to(q);
-    const bool hides_some = visible_to(0) < count;
+    for (index_t q = 0; q < lanes_; ++q) {
+      // Padding lanes see what the last query sees; nobody reads their results.
+      const KeyRange range = mask.key_range(std::min(q, count_ - 1));
+      visible[q] = in_tile(range.end);
+      if constexpr (KeyRangeMask<Mask>) hidden[q] = in_tile(range.first);
+    }
+    const bool hides_some = visible[0] < count || hidden[lanes_ - 1] > 0;
+    const auto sees = [&](index_t q, index_t key) {
+      if constexpr (KeyRangeMask<Mask>) return bool(int(key >= hidden[q]) & int(key < visible[q]));
+      return key < visible[q];
+    };
 
     for (index_t key = 0; key < count; ++key) {
       float* scores = scores_ + key * lanes_;
       if constexpr (AttentionBias<Mask>) {
         for (index_t q = 0; q < count_; ++q)
-          if (key < visible[q]) scores[q] += mask.mask.bias(mask.head, mask.first_query + q, first + key);
+          if (sees(q, key)) scores[q] += mask.mask.bias(mask.head, mask.first_query + q, first + key);
       }
       if (hides_some) {
 #pragma omp simd
-        for (index_t q = 0; q < lanes_; ++q)
-          scores[q] = key < visible[q] ? scores[q] : SoftmaxState::no_score;
+        for (index_t q = 0; q < lanes_; ++q) scores[q] = sees(q, key) ? scores[q] : SoftmaxState::no_score;
       }
 #pragma omp simd
       for (index_t q = 0; q < lanes_; ++q) maxima[q] = scores[q] > maxima[q] ? scores[q] : maxima[q];
@@ -179,7 +187,7 @@ class QueryTile {
 #pragma omp simd
       for (index_t q = 0; q < lanes_; ++q) {
         const float weight = fast_exp(scores[q] - maxima[q]);
-        scores[q] = key < visible[q] ? weight : 0.0f;
+        scores[q] = sees(q, key) ? weight : 0.0f;
         sums[q] += scores[q];
       }
     }

@@ -62,6 +62,8 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
                                               .last_query = query_count - 1,
                                               .keys = key_count};
   const int end = mask.visible_keys(Policy::queries - 1);  // no query of the tile sees a key from here on
+  int begin = 0;                                           // nor one before this
+  if constexpr (KeyRangeMask<typename Policy::Mask>) begin = mask.first_key(0);
 
   const auto tokens_of = [&](const HeadsView<const T>& view, int head, int tokens, bool has_packs) {
     return PlainTokens<T>{view.row(work.batch, 0, head), view.token_stride, tokens, dim, has_packs};
@@ -80,8 +82,8 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   });
   PlainSoftmax<typename Policy::Mask> softmax(mask);
   PlainOperands<T> next;
-  if (end > 0) next.load_queries_and_keys(queries, work.first_query, keys, 0, 0);
-  for (int key = 0; key < end; key += Policy::keys) {
+  if (end > begin) next.load_queries_and_keys(queries, work.first_query, keys, begin, 0);
+  for (int key = begin; key < end; key += Policy::keys) {
     float scores[rows][OuterProductShare::right_columns] = {};
     for (int channel = 0; channel < dim; channel += Policy::depth) {
       __syncthreads();  // the operands before these are used up

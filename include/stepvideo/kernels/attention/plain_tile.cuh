@@ -150,7 +150,10 @@ class PlainSoftmax {
 
   __device__ explicit PlainSoftmax(const QueryMask<Mask>& mask) : mask_(mask) {
 #pragma unroll
-    for (int row = 0; row < rows; ++row) visible_[row] = mask.visible_keys(share_.left + row);
+    for (int row = 0; row < rows; ++row) {
+      visible_[row] = mask.visible_keys(share_.left + row);
+      if constexpr (KeyRangeMask<Mask>) first_[row] = mask.first_key(share_.left + row);
+    }
   }
 
   /// products -> weights exp(score - max), zero where a key is hidden; factor() says what older results are
@@ -164,7 +167,7 @@ class PlainSoftmax {
       for (int column = 0; column < columns; ++column) {
         float& score = scores[row][column];
         score *= scale;
-        if (first + column >= visible_[row]) continue;
+        if (!sees(row, first + column)) continue;
         if constexpr (AttentionBias<Mask>)
           score += mask_.mask.bias(mask_.head, mask_.query_at(share_.left + row), first + column);
         largest = fmaxf(largest, score);
@@ -174,7 +177,7 @@ class PlainSoftmax {
 #pragma unroll
       for (int column = 0; column < columns; ++column) {
         float& score = scores[row][column];
-        score = first + column < visible_[row] ? fast_exp(score - states_[row].max) : 0.0f;
+        score = sees(row, first + column) ? fast_exp(score - states_[row].max) : 0.0f;
         states_[row].sum += score;
       }
     }
@@ -198,6 +201,11 @@ class PlainSoftmax {
   }
 
  private:
+  __device__ bool sees(int row, int key) const {
+    if constexpr (KeyRangeMask<Mask>)
+      if (key < first_[row]) return false;
+    return key < visible_[row];
+  }
   static __device__ auto& storage(PlainAttentionShared& shared) {
     return shared.reduce[threadIdx.x / PlainTiling::lanes];
   }
@@ -205,6 +213,7 @@ class PlainSoftmax {
   QueryMask<Mask> mask_;
   OuterProductShare share_ = PlainTiling::share();
   int visible_[rows];
+  int first_[KeyRangeMask<Mask> ? rows : 1];
   SoftmaxState states_[rows];
   float factors_[rows];
 };

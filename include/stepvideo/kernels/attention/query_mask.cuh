@@ -20,10 +20,17 @@ struct QueryMask {
   __device__ int visible_keys(int row) const {
     return static_cast<int>(mask.visible_keys(batch, query_at(row), keys));
   }
+  /// The first key that the query sees, where the mask is a KeyRangeMask.
+  __device__ int first_key(int row) const {
+    return static_cast<int>(mask.key_range(batch, query_at(row), keys).first);
+  }
 };
 
 /// How many keys the queries of a thread's two rows see.
 using VisibleKeys = std::array<int, 2>;
+
+/// The first keys that they see.
+using FirstKeys = std::array<int, 2>;
 
 /// A thread's part of a tile of scores, laid out as AccumulatorRows says: the queries `row` and row + 8, keys
 /// from `first_key` on.
@@ -40,6 +47,12 @@ struct ScoreRows {
     return {mask.visible_keys(row), mask.visible_keys(row + 8)};
   }
 
+  /// The first key that each query sees.
+  template <class Mask>
+  __device__ FirstKeys first_keys(const QueryMask<Mask>& mask) const {
+    return {mask.first_key(row), mask.first_key(row + 8)};
+  }
+
   /// Hides the keys that are not visible.
   template <int size>
   __device__ void hide(float (&scores)[size], VisibleKeys visible) const {
@@ -47,6 +60,15 @@ struct ScoreRows {
 #pragma unroll
     for (int i = 0; i < size; ++i)
       if (Layout::column_of(i) >= seen[Layout::row_of(i)]) scores[i] = -INFINITY;
+  }
+
+  /// Hides the keys before the first ones.
+  template <int size>
+  __device__ void hide_before(float (&scores)[size], FirstKeys first) const {
+    const int begin[2] = {first[0] - first_key, first[1] - first_key};
+#pragma unroll
+    for (int i = 0; i < size; ++i)
+      if (Layout::column_of(i) < begin[Layout::row_of(i)]) scores[i] = -INFINITY;
   }
 
   /// Scales the scores, to log2 units, and adds the mask's bias where the key is visible.

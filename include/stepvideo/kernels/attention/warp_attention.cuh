@@ -85,6 +85,14 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
     return static_cast<int>(params.mask.visible_keys(work.batch, query, key_count));
   };
   const int open = visible_keys(work.first_query), end = visible_keys(last_query);
+  // None sees the keys before `begin`; from `shown` on every query sees those before `open`.
+  int begin = 0, shown = 0;
+  if constexpr (KeyRangeMask<typename Policy::Mask>) {
+    const auto first_key = [&](int query) {
+      return static_cast<int>(params.mask.key_range(work.batch, query, key_count).first);
+    };
+    begin = first_key(work.first_query), shown = first_key(last_query);
+  }
 
   const int first_row = static_cast<int>(threadIdx.x) / 32 * Policy::warp_queries;
   std::byte* const warp_rows = shared.queries + first_row * Shared::row_bytes;
@@ -98,9 +106,9 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   TileStream<T, Policy::tile_queries, Policy::dim, Policy::threads> query_stream(
       params.queries.rows(work.batch, work.head), work.first_query, query_count);
   TileStream<T, tile_keys, Policy::dim, Policy::threads> key_stream(
-      params.keys.rows(work.batch, work.key_head), 0, end);
+      params.keys.rows(work.batch, work.key_head), begin, end);
   TileStream<T, tile_keys, Policy::dim, Policy::threads> value_stream(
-      params.values.rows(work.batch, work.key_head), 0, end);
+      params.values.rows(work.batch, work.key_head), begin, end);
   query_stream.copy(shared.queries);
   key_stream.copy(shared.stages[0].keys);
   value_stream.copy(shared.stages[0].values);
@@ -110,7 +118,7 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
   params.factor.template apply<Policy::warp_queries * Shared::row_bytes>(warp_rows);
   WarpQueries<Policy> queries(warp_rows, params.factor.scale);
 
-  int first = 0, stage = 0;
+  int first = begin, stage = 0;
   const auto attend_tile = [&](auto is_masked) {
     const auto& now = shared.stages[stage];
     auto& next = shared.stages[stage ^= 1];
@@ -128,6 +136,10 @@ __global__ void __launch_bounds__(Policy::threads, Policy::blocks_per_multiproce
     queries.accumulate(shared_address(now.values));
     first += tile_keys;
   };
+  if constexpr (KeyRangeMask<typename Policy::Mask>) {
+#pragma unroll 1
+    while (first < std::min(shown, end)) attend_tile(std::true_type{});
+  }
   if constexpr (!AttentionBias<typename Policy::Mask>)
     while (first + tile_keys <= open) attend_tile(std::false_type{});
 #pragma unroll 1

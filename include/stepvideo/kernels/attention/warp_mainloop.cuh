@@ -79,6 +79,8 @@ class WarpQueries {
       if constexpr (is_biased) rows.add_bias(scores_of(tile), scale_log2_, mask, visible);
       const bool fits = softmax_[tile].fits_without_any(scores_of(tile), scores_scale());
       rows.hide(scores_of(tile), visible);
+      if constexpr (KeyRangeMask<typename Policy::Mask>)
+        rows.hide_before(scores_of(tile), rows.first_keys(mask));
       refer_weights(tile, fits);
     }
   }

@@ -1,6 +1,7 @@
 // The computing warpgroups of warpgroup_attention.
 #pragma once
 #include <numbers>
+#include <type_traits>
 
 #include <stepvideo/kernels/attention/query_mask.cuh>
 #include <stepvideo/kernels/attention/row_softmax.cuh>
@@ -51,6 +52,16 @@ class AttentionConsumer {
   static constexpr int depth_steps = Policy::dim / 16;
   static constexpr bool same_keys_for_all = SameKeysForAllQueries<typename Policy::Mask>;
 
+  static constexpr bool has_first_keys = KeyRangeMask<typename Policy::Mask>;
+
+  /// What a mask that hides the first keys shows.
+  struct FirstKeysOfTask {
+    int tile;             // of keys, the first
+    int hidden_from_any;  // keys before this one are hidden from some query
+    FirstKeys keys;       // that this thread's queries see
+  };
+  struct AllFirstKeys {};
+
   /// Queries at work.
   struct Task {
     AttentionWork at;  // first_query is the warpgroup's
@@ -58,12 +69,19 @@ class AttentionConsumer {
     int seen_by_all;      // keys that every query sees
     VisibleKeys visible;  // keys that this thread's queries see, where not all see the same
     bool has_short_rest;
+    [[no_unique_address]] std::conditional_t<has_first_keys, FirstKeysOfTask, AllFirstKeys> first;
   };
 
   __device__ Task task_of(AttentionWork at) const {
     Task task{.at = at, .key_tiles = params_.template key_tiles<Policy>(at)};
+    if constexpr (has_first_keys)
+      task.first.tile = params_.template first_key_tile<Policy>(at, task.key_tiles);
     task.at.first_query += consumer_ * Policy::consumer_queries;
     task.seen_by_all = mask(task).visible_keys(0);
+    if constexpr (has_first_keys) {
+      task.first.hidden_from_any = mask(task).first_key(Policy::consumer_queries - 1);
+      task.first.keys = ScoreRows::of(thread(), 0).first_keys(mask(task));
+    }
     if constexpr (!same_keys_for_all) task.visible = ScoreRows::of(thread(), 0).visible(mask(task));
     task.has_short_rest = Policy::has_short_rests && task.key_tiles > 1 &&
                           task.seen_by_all - (task.key_tiles - 1) * Policy::keys <= Policy::short_rest;
@@ -80,6 +98,15 @@ class AttentionConsumer {
   __device__ VisibleKeys visible(const Task& task) const {
     if constexpr (same_keys_for_all) return {task.seen_by_all, task.seen_by_all};
     return task.visible;
+  }
+
+  __device__ static int first_tile(const Task& task) {
+    if constexpr (has_first_keys) return task.first.tile;
+    return 0;
+  }
+  __device__ static bool hides_first_keys(const Task& task, int first_key) {
+    if constexpr (has_first_keys) return first_key < task.first.hidden_from_any;
+    return false;
   }
 
   /// The task after `task`, which may know the keys already.
@@ -153,7 +180,7 @@ class AttentionConsumer {
     if (!keys_stayed_) clear_hidden_values(task);
     int tile = task.key_tiles - 2;
     if constexpr (is_short<last_columns>) weigh_next<last_columns>(task, tile--);
-    for (; tile >= 0; --tile) weigh_next<Policy::keys>(task, tile);
+    for (; tile >= first_tile(task); --tile) weigh_next<Policy::keys>(task, tile);
     start_results<Policy::keys>(current_);
   }
 
@@ -245,9 +272,10 @@ class AttentionConsumer {
       scale_log2 = 1.0f;
     }
     bool fits;
-    if (first_key + columns > task.seen_by_all) {
+    if (first_key + columns > task.seen_by_all || hides_first_keys(task, first_key)) {
       fits = softmax_.fits_without_any(scores.at, scale_log2);
       rows.hide(scores.at, visible(task));
+      if constexpr (has_first_keys) rows.hide_before(scores.at, task.first.keys);
     } else {
       fits = softmax_.fits(scores.at, scale_log2);
     }

@@ -52,17 +52,28 @@ struct WarpgroupAttentionParams {
     return is_interleaved ? AttentionShare::interleaved(work, block, blocks)
                           : AttentionShare::contiguous(work, block, blocks);
   }
-  /// Key tiles that some query of `at` sees part of; one, all hidden, where there is none.
+  /// The end of the key tiles that some query of `at` sees part of; one, all hidden, where there is none.
   template <class Policy>
   __device__ int key_tiles(const AttentionWork& at) const {
     const int last = min(at.first_query + Policy::queries, query_tokens) - 1;
     const int visible = static_cast<int>(mask.visible_keys(at.batch, last, key_tokens));
     return (max(visible, 1) + Policy::keys - 1) / Policy::keys;
   }
+  /// The first of them; before it there are none that a query of `at` sees.
+  template <class Policy>
+  __device__ int first_key_tile(const AttentionWork& at, int key_tiles) const {
+    if constexpr (KeyRangeMask<KernelMask>) {
+      const int first = static_cast<int>(mask.key_range(at.batch, at.first_query, key_tokens).first);
+      return min(first / Policy::keys, key_tiles - 1);
+    } else {
+      return 0;
+    }
+  }
   /// Whether the keys and values of `at` stay in shared memory for `next`: they are the same, and all there.
   template <class Policy>
   __device__ bool keys_stay(const AttentionWork& at, int key_tiles, const AttentionWork& next,
                             int next_key_tiles) const {
+    if constexpr (KeyRangeMask<KernelMask>) return false;  // they begin with another tile
     return at.batch == next.batch && at.key_head == next.key_head && key_tiles <= Policy::stages &&
            key_tiles == next_key_tiles;
   }
@@ -130,7 +141,8 @@ class AttentionProducer {
  private:
   __device__ void fetch(const AttentionWork& work, int tiles) {
     if (tiles == 0) fetch_queries(work);
-    for (int tile = tiles - 1; tile >= 0; --tile) {
+    const int first_tile = params_.template first_key_tile<Policy>(work, tiles);
+    for (int tile = tiles - 1; tile >= first_tile; --tile) {
       fetch_keys(params_.keys, work, tile, shared_.keys, shared_.keys_full, shared_.keys_free);
       if (tile == tiles - 1) fetch_queries(work);
       fetch_keys(params_.values, work, tile, shared_.values, shared_.values_full, shared_.values_free);
