@@ -28,6 +28,7 @@
 #include <stepvideo/core/compiler.hpp>
 #include <stepvideo/core/dispatch.hpp>
 #include <stepvideo/core/element.hpp>
+#include <stepvideo/core/element_cast.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/philox.hpp>

@@ -1,10 +1,13 @@
 #define BOOST_TEST_MODULE element
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <random>
+#include <type_traits>
 
 #include <stepvideo/core/element.hpp>
+#include <stepvideo/core/element_cast.hpp>
 
 #include "support/compare.hpp"
 
@@ -90,4 +93,21 @@ BOOST_AUTO_TEST_CASE(nan_stays_nan_and_overflow_is_as_documented) {
   BOOST_CHECK_EQUAL(float(fp16(65519.0f)), 65504.0f);
   BOOST_CHECK_EQUAL(float(fp8_e4m3(1e6f)), 448.0f);
   BOOST_CHECK_EQUAL(float(fp8_e4m3(-infinity)), -448.0f);
+}
+
+namespace {
+struct alignas(2) OthersBfloat16 {
+  std::uint16_t x;
+};
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(elements_of_other_libraries_are_taken_by_their_bytes) {
+  OthersBfloat16 others[2] = {{0x3F80}, {0xC000}};
+  const OthersBfloat16* const read_only = others;
+  static_assert(std::is_same_v<decltype(element_cast<bf16>(read_only)), const bf16*>);
+  BOOST_CHECK_EQUAL(float(element_cast<bf16>(others)[0]), 1.0f);
+  BOOST_CHECK_EQUAL(float(element_cast<bf16>(read_only)[1]), -2.0f);
+  static_assert(SameBytesAs<std::uint16_t, fp16> && SameBytesAs<float, float>);
+  static_assert(!SameBytesAs<float, bf16> && !SameBytesAs<short, bf16> && !SameBytesAs<int, float>);
+  static_assert(!SameBytesAs<OthersBfloat16, fp8_e4m3> && !SameBytesAs<unsigned char, bf16>);
 }

@@ -96,6 +96,13 @@ BOOST_AUTO_TEST_CASE(attention_on_a_gpu, *boost::unit_test::disabled()) {
   STEPVIDEO_CHECK_CLOSE(fractions(printed.text), last_row_of_packed_attention<bf16>(), 1e-2);
 }
 
+BOOST_AUTO_TEST_CASE(engine_on_a_gpu, *boost::unit_test::disabled()) {
+  const std::vector<double> printed = fractions_of_example("engine_device");
+  BOOST_REQUIRE_EQUAL(printed.size(), 4u);
+  STEPVIDEO_CHECK_CLOSE((std::vector<double>{printed[0], printed[1]}),
+                        (std::vector<double>{printed[2], printed[3]}), 1e-2);
+}
+
 BOOST_AUTO_TEST_CASE(a_causal_convolution_and_its_blindness_to_later_frames) {
   const auto input = filled(4 * 6 * 7 * 5, [](float i) { return std::cos(0.3f * i); });
   const auto weight = filled(8 * 5 * 27, [](float i) { return std::sin(0.7f * i); });

@@ -18,6 +18,7 @@
 
 namespace stepvideo {
 
+/// What attention may be told beyond its views and its mask.
 struct AttentionOptions {
   /// What products of queries and keys are multiplied with, a finite number; without one, 1 / sqrt(dim).
   std::optional<float> scale{};

@@ -13,9 +13,9 @@
 
 namespace stepvideo {
 
-/// A mask that holds arrays also has require_fits(batch, query heads), which throws RequestError when one is
-/// too short. visible_keys(batch, query, keys): of `keys` keys the query sees this many, the first ones: from
-/// none to `keys`. The number must not fall as `query` rises.
+/// visible_keys(batch, query, keys): of `keys` keys the query sees this many, the first ones: from none to
+/// `keys`. The number must not fall as `query` rises. A mask that holds arrays also has require_fits(batch,
+/// query heads), which throws RequestError when one is too short.
 template <class M>
 concept AttentionMask = requires(const M& mask, index_t at) {
   { mask.visible_keys(at, at, at) } -> std::convertible_to<index_t>;

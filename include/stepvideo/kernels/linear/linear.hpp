@@ -40,6 +40,7 @@ struct HostLinearPolicy {
   }
 };
 
+/// What a matrix product may be told beyond its operands.
 struct LinearOptions {
   /// How many rows the GPU's algorithm is chosen for; 0: those of this call. The bits of a row depend on the
   /// algorithm and on the row alone: calls that must agree (the ranks' shares of a video's tokens, a guided
