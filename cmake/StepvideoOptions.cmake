@@ -22,6 +22,7 @@ endif()
 
 option(STEPVIDEO_CUDA "Build the CUDA part (needs nvcc 13)" ${stepvideo_cuda_default})
 option(STEPVIDEO_EXECUTOR "Build the program stepvideo" ${PROJECT_IS_TOP_LEVEL})
+option(STEPVIDEO_C "Build libstepvideo_c.so, the kernels behind a C ABI, which the Python package opens" ${PROJECT_IS_TOP_LEVEL})
 option(STEPVIDEO_TESTS "Build the tests and the examples" ${PROJECT_IS_TOP_LEVEL})
 option(STEPVIDEO_BENCH "Build the benchmarks of single headers" ${PROJECT_IS_TOP_LEVEL})
 option(STEPVIDEO_INSTALL "Install the headers and, where it is built, the program" ${PROJECT_IS_TOP_LEVEL})
