@@ -14,9 +14,12 @@ set(stepvideo_development_package libstepvideo-dev)
 set(stepvideo_cmake_folder ${CMAKE_INSTALL_DATADIR}/cmake/stepvideo)
 install(DIRECTORY include/stepvideo DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
         FILES_MATCHING PATTERN "*.hpp" PATTERN "*.cuh")
+install(TARGETS stepvideo_kernels EXPORT stepvideo-kernels)
 install(TARGETS stepvideo EXPORT stepvideo)
-install(EXPORT stepvideo NAMESPACE stepvideo:: FILE stepvideo-targets.cmake DESTINATION ${stepvideo_cmake_folder}
-        COMPONENT development)
+foreach(export IN ITEMS stepvideo-kernels stepvideo)
+  install(EXPORT ${export} NAMESPACE stepvideo:: FILE ${export}-targets.cmake DESTINATION ${stepvideo_cmake_folder}
+          COMPONENT development)
+endforeach()
 configure_package_config_file(cmake/stepvideo-config.cmake.in stepvideo-config.cmake
                               INSTALL_DESTINATION ${stepvideo_cmake_folder} NO_SET_AND_CHECK_MACRO)
 # Until 1.0 a new minor version may change what callers write.
@@ -24,6 +27,11 @@ write_basic_package_version_file(stepvideo-config-version.cmake COMPATIBILITY Sa
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/stepvideo-config.cmake
               ${CMAKE_CURRENT_BINARY_DIR}/stepvideo-config-version.cmake cmake/StepvideoLibraries.cmake
         DESTINATION ${stepvideo_cmake_folder} COMPONENT development)
+# For builds that are not CMake's: pkg-config finds the headers from where the file lies.
+foreach(name IN ITEMS stepvideo stepvideo-kernels)
+  configure_file(cmake/${name}.pc.in ${name}.pc @ONLY)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_DATADIR}/pkgconfig COMPONENT development)
+endforeach()
 install(DIRECTORY examples/ DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${stepvideo_development_package}/examples
         COMPONENT development FILES_MATCHING PATTERN "*.cpp" PATTERN "*.cu" PATTERN "*.md")
 

@@ -41,13 +41,13 @@ endif()
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME ${stepvideo_development_package})
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_ARCHITECTURE all)
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libopenblas-dev")
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_RECOMMENDS "cmake, g++ (>= 4:12)")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_RECOMMENDS "cmake, g++ (>= 4:12), libopenblas-dev")
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION
 "kernels for video diffusion transformers, as headers
 A header-only C++20 and CUDA library: attention, rotary embedding, norms,
 causal convolutions, dense layers and samplers, the same calls for the
-CPU and for NVIDIA GPUs. CMake finds it as stepvideo::stepvideo.")
+CPU and for NVIDIA GPUs. CMake finds it as stepvideo::stepvideo, which needs
+OpenBLAS, and as stepvideo::kernels, which does not.")
 
 if(STEPVIDEO_EXECUTOR AND STEPVIDEO_NATIVE)
   set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_CURRENT_LIST_DIR}/refuse_native_package.cmake)

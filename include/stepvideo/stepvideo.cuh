@@ -71,6 +71,7 @@
 #include <stepvideo/kernels/rope/qk_row.cuh>
 #include <stepvideo/kernels/rope/quantized_qk.cuh>
 #include <stepvideo/kernels/rope/rope.cuh>
+#include <stepvideo/kernels/rope/rope_table.cuh>
 #include <stepvideo/kernels/sampler/count_non_finite.cuh>
 #include <stepvideo/kernels/sampler/guided_step.cuh>
 #include <stepvideo/kernels/sampler/noise.cuh>

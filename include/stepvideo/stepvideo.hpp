@@ -1,4 +1,5 @@
 // Everything that compiles without CUDA: shapes and their rules, views, buffers, and the host's kernels.
+// Needs OpenBLAS's cblas.h, but for nvcc.
 #pragma once
 #include <stepvideo/comm/agreement.hpp>
 #include <stepvideo/comm/attention_across_ranks.hpp>
@@ -31,6 +32,7 @@
 #include <stepvideo/core/element_cast.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/philox.hpp>
 #include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/require_data.hpp>
@@ -41,6 +43,7 @@
 #include <stepvideo/core/source_place.hpp>
 #include <stepvideo/core/topology.hpp>
 #include <stepvideo/core/transfer.hpp>
+#include <stepvideo/core/version.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/core/workspace.hpp>
@@ -71,9 +74,9 @@
 #include <stepvideo/kernels/elementwise/quantize_rows.hpp>
 #include <stepvideo/kernels/elementwise/sum_parts.hpp>
 #include <stepvideo/kernels/elementwise/timestep.hpp>
-#include <stepvideo/kernels/linear/linear.hpp>
+#include <stepvideo/kernels/linear/linear_call.hpp>
 #include <stepvideo/kernels/linear/matmul_table.hpp>
-#include <stepvideo/kernels/linear/scaled_linear.hpp>
+#include <stepvideo/kernels/linear/scaled_linear_call.hpp>
 #include <stepvideo/kernels/norm/gated_layer_norm.hpp>
 #include <stepvideo/kernels/norm/gated_residual.hpp>
 #include <stepvideo/kernels/norm/group_norm.hpp>
@@ -101,6 +104,13 @@
 #include <stepvideo/kernels/tile/partition.hpp>
 #include <stepvideo/kernels/tile/rms_row.hpp>
 #include <stepvideo/kernels/tile/scale_and_bias.hpp>
-#include <stepvideo/kernels/tile/sgemm.hpp>
 #include <stepvideo/kernels/tile/simd.hpp>
 #include <stepvideo/kernels/tile/swizzle.hpp>
+
+// OpenBLAS is wanted by linear of the host alone: code for GPUs, whose linear calls cuBLASLt, includes that
+// by name.
+#ifndef __CUDACC__
+#include <stepvideo/kernels/linear/linear.hpp>
+#include <stepvideo/kernels/linear/scaled_linear.hpp>
+#include <stepvideo/kernels/tile/sgemm.hpp>
+#endif

@@ -1,4 +1,5 @@
 #define BOOST_TEST_MODULE rope
+#include <cstddef>
 #include <tuple>
 
 #include "kernels/rope/rope_cases.hpp"
@@ -50,6 +51,29 @@ BOOST_AUTO_TEST_CASE(rounded_angles_are_those_of_the_element) {
   BOOST_CHECK_CLOSE(cosine(exact, 301), std::cos(301.0), 1e-4);
   BOOST_CHECK_CLOSE(cosine(in_float, 301), std::cos(301.0), 1e-4);
   BOOST_CHECK_CLOSE(cosine(rounded, 301), std::cos(300.0), 1e-4);  // ties go to even
+}
+
+BOOST_AUTO_TEST_CASE(a_table_in_memory_of_the_callers_is_the_same) {
+  const LatentShape shape{3, 4, 5};
+  const RopeSplit split{8, 4, 4};
+  const auto table = make_rope_table<bf16>(host, shape, split, RopeAngles::rounded_to_element);
+  const Buffer<std::byte> memory(static_cast<index_t>(rope_table_workspace(shape, split)));
+  const auto view =
+      make_rope_table_in<bf16>(host, Workspace(memory), shape, split, RopeAngles::rounded_to_element);
+  const auto check_same = [](const RopeAxis& actual, const RopeAxis& expected, int positions) {
+    BOOST_CHECK_EQUAL(actual.pairs, expected.pairs);
+    BOOST_CHECK_EQUAL(actual.first_channel, expected.first_channel);
+    const auto check_values = [&](const float* of_actual, const float* of_expected) {
+      const index_t count = positions * expected.pairs;
+      BOOST_CHECK_EQUAL_COLLECTIONS(of_actual, of_actual + count, of_expected, of_expected + count);
+    };
+    check_values(actual.cosines, expected.cosines);
+    check_values(actual.sines, expected.sines);
+  };
+  check_same(view.frame, table.view().frame, shape.frames);
+  check_same(view.row, table.view().row, shape.height);
+  check_same(view.column, table.view().column, shape.width);
+  BOOST_CHECK_THROW(make_rope_table_in<bf16>(host, Workspace(memory), {3, 4, 50}, split), RequestError);
 }
 
 BOOST_AUTO_TEST_CASE(tables_for_another_tensor_are_refused) {

@@ -9,6 +9,11 @@
 
 namespace stepvideo {
 
+namespace calls {
+template <>
+inline constexpr bool has_form<Attention, Device> = true;
+}  // namespace calls
+
 /// Which kernel serves attention() with these arguments on the current device, and why not the fastest:
 /// to_string() says it in words. Same errors; works on nothing.
 template <Element T, AttentionMask Mask>
@@ -55,7 +60,7 @@ void attend_on_device(const char* name, Device device, HeadsView<const T> querie
 template <Element T, AttentionMask Mask>
 void attention(Device device, std::type_identity_t<HeadsView<const T>> queries,
                std::type_identity_t<HeadsView<const T>> keys, std::type_identity_t<HeadsView<const T>> values,
-               const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
+               const Mask& mask, HeadsView<T> out, const AttentionOptions& options = {}) {
   attention_detail::attend_on_device<T>("attention", device, queries, keys, values, mask, out, out, options);
 }
 

@@ -9,6 +9,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
 #include <stepvideo/kernels/attention/host_attention.hpp>
@@ -140,7 +141,7 @@ namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET {
 template <HostElement T, AttentionMask Mask>
 void attention(Host, std::type_identity_t<HeadsView<const T>> queries,
                std::type_identity_t<HeadsView<const T>> keys, std::type_identity_t<HeadsView<const T>> values,
-               const Mask& mask, HeadsView<T> out, const AttentionOptions& options) {
+               const Mask& mask, HeadsView<T> out, const AttentionOptions& options = {}) {
   attention_detail::attend<T>(queries, keys, values, mask, out, options);
 }
 
@@ -154,3 +155,41 @@ void partial_attention(Host, HeadsView<const T> queries, HeadsView<const T> keys
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct Attention;
+
+template <class E, class Queries, class Keys, class Values, class Mask, class Out>
+inline constexpr Mistake attention_mistake = first_of(
+    {execution_mistake<E, Attention>, result_mistake<E, HeadsView, Out>,
+     operand_mistake<HeadsView, value_of<Out>, Queries>, operand_mistake<HeadsView, value_of<Out>, Keys>,
+     operand_mistake<HeadsView, value_of<Out>, Values>,
+     AttentionMask<Mask> ? Mistake::none : Mistake::no_mask});
+}  // namespace calls
+
+/// Every call of attention that cannot be, to say why.
+template <class E, class Queries, class Keys, class Values, class Mask, class Out>
+requires calls::Mistaken<calls::attention_mistake<E, Queries, Keys, Values, Mask, Out>, E>
+void attention(const E&, const Queries&, const Keys&, const Values&, const Mask&, const Out&,
+               const AttentionOptions& = {}) {
+  constexpr auto mistake = calls::attention_mistake<E, Queries, Keys, Values, Mask, Out>;
+  // clang-format off
+  static_assert(mistake != calls::Mistake::form_not_included, "attention on a Device is in <stepvideo/kernels/attention/attention.cuh>, which nvcc compiles");
+  // clang-format on
+  calls::explain<mistake, E, Queries, Keys, Values, Mask, Out>();
+}
+template <calls::First E, class... Others>
+requires(sizeof...(Others) < 5) void attention(const E&, const Others&...) {
+  // clang-format off
+  static_assert(sizeof...(Others) >= 5, "attention takes an execution, queries, keys, values, a mask, out and, if need be, options; FullMask{} shows every key");
+  // clang-format on
+}
+template <calls::First E, class Queries, class Keys, class Values, class Out>
+void attention(const E& execution, const Queries& queries, const Keys& keys, const Values& values, const Out&,
+               const AttentionOptions&) {
+  attention(execution, queries, keys, values);  // The mask is missing.
+}
+
+}  // namespace stepvideo

@@ -13,6 +13,11 @@
 
 namespace stepvideo {
 
+namespace calls {
+template <>
+inline constexpr bool has_form<Fp8Attention, Device> = true;
+}  // namespace calls
+
 template <class Policy>
 __global__ void __launch_bounds__(has_warpgroup_products ? Policy::threads : 32, 1)
     fp8_attention_kernel(const __grid_constant__ Fp8AttentionParams<Policy> params) {

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/kernels/attention/attention.hpp>
 #include <stepvideo/kernels/attention/attention_path.hpp>
@@ -231,3 +232,32 @@ void fp8_attention(E execution, std::type_identity_t<HeadsView<const T>> queries
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct Fp8Attention;
+
+template <class E, class Queries, class Keys, class Values, class Mask, class Out>
+inline constexpr Mistake fp8_attention_mistake = first_of(
+    {execution_mistake<E, Fp8Attention>, result_mistake<Device, HeadsView, Out>,
+     std::convertible_to<Queries, QuantizedHeads<const fp8_e4m3>>&& std::convertible_to<
+         Keys, QuantizedHeads<const fp8_e4m3>>&& std::convertible_to<Values, QuantizedValues<const fp8_e4m3>>
+         ? Mistake::none
+         : Mistake::unquantized_operand,
+     AttentionMask<Mask> ? Mistake::none : Mistake::no_mask});
+}  // namespace calls
+
+/// Every call of fp8_attention that cannot be, to say why.
+template <class E, class Queries, class Keys, class Values, class Mask, class Out>
+requires calls::Mistaken<calls::fp8_attention_mistake<E, Queries, Keys, Values, Mask, Out>, E>
+void fp8_attention(const E&, const Queries&, const Keys&, const Values&, const Mask&, const Out&,
+                   const AttentionOptions&) {
+  constexpr auto mistake = calls::fp8_attention_mistake<E, Queries, Keys, Values, Mask, Out>;
+  // clang-format off
+  static_assert(mistake != calls::Mistake::form_not_included, "fp8_attention on a Device is in <stepvideo/kernels/attention/fp8_attention.cuh>, which nvcc compiles");
+  // clang-format on
+  calls::explain<mistake, E, Queries, Keys, Values, Mask, Out>();
+}
+
+}  // namespace stepvideo

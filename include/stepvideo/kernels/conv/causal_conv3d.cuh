@@ -12,6 +12,11 @@
 
 namespace stepvideo {
 
+namespace calls {
+template <>
+inline constexpr bool has_form<Convolution, Device> = true;
+}  // namespace calls
+
 /// Which kernel serves causal_conv3d(device, in, ...) or conv2d on the current GPU with a weight of T, and
 /// why not the fastest.
 template <Element T, Element Out, Epilogue Finish, class In>

@@ -7,6 +7,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/conv/conv_shape.hpp>
 #include <stepvideo/kernels/conv/conv_weight.hpp>
@@ -99,3 +100,59 @@ void conv2d(Host, VideoView<In> in, const PackedConvWeight<T, Host, form>& weigh
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct Convolution;
+
+template <class E, class Weight>
+struct PackedFor {
+  static constexpr bool is_packed = false;
+  using type = float;
+};
+template <class E, class T, ConvForm form>
+struct PackedFor<E, PackedConvWeight<T, E, form>> {
+  static constexpr bool is_packed = true;
+  using type = T;
+};
+
+template <class E, class In, class Weight, class Bias, class Finish, class Out>
+inline constexpr Mistake convolution_mistake =
+    first_of({execution_mistake<E, Convolution>,
+              PackedFor<E, Weight>::is_packed ? Mistake::none : Mistake::unpacked_weight,
+              is_computed<E, typename PackedFor<E, Weight>::type> ? any_operand_mistake<E, VideoView, In>
+                                                                  : Mistake::operand_the_kernel_does_not_take,
+              operand_mistake<VectorView, typename PackedFor<E, Weight>::type, Bias>,
+              Epilogue<Finish> ? Mistake::none : Mistake::no_epilogue, result_mistake<E, VideoView, Out>});
+}  // namespace calls
+
+/// Every call of causal_conv3d that cannot be, to say why.
+template <class E, class In, class Weight, class Finish, class Out, class Bias = calls::Braced>
+requires calls::Mistaken<calls::convolution_mistake<E, In, Weight, Bias, Finish, Out>, E>
+void causal_conv3d(const E&, const In&, const Weight&, const Bias&, const ConvOptions&, const Finish&,
+                   const Out&) {
+  constexpr auto mistake = calls::convolution_mistake<E, In, Weight, Bias, Finish, Out>;
+  // clang-format off
+  static_assert(mistake != calls::Mistake::form_not_included, "causal_conv3d on a Device is in <stepvideo/kernels/conv/causal_conv3d.cuh>, which nvcc compiles");
+  // clang-format on
+  calls::explain<mistake, E, In, Weight, Bias, Finish, Out>();
+}
+/// Every call of conv2d that cannot be, to say why.
+template <class E, class In, class Weight, class Finish, class Out, class Bias = calls::Braced>
+requires calls::Mistaken<calls::convolution_mistake<E, In, Weight, Bias, Finish, Out>, E>
+void conv2d(const E&, const In&, const Weight&, const Bias&, const ConvOptions&, const Finish&, const Out&) {
+  constexpr auto mistake = calls::convolution_mistake<E, In, Weight, Bias, Finish, Out>;
+  // clang-format off
+  static_assert(mistake != calls::Mistake::form_not_included, "conv2d on a Device is in <stepvideo/kernels/conv/causal_conv3d.cuh>, which nvcc compiles");
+  // clang-format on
+  calls::explain<mistake, E, In, Weight, Bias, Finish, Out>();
+}
+template <calls::First E, class In, class Weight, class Out, class Bias = calls::Braced>
+void causal_conv3d(const E&, const In&, const Weight&, const Bias&, const ConvOptions&, const Out&) {
+  // clang-format off
+  static_assert(std::same_as<E, void>, "causal_conv3d takes an execution, in, the packed weight, the bias, options, an epilogue and out; Store{} is the epilogue that changes nothing");
+  // clang-format on
+}
+
+}  // namespace stepvideo

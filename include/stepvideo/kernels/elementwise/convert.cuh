@@ -10,6 +10,11 @@
 
 namespace stepvideo {
 
+namespace calls {
+template <>
+inline constexpr bool has_form<Convert, Device> = true;
+}  // namespace calls
+
 /// A block takes a row, `chunk` channels at a time: the model's width is one chunk, whose loads are all on
 /// their way before the first is used, as in the norms' kernels.
 template <class FromElement, class ToElement, class FunctionType, int vector_elements>

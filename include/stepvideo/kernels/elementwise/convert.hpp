@@ -7,6 +7,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
@@ -72,4 +73,48 @@ void convert(Host, HeadsView<const From> in, HeadsView<To> out) {
       }
 }
 
+/// An `in` that could be written is as good.
+template <Execution E, Element From, Element To, class Function = Identity>
+void convert(E execution, TokensView<From> in, TokensView<To> out, Function function = {}) {
+  convert(execution, TokensView<const From>(in), out, function);
+}
+template <Execution E, Element From, Element To>
+void convert(E execution, HeadsView<From> in, HeadsView<To> out) {
+  convert(execution, HeadsView<const From>(in), out);
+}
+
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct Convert;
+
+/// Beside a result of the right kind, an operand of that kind and of any element.
+template <class E, template <class> class View, class In, class Out>
+inline constexpr Mistake convert_mistake_of = first_of({execution_mistake<E, Convert>,
+                                                        result_mistake<Device, View, Out>,
+                                                        any_operand_mistake<Device, View, In>});
+template <class E, class In, class Out>
+inline constexpr Mistake convert_mistake =
+    is_view<HeadsView, Out> ? convert_mistake_of<E, HeadsView, In, Out>
+                            : convert_mistake_of<E, TokensView, In, Out>;
+}  // namespace calls
+
+/// Every call of convert that cannot be, to say why.
+template <class E, class In, class Out>
+requires calls::Mistaken<calls::convert_mistake<E, In, Out>, E>
+void convert(const E&, const In&, const Out&) {
+  constexpr auto mistake = calls::convert_mistake<E, In, Out>;
+  // clang-format off
+  static_assert(mistake != calls::Mistake::form_not_included, "convert on a Device is in <stepvideo/kernels/elementwise/convert.cuh>, which nvcc compiles");
+  // clang-format on
+  calls::explain<mistake, E, In, Out>();
+}
+template <class E, class In, class Out, class Function>
+requires calls::Mistaken<calls::convert_mistake<E, In, Out>, E>
+void convert(const E& execution, const In& in, const Out& out, const Function&) {
+  convert(execution, in, out);
+}
+
+}  // namespace stepvideo

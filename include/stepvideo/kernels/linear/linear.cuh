@@ -6,11 +6,16 @@
 #include <type_traits>
 
 #include <stepvideo/kernels/linear/apply_epilogue.cuh>
-#include <stepvideo/kernels/linear/linear.hpp>
+#include <stepvideo/kernels/linear/linear_call.hpp>
 #include <stepvideo/kernels/linear/matmul_epilogue.cuh>
 #include <stepvideo/kernels/linear/matmul_plans.cuh>
 
 namespace stepvideo {
+
+namespace calls {
+template <>
+inline constexpr bool has_form<Linear, Device> = true;
+}  // namespace calls
 
 namespace linear_detail {
 

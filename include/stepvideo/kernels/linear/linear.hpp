@@ -1,22 +1,25 @@
-// Dense layers: y = x W^T, with an epilogue applied to each tile while it is in the cache.
+// Dense layers: y = x W^T, with an epilogue applied to each tile while it is in the cache. Needs OpenBLAS.
 #pragma once
 #include <algorithm>
 #include <concepts>
-#include <string>
 #include <type_traits>
 
 #include <stepvideo/core/element.hpp>
-#include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
-#include <stepvideo/core/view_text.hpp>
+#include <stepvideo/kernels/linear/linear_call.hpp>
 #include <stepvideo/kernels/tile/epilogue.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 #include <stepvideo/kernels/tile/partition.hpp>
 #include <stepvideo/kernels/tile/sgemm.hpp>
 
 namespace stepvideo {
+
+namespace calls {
+template <>
+inline constexpr bool has_form<Linear, Host> = true;
+}  // namespace calls
 
 /// Tiles of the host's linear: a thread computes rows x columns results over the whole depth. Two cores of a
 /// Xeon with AVX-512, GFLOP/s of float32 with tiles of 256 x 128 | 256 x 256 | 128 x 256 | one sgemm on both
@@ -39,32 +42,6 @@ struct HostLinearPolicy {
     return {size, (row_count < few_rows ? columns_for_few_rows : columns) / products, column_multiple};
   }
 };
-
-/// What a matrix product may be told beyond its operands.
-struct LinearOptions {
-  /// How many rows the GPU's algorithm is chosen for; 0: those of this call. The bits of a row depend on the
-  /// algorithm and on the row alone: calls that must agree (the ranks' shares of a video's tokens, a guided
-  /// pair as one batch or as two calls) name the same number. The host's results never depend on it.
-  index_t planned_rows = 0;
-};
-
-/// What linear requires, on any execution. Throws RequestError naming the view that disagrees.
-template <class T, class Finish, class Out>
-void require_linear_shapes(MatrixView<const T> in, MatrixView<const T> weight, const Finish& epilogue,
-                           MatrixView<Out> out, const LinearOptions& options) {
-  const index_t products = PairEpilogue<Finish> ? 2 * out.columns : out.columns;
-  require(in.columns > 0 && in.columns == weight.columns && in.rows == out.rows && weight.rows == products,
-          [&] {
-            return "linear: in is " + shape_text(in) + ", weight " + shape_text(weight) + " and out " +
-                   shape_text(out) + "; in (rows, depth) and weight (columns" +
-                   (PairEpilogue<Finish> ? " * 2" : "") + ", depth) give out (rows, columns)";
-          });
-  epilogue.require_fits(out.rows, out.columns);
-  require(options.planned_rows >= 0, [&] {
-    return "linear: planned_rows is " + std::to_string(options.planned_rows) +
-           "; a number of rows, or 0 for those of the call, works";
-  });
-}
 
 }  // namespace stepvideo
 

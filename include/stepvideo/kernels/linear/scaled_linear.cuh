@@ -3,7 +3,7 @@
 #include <type_traits>
 
 #include <stepvideo/kernels/linear/linear.cuh>
-#include <stepvideo/kernels/linear/scaled_linear.hpp>
+#include <stepvideo/kernels/linear/scaled_linear_call.hpp>
 
 namespace stepvideo {
 

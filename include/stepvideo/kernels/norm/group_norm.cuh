@@ -14,6 +14,11 @@
 
 namespace stepvideo {
 
+namespace calls {
+template <>
+inline constexpr bool has_form<GroupNorm, Device> = true;
+}  // namespace calls
+
 template <class InType, int vector_elements>
 struct PartMomentsPolicy {
   using In = InType;

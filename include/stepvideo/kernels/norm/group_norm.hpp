@@ -10,6 +10,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/workspace.hpp>
@@ -159,3 +160,29 @@ void group_norm(Host, VideoView<In> in, VectorView<Weight> weight, VectorView<We
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct GroupNorm;
+
+template <class E, class In, class Weight, class Bias, class Finish, class Out>
+inline constexpr Mistake group_norm_mistake = first_of(
+    {execution_mistake<E, GroupNorm>, result_mistake<E, VideoView, Out>,
+     any_operand_mistake<E, VideoView, In>, any_operand_mistake<E, VectorView, Weight>,
+     any_operand_mistake<E, VectorView, Bias>, Epilogue<Finish> ? Mistake::none : Mistake::no_epilogue});
+}  // namespace calls
+
+/// Every call of group_norm that cannot be, to say why.
+template <class E, class In, class Weight, class Bias, class Finish, class Out>
+requires calls::Mistaken<calls::group_norm_mistake<E, In, Weight, Bias, Finish, Out>, E>
+void group_norm(const E&, const In&, const Weight&, const Bias&, index_t, float, const Finish&, const Out&,
+                Workspace = {}) {
+  constexpr auto mistake = calls::group_norm_mistake<E, In, Weight, Bias, Finish, Out>;
+  // clang-format off
+  static_assert(mistake != calls::Mistake::form_not_included, "group_norm on a Device is in <stepvideo/kernels/norm/group_norm.cuh>, which nvcc compiles");
+  // clang-format on
+  calls::explain<mistake, E, In, Weight, Bias, Finish, Out>();
+}
+
+}  // namespace stepvideo

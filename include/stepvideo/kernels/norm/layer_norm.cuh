@@ -12,6 +12,11 @@
 
 namespace stepvideo {
 
+namespace calls {
+template <>
+inline constexpr bool has_form<LayerNorm, Device> = true;
+}  // namespace calls
+
 /// The parts a LayerNorm is put together from. Source says where a row's values come from and what becomes of
 /// them, Out where the results go.
 template <class SourceRows, class Term, class OutView, int vector_elements, class RowWidth>

@@ -7,6 +7,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
@@ -150,3 +151,48 @@ void layer_norm(Host, TokensView<In> in, const LayerNormTerms<T>& terms, float e
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct LayerNorm;
+
+template <class Terms>
+struct TermsElement {
+  using type = float;
+};
+template <class T>
+struct TermsElement<LayerNormTerms<T>> {
+  using type = T;
+};
+
+template <class E, class In, class Terms, class Out>
+inline constexpr Mistake layer_norm_mistake = first_of(
+    {execution_mistake<E, LayerNorm>,
+     std::same_as<Out, ScaledTokensView> ? Mistake::none : result_mistake<E, TokensView, Out>,
+     any_operand_mistake<E, TokensView, In>,
+     std::same_as<Terms, LayerNormTerms<typename TermsElement<Terms>::type>> ? Mistake::none
+                                                                             : Mistake::no_terms,
+     std::same_as<Out, ScaledTokensView> || std::same_as<typename TermsElement<Terms>::type, value_of<Out>>
+         ? Mistake::none
+         : Mistake::operand_of_another_element});
+}  // namespace calls
+
+/// Every call of layer_norm that cannot be, to say why.
+template <class E, class In, class Terms, class Out>
+requires calls::Mistaken<calls::layer_norm_mistake<E, In, Terms, Out>, E>
+void layer_norm(const E&, const In&, const Terms&, float, const Out&) {
+  constexpr auto mistake = calls::layer_norm_mistake<E, In, Terms, Out>;
+  // clang-format off
+  static_assert(mistake != calls::Mistake::form_not_included, "layer_norm on a Device is in <stepvideo/kernels/norm/layer_norm.cuh>, which nvcc compiles");
+  // clang-format on
+  calls::explain<mistake, E, In, Terms, Out>();
+}
+template <calls::First E, class... Others>
+requires(sizeof...(Others) < 4) void layer_norm(const E&, const Others&...) {
+  // clang-format off
+  static_assert(sizeof...(Others) >= 4, "layer_norm takes an execution, in, LayerNormTerms, epsilon and out; LayerNormTerms<T>{} are none");
+  // clang-format on
+}
+
+}  // namespace stepvideo

@@ -6,6 +6,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
@@ -54,6 +55,7 @@ void rms_norm(Host, std::type_identity_t<HeadsView<const T>> in,
 
 /// The same over the rows of a matrix.
 template <Element T, Execution E>
+requires calls::is_computed<E, T>
 void rms_norm(E execution, std::type_identity_t<MatrixView<const T>> in,
               std::type_identity_t<VectorView<const T>> weight, float epsilon, MatrixView<T> out) {
   rms_norm(execution, HeadsView<const T>{in.data, 1, in.rows, 1, in.columns, 0, in.row_stride, 0}, weight,
@@ -61,3 +63,37 @@ void rms_norm(E execution, std::type_identity_t<MatrixView<const T>> in,
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct RmsNorm;
+
+template <class E, class In, class Weight, class Out>
+inline constexpr Mistake rms_norm_mistake =
+    is_view<MatrixView, Out>
+        ? first_of({result_mistake<E, MatrixView, Out>, operand_mistake<MatrixView, value_of<Out>, In>,
+                    operand_mistake<VectorView, value_of<Out>, Weight>})
+        : first_of({execution_mistake<E, RmsNorm>, result_mistake<E, HeadsView, Out>,
+                    operand_mistake<HeadsView, value_of<Out>, In>,
+                    operand_mistake<VectorView, value_of<Out>, Weight>});
+}  // namespace calls
+
+/// Every call of rms_norm that cannot be, to say why.
+template <class E, class In, class Weight, class Out>
+requires calls::Mistaken<calls::rms_norm_mistake<E, In, Weight, Out>, E>
+void rms_norm(const E&, const In&, const Weight&, float, const Out&) {
+  constexpr auto mistake = calls::rms_norm_mistake<E, In, Weight, Out>;
+  // clang-format off
+  static_assert(mistake != calls::Mistake::form_not_included, "rms_norm on a Device is in <stepvideo/kernels/norm/rms_norm.cuh>, which nvcc compiles");
+  // clang-format on
+  calls::explain<mistake, E, In, Weight, Out>();
+}
+template <calls::First E, class... Others>
+requires(sizeof...(Others) < 4) void rms_norm(const E&, const Others&...) {
+  // clang-format off
+  static_assert(sizeof...(Others) >= 4, "rms_norm takes an execution, in, the weight, epsilon and out");
+  // clang-format on
+}
+
+}  // namespace stepvideo

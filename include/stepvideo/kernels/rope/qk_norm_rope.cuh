@@ -7,10 +7,16 @@
 #include <stepvideo/kernels/rope/qk_norm_rope_any.cuh>
 #include <stepvideo/kernels/rope/qk_row.cuh>
 #include <stepvideo/kernels/rope/quantized_qk.cuh>
+#include <stepvideo/kernels/rope/rope_table.cuh>
 #include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 
 namespace stepvideo {
+
+namespace calls {
+template <>
+inline constexpr bool has_form<QkNormRope, Device> = true;
+}  // namespace calls
 
 /// A block makes `tokens` tokens of one head; four lanes have a token's query, key and value in flight at
 /// once.

@@ -9,6 +9,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/view.hpp>
@@ -213,3 +214,51 @@ void qk_norm_rope(Host, std::type_identity_t<HeadsView<const T>> packed, const Q
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct QkNormRope;
+
+template <class Norm>
+struct NormElement {
+  using type = void;
+};
+template <class T>
+struct NormElement<QkNorm<T>> {
+  using type = T;
+};
+
+template <class E, class Packed, class Norm, class Out>
+constexpr Mistake find_qk_norm_rope_mistake() {
+  using T = typename NormElement<Norm>::type;
+  if constexpr (!First<E> || std::same_as<T, void>) {
+    return Mistake::no_terms;
+  } else {
+    const bool is_fp8 = std::same_as<Out, QuantizedQkOutput>;
+    return first_of(
+        {execution_mistake<E, QkNormRope>,
+         Element<T> && is_computed<E, T> ? Mistake::none : Mistake::operand_the_kernel_does_not_take,
+         operand_mistake<HeadsView, T, Packed>,
+         std::same_as<Out, QkvOutput<const T>> ? Mistake::result_of_const_elements
+         : is_fp8 || is_view<QkvOutput, Out>   ? Mistake::none
+                                               : Mistake::result_of_another_kind,
+         is_fp8 || std::same_as<Out, QkvOutput<T>> ? Mistake::none : Mistake::operand_of_another_element});
+  }
+}
+template <class E, class Packed, class Norm, class Out>
+inline constexpr Mistake qk_norm_rope_mistake = find_qk_norm_rope_mistake<E, Packed, Norm, Out>();
+}  // namespace calls
+
+/// Every call of qk_norm_rope that cannot be, to say why.
+template <class E, class Packed, class Norm, class Out>
+requires calls::Mistaken<calls::qk_norm_rope_mistake<E, Packed, Norm, Out>, E>
+void qk_norm_rope(const E&, const Packed&, const Norm&, const RopeTableView&, const Out&) {
+  constexpr auto mistake = calls::qk_norm_rope_mistake<E, Packed, Norm, Out>;
+  // clang-format off
+  static_assert(mistake != calls::Mistake::form_not_included, "qk_norm_rope on a Device is in <stepvideo/kernels/rope/qk_norm_rope.cuh>, which nvcc compiles");
+  // clang-format on
+  calls::explain<mistake, E, Packed, Norm, Out>();
+}
+
+}  // namespace stepvideo

@@ -4,10 +4,16 @@
 
 #include <stepvideo/core/launch.cuh>
 #include <stepvideo/kernels/rope/rope.hpp>
+#include <stepvideo/kernels/rope/rope_table.cuh>
 #include <stepvideo/kernels/tile/grid.hpp>
 #include <stepvideo/kernels/tile/pack.cuh>
 
 namespace stepvideo {
+
+namespace calls {
+template <>
+inline constexpr bool has_form<Rope, Device> = true;
+}  // namespace calls
 
 /// A thread turns `vector` neighbouring pairs at a time.
 template <class T, int vector_pairs>

@@ -6,6 +6,7 @@
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
@@ -87,3 +88,26 @@ void rope3d(Host, HeadsView<T> heads, const RopeTableView& table) {
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct Rope;
+
+template <class E, class Heads>
+inline constexpr Mistake rope_mistake = first_of({execution_mistake<E, Rope>,
+                                                  result_mistake<E, HeadsView, Heads>});
+}  // namespace calls
+
+/// Every call of rope3d that cannot be, to say why.
+template <class E, class Heads>
+requires calls::Mistaken<calls::rope_mistake<E, Heads>, E>
+void rope3d(const E&, const Heads&, const RopeTableView&) {
+  constexpr auto mistake = calls::rope_mistake<E, Heads>;
+  // clang-format off
+  static_assert(mistake != calls::Mistake::form_not_included, "rope3d on a Device is in <stepvideo/kernels/rope/rope.cuh>, which nvcc compiles");
+  // clang-format on
+  calls::explain<mistake, E, Heads>();
+}
+
+}  // namespace stepvideo

@@ -4,8 +4,10 @@
 
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/view.hpp>
+#include <stepvideo/kernels/sampler/flow_schedule.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
 
 namespace stepvideo {
@@ -53,3 +55,33 @@ inline void guided_step(Host, const GuidedVelocities& velocities, float scale, f
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct GuidedStep;
+
+template <class E, class Latents>
+inline constexpr Mistake guided_step_mistake =
+    first_of({execution_mistake<E, GuidedStep>, result_mistake<E, VectorView, Latents>,
+              std::same_as<value_of<Latents>, float> ? Mistake::none : Mistake::result_of_another_element});
+}  // namespace calls
+
+/// Every call of guided_step that cannot be, to say why.
+template <class E, class Latents>
+requires calls::Mistaken<calls::guided_step_mistake<E, Latents>, E>
+void guided_step(const E&, const GuidedVelocities&, float, float, const Latents&) {
+  constexpr auto mistake = calls::guided_step_mistake<E, Latents>;
+  // clang-format off
+  static_assert(mistake != calls::Mistake::form_not_included, "guided_step on a Device is in <stepvideo/kernels/sampler/guided_step.cuh>, which nvcc compiles");
+  // clang-format on
+  calls::explain<mistake, E, Latents>();
+}
+template <calls::First E, class... Others>
+requires(sizeof...(Others) < 4) void guided_step(const E&, const Others&...) {
+  // clang-format off
+  static_assert(sizeof...(Others) >= 4, "guided_step takes an execution, {.prompt, .negative} velocities, the scale of guidance, the size of the step and the latents");
+  // clang-format on
+}
+
+}  // namespace stepvideo

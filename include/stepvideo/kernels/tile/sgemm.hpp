@@ -1,5 +1,12 @@
 // OpenBLAS's sgemm on one tile, by the calling thread alone.
 #pragma once
+#include <stepvideo/core/compiler.hpp>
+
+#if !__has_include(<cblas.h>)
+// clang-format off
+#error "linear on the host multiplies with OpenBLAS, whose cblas.h is not on the include path; on Debian libopenblas-dev has it, and a header of the kernel that you need, in place of stepvideo.hpp, does without"
+// clang-format on
+#endif
 #include <cblas.h>
 
 #include <stepvideo/core/view.hpp>
