@@ -20,7 +20,7 @@ CALLS = {
         "fp8_attention_workspace", "quantize_attention", "quantize_heads", "quantize_values", "mean_of_heads",
     ],
     "Position and norms": [
-        "qk_norm_rope", "rope3d", "make_rope_table", "rms_norm", "layer_norm", "gated_residual",
+        "qk_norm_rope", "rope3d", "make_rope_table", "make_rope_table_in", "rms_norm", "layer_norm", "gated_residual",
         "gated_residual_layer_norm", "group_norm", "group_norm_workspace",
     ],
     "Matrix products": ["linear", "quantize_rows"],

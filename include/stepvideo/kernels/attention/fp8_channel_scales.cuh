@@ -19,7 +19,8 @@ struct QuantizePolicy {
   static constexpr int row_lanes = 8, row_values = dim / row_lanes;
   static constexpr int row_threads = 512, block_rows = row_threads / row_lanes;
   static constexpr int row_rounds = static_cast<int>(quantization_block_tokens) / block_rows;
-  static_assert(row_values % 8 == 0 && sizeof(T) == 2);
+  static_assert(sizeof(T) == 2, "a Device quantises heads of bf16 and fp16; convert() makes them of float");
+  static_assert(row_values % 8 == 0);
 };
 
 namespace attention_detail {
