@@ -1,7 +1,10 @@
 #include "argument.hpp"
 
+#include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <limits>
+#include <numeric>
 
 #include <stepvideo/core/view_text.hpp>
 
@@ -27,6 +30,10 @@ ElementFacts facts_of(std::int32_t element) {
     default:
       return {};
   }
+}
+
+bool is_empty(const std::int64_t* shape, int rank) {
+  return std::find(shape, shape + rank, 0) != shape + rank;
 }
 
 std::string list_text(const std::int64_t* values, int count) {
@@ -55,28 +62,31 @@ const stepvideo_tensor& Argument::tensor() const {
     refuse(" has a rank of " + std::to_string(rank) + "; ranks are 1 to " +
            std::to_string(STEPVIDEO_MAX_RANK));
   // The span from the first element to behind the last, which must be addressable.
-  bool is_empty = false, overflows = false;
+  const bool has_elements = !is_empty(shape, rank);
+  bool overflows = false;
   index_t span = 1, count = 1;
   for (int i = 0; i < rank; ++i) {
     if (shape[i] < 0) refuse(" has the shape " + list_text(shape, rank) + "; extents are 0 or more");
     if (strides[i] < 0)
       refuse(" has the strides " + list_text(strides, rank) + "; strides are 0 or more, and a copy has such");
-    is_empty |= shape[i] == 0;
     index_t reach = 0;
     overflows |= __builtin_mul_overflow(shape[i], count, &count);
     overflows |= shape[i] > 1 && __builtin_mul_overflow(shape[i] - 1, strides[i], &reach);
     overflows |= __builtin_add_overflow(span, reach, &span);
   }
   constexpr index_t most = std::numeric_limits<index_t>::max() / 8;
-  if (!is_empty && (overflows || span > most / bytes || count > most / bytes))
+  if (has_elements && (overflows || span > most / bytes || count > most / bytes))
     refuse(" has the shape " + list_text(shape, rank) + " with the strides " + list_text(strides, rank) +
            ", which no memory holds");
-  if (!is_empty && data == nullptr)
+  if (has_elements && data == nullptr)
     refuse(" has the shape " + list_text(shape, rank) +
            " and no data; a tensor of so many elements needs some");
   if (reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(bytes) != 0)
     refuse(" has data that are not aligned to its elements of " + std::to_string(bytes) +
            " bytes; a copy is");
+#ifdef STEPVIDEO_C_WITH_CUDA
+  if (has_elements && place_.gpu) require_memory_of_gpu(call_, name_, data, *place_.gpu);
+#endif
   return *tensor_;
 }
 
@@ -86,6 +96,7 @@ const stepvideo_tensor& Argument::judged(stepvideo_element wanted, bool is_writt
   if (rank < least_rank || rank > most_rank)
     refuse(" has the shape " + list_text(shape, rank) + "; it must be " + layout);
   if (element != wanted) refuse(" is " + element_text(element) + "; here it must be " + element_text(wanted));
+  if (is_empty(shape, rank)) return *tensor_;  // strides over nothing may be anything
   if (last == Last::dense && shape[rank - 1] > 1 && strides[rank - 1] != 1)
     refuse(" has the strides " + list_text(strides, rank) +
            "; the last extent must be dense, with a stride of 1, and a contiguous copy is");
@@ -98,6 +109,7 @@ const stepvideo_tensor& Argument::judged(stepvideo_element wanted, bool is_writt
 
 void Argument::require_dense() const {
   const auto& [data, element, rank, shape, strides] = *tensor_;
+  if (is_empty(shape, rank)) return;
   index_t expected = 1;
   for (int i = rank - 1; i >= 0; --i) {
     if (shape[i] > 1 && strides[i] != expected)
@@ -108,9 +120,9 @@ void Argument::require_dense() const {
 }
 
 index_t Argument::elements() const {
-  index_t count = 1;
-  for (int i = 0; i < tensor_->rank; ++i) count *= tensor_->shape[i];
-  return count;
+  const auto& [data, element, rank, shape, strides] = *tensor_;
+  if (is_empty(shape, rank)) return 0;  // the others may be too large to multiply
+  return std::accumulate(shape, shape + rank, index_t{1}, std::multiplies<>{});
 }
 
 }  // namespace stepvideo::c_abi

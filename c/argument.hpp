@@ -10,6 +10,7 @@
 #include <stepvideo/core/execution.hpp>
 #include <stepvideo/core/view.hpp>
 
+#include "place.hpp"
 #include "stepvideo_c.h"
 
 namespace stepvideo::c_abi {
@@ -26,12 +27,13 @@ inline constexpr stepvideo_element element_of<bf16> = STEPVIDEO_BF16;
 template <>
 inline constexpr stepvideo_element element_of<fp16> = STEPVIDEO_FP16;
 
-/// One tensor of a call, by the names that sentences give the call and the tensor. A view of const T is read,
-/// one of T is written. Every function throws RequestError where the tensor is not what it says.
+/// One tensor of a call, by the names that sentences give the call and the tensor, and where it must lie. A
+/// view of const T is read, one of T is written. Every function throws RequestError where the tensor is not
+/// what it says.
 class Argument {
  public:
-  Argument(const char* call, const char* name, const stepvideo_tensor* tensor)
-      : call_(call), name_(name), tensor_(tensor) {}
+  Argument(const char* call, const char* name, Place place, const stepvideo_tensor* tensor)
+      : call_(call), name_(name), place_(place), tensor_(tensor) {}
 
   const char* call() const { return call_; }
   const char* name() const { return name_; }
@@ -117,6 +119,7 @@ class Argument {
   [[noreturn]] void refuse(const std::string& fact) const;
 
   const char *call_, *name_;
+  Place place_;
   const stepvideo_tensor* tensor_;
 };
 

@@ -42,7 +42,12 @@ void with_attention_views(const AttentionCall& call, Attend&& attend) {
     return std::string(call.out.call()) +
            ": key_lengths with the causal mask are not built; the full mask takes them";
   });
-  if (is_causal) return attend(queries, keys, values, CausalMask{}, out, options);
+  require(is_causal || call.options.keys_before == 0, [&] {
+    return std::string(call.out.call()) + ": keys_before is " + std::to_string(call.options.keys_before) +
+           " with the full mask, which takes 0; the causal mask takes others";
+  });
+  if (is_causal)
+    return attend(queries, keys, values, BottomRightCausalMask{call.options.keys_before}, out, options);
   if (!call.key_lengths.is_given()) return attend(queries, keys, values, FullMask{}, out, options);
   const VectorView<const std::int64_t> lengths = call.key_lengths.vector<const std::int64_t>();
   attend(queries, keys, values, KeyPrefixMask{{reinterpret_cast<const index_t*>(lengths.data), lengths.size}},

@@ -7,7 +7,7 @@
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
 
-#include "handle.hpp"
+#include "place.hpp"
 #include "stepvideo_c.h"
 
 namespace stepvideo::c_abi {
@@ -48,15 +48,15 @@ class CurrentGpu {
 /// Waits until the GPU has done all its work. Failures are ignored: they are told to who makes the next call.
 void wait_for_gpu(int ordinal) noexcept;
 
-/// Where handles of this execution lie. Throws RequestError where there is no such execution.
-HandlePlace place_of(const char* call, const stepvideo_execution* execution);
+/// Where this execution is. Throws RequestError where there is no such execution.
+Place place_of(const char* call, const stepvideo_execution* execution);
 
 /// Calls `function(execution)` with Host or with the Device whose GPU is current during the call.
 template <class Function>
-void on(const char* call, const stepvideo_execution* execution, Function&& function) {
-  const HandlePlace place = place_of(call, execution);
+void on([[maybe_unused]] const char* call, Place place, [[maybe_unused]] const stepvideo_execution* execution,
+        Function&& function) {
   if (!place.gpu) return function(Host{});
-#ifdef STEPVIDEO_C_WITH_CUDA
+#ifdef STEPVIDEO_C_WITH_CUDA  // place_of() refuses a GPU otherwise
   const CurrentGpu current(call, *place.gpu);
   function(Device{.stream = static_cast<CUstream_st*>(execution->stream)});
 #endif

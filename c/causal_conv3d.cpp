@@ -4,7 +4,7 @@ namespace stepvideo::c_abi {
 
 stepvideo_conv_weight* make_conv_weight(Host, const Argument& weight) {
   stepvideo_conv_weight* made = nullptr;
-  dispatch_element(host, weight, [&]<class T>(T) { made = new_conv_weight<T>(host, {}, weight); });
+  dispatch_element(host, weight, [&]<class T>(T) { made = new_conv_weight<T>(host, host, {}, weight); });
   return made;
 }
 

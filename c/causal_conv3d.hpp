@@ -21,11 +21,14 @@ inline ConvShape conv_shape_of(const Argument& weight) {
   return {tensor.shape[0], tensor.rank > 1 ? tensor.shape[1] : 0, kernel(2), kernel(3), kernel(4)};
 }
 
+/// `owner` is an execution of the same place that outlives every stream: memory is allocated and given back
+/// there.
 template <class T, Execution E>
-stepvideo_conv_weight* new_conv_weight(E execution, HandlePlace place, const Argument& weight) {
+stepvideo_conv_weight* new_conv_weight(E execution, E owner, Place place, const Argument& weight) {
   const auto elements = weight.dense<const T>(5, "(out channels, in channels, frames, height, width)");
   const ConvShape shape = conv_shape_of(weight);
-  auto memory = std::make_shared<Buffer<T, E>>(execution, conv_weight_elements(execution, shape));
+  auto memory = std::make_shared<Buffer<T, E>>(owner, conv_weight_elements(execution, shape));
+  synchronize(owner);
   const auto packed = pack_conv_weight(execution, elements, shape, memory->vector());
   return new stepvideo_conv_weight{place, std::move(memory), element_of<T>, shape, packed.data()};
 }

@@ -22,7 +22,7 @@ void fp8_attention_of(E execution, const Fp8AttentionCall& call) {
       "fp8_attention: the full mask alone is built, with key_lengths or without; attention takes the others");
   with_attention_views<T>(
       call.attention, [&](auto queries, auto keys, auto values, auto mask, auto out, const auto& options) {
-        if constexpr (!std::is_same_v<decltype(mask), CausalMask>)
+        if constexpr (!std::is_same_v<decltype(mask), BottomRightCausalMask>)
           stepvideo::fp8_attention<T>(
               execution, queries, keys, values, mask, out, options,
               {.rotate = call.quantize.without_rotation == 0, .center = call.quantize.without_centering == 0},

@@ -12,7 +12,7 @@
 namespace stepvideo::c_abi {
 
 template <Execution E>
-stepvideo_rope_table* new_rope_table(E execution, HandlePlace place, LatentShape shape, RopeSplit split) {
+stepvideo_rope_table* new_rope_table(E execution, Place place, LatentShape shape, RopeSplit split) {
   auto table = std::make_shared<RopeTable<E>>(stepvideo::make_rope_table<float>(execution, shape, split));
   const RopeTableView view = table->view();
   return new stepvideo_rope_table{place, std::move(table), view};

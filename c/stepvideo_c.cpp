@@ -8,11 +8,12 @@
 
 #include "boundary.hpp"
 #include "calls.hpp"
+#include "handle.hpp"
 
 using namespace stepvideo;
 using c_abi::Argument;
 using c_abi::guarded;
-using c_abi::HandlePlace;
+using c_abi::Place;
 
 namespace {
 
@@ -21,8 +22,10 @@ thread_local char last_error[1024] = "";
 /// Names the tensors of one call.
 struct Call {
   const char* name;
+  const stepvideo_execution* execution;
+  Place place = c_abi::place_of(name, execution);
   Argument operator()(const char* argument, const stepvideo_tensor* tensor) const {
-    return {name, argument, tensor};
+    return {name, argument, place, tensor};
   }
 };
 
@@ -39,20 +42,15 @@ c_abi::AttentionCall attention_call(const Call& of, const stepvideo_tensor* quer
           .options = options};
 }
 
-std::string place_text(HandlePlace place) {
-  return place.gpu ? "GPU " + std::to_string(*place.gpu) : "the CPU";
-}
-
 /// Throws RequestError unless the handle is one, of the execution of the call.
 template <class Handle>
-const Handle& require_here(const char* call, const char* name, const Handle* handle,
-                           const stepvideo_execution* execution) {
-  require(handle != nullptr,
-          [&] { return std::string(call) + ": " + name + " is a null pointer; its ..._create makes one"; });
-  const HandlePlace here = c_abi::place_of(call, execution);
-  require(handle->place == here, [&] {
-    return std::string(call) + ": " + name + " was made for " + place_text(handle->place) +
-           " and the call runs on " + place_text(here) + "; one made there works";
+const Handle& require_here(const Call& call, const char* name, const Handle* handle) {
+  require(handle != nullptr, [&] {
+    return std::string(call.name) + ": " + name + " is a null pointer; its ..._create makes one";
+  });
+  require(handle->place == call.place, [&] {
+    return std::string(call.name) + ": " + name + " was made for " + to_string(handle->place) +
+           " and the call runs on " + to_string(call.place) + "; one made there works";
   });
   return *handle;
 }
@@ -82,7 +80,7 @@ stepvideo_status keep(stepvideo_status status, const char* sentence) noexcept {
   return status;
 }
 
-HandlePlace place_of(const char* call, const stepvideo_execution* execution) {
+Place place_of(const char* call, const stepvideo_execution* execution) {
   if (execution == nullptr || execution->device == STEPVIDEO_CPU) return {};
   require(execution->device == STEPVIDEO_CUDA, [&] {
     return std::string(call) + ": device " + std::to_string(execution->device) +
@@ -118,20 +116,20 @@ stepvideo_status stepvideo_attention(const stepvideo_execution* execution, const
                                      const stepvideo_tensor* keys, const stepvideo_tensor* values,
                                      const stepvideo_attention_options* options,
                                      const stepvideo_tensor* out) {
-  constexpr Call of{"attention"};
   return guarded([&] {
+    const Call of{"attention", execution};
     const auto call = attention_call(of, queries, keys, values, options, out);
-    c_abi::on(of.name, execution, [&](auto where) { c_abi::attention(where, call); });
+    c_abi::on(of.name, of.place, execution, [&](auto where) { c_abi::attention(where, call); });
   });
 }
 
 stepvideo_status stepvideo_fp8_attention_workspace(const stepvideo_execution* execution,
                                                    const stepvideo_tensor* queries,
                                                    const stepvideo_tensor* keys, size_t* bytes) {
-  constexpr Call of{"fp8_attention_workspace"};
   return guarded([&] {
+    const Call of{"fp8_attention_workspace", execution};
     require(bytes != nullptr, "fp8_attention_workspace: bytes is a null pointer; the answer needs a place");
-    c_abi::on(of.name, execution, [&](auto where) {
+    c_abi::on(of.name, of.place, execution, [&](auto where) {
       *bytes = c_abi::fp8_attention_workspace(where, of("queries", queries), of("keys", keys));
     });
   });
@@ -143,12 +141,12 @@ stepvideo_status stepvideo_fp8_attention(const stepvideo_execution* execution,
                                          const stepvideo_attention_options* options,
                                          const stepvideo_fp8_options* fp8, void* workspace,
                                          size_t workspace_bytes, const stepvideo_tensor* out) {
-  constexpr Call of{"fp8_attention"};
   return guarded([&] {
+    const Call of{"fp8_attention", execution};
     const c_abi::Fp8AttentionCall call{attention_call(of, queries, keys, values, options, out),
                                        fp8 != nullptr ? *fp8 : stepvideo_fp8_options{}, workspace,
                                        workspace_bytes};
-    c_abi::on(of.name, execution, [&](auto where) { c_abi::fp8_attention(where, call); });
+    c_abi::on(of.name, of.place, execution, [&](auto where) { c_abi::fp8_attention(where, call); });
   });
 }
 
@@ -165,7 +163,7 @@ stepvideo_status stepvideo_rope_table_create(const stepvideo_execution* executio
         return std::string(call) + ": an extent or a part of the split is " + std::to_string(extent) +
                "; 1 to " + std::to_string(largest) + " work";
       });
-    c_abi::on(call, execution, [&](auto where) {
+    c_abi::on(call, c_abi::place_of(call, execution), execution, [&](auto where) {
       *table = c_abi::make_rope_table(where, {frames, height, width}, {split_frame, split_row, split_column});
     });
   });
@@ -181,28 +179,28 @@ stepvideo_status stepvideo_qk_norm_rope(const stepvideo_execution* execution, co
                                         const stepvideo_rope_table* table, int64_t first_token,
                                         const stepvideo_tensor* queries, const stepvideo_tensor* keys,
                                         const stepvideo_tensor* values) {
-  constexpr Call of{"qk_norm_rope"};
   return guarded([&] {
+    const Call of{"qk_norm_rope", execution};
     const c_abi::QkNormRopeCall call{of("packed", packed),
                                      of("query_weight", query_weight),
                                      of("key_weight", key_weight),
                                      epsilon,
-                                     require_here(of.name, "table", table, execution),
+                                     require_here(of, "table", table),
                                      first_token,
                                      of("queries", queries),
                                      of("keys", keys),
                                      of("values", values)};
-    c_abi::on(of.name, execution, [&](auto where) { c_abi::qk_norm_rope(where, call); });
+    c_abi::on(of.name, of.place, execution, [&](auto where) { c_abi::qk_norm_rope(where, call); });
   });
 }
 
 stepvideo_status stepvideo_rms_norm(const stepvideo_execution* execution, const stepvideo_tensor* in,
                                     const stepvideo_tensor* weight, float epsilon,
                                     const stepvideo_tensor* out) {
-  constexpr Call of{"rms_norm"};
   return guarded([&] {
+    const Call of{"rms_norm", execution};
     const c_abi::RmsNormCall call{of("in", in), of("weight", weight), epsilon, of("out", out)};
-    c_abi::on(of.name, execution, [&](auto where) { c_abi::rms_norm(where, call); });
+    c_abi::on(of.name, of.place, execution, [&](auto where) { c_abi::rms_norm(where, call); });
   });
 }
 
@@ -210,22 +208,22 @@ stepvideo_status stepvideo_layer_norm(const stepvideo_execution* execution, cons
                                       const stepvideo_tensor* weight, const stepvideo_tensor* bias,
                                       const stepvideo_tensor* scale, const stepvideo_tensor* shift,
                                       float epsilon, const stepvideo_tensor* out) {
-  constexpr Call of{"layer_norm"};
   return guarded([&] {
+    const Call of{"layer_norm", execution};
     const c_abi::LayerNormCall call{of("in", in),       of("weight", weight), of("bias", bias),
                                     of("scale", scale), of("shift", shift),   epsilon,
                                     of("out", out)};
-    c_abi::on(of.name, execution, [&](auto where) { c_abi::layer_norm(where, call); });
+    c_abi::on(of.name, of.place, execution, [&](auto where) { c_abi::layer_norm(where, call); });
   });
 }
 
 stepvideo_status stepvideo_conv_weight_create(const stepvideo_execution* execution,
                                               const stepvideo_tensor* weight,
                                               stepvideo_conv_weight** packed) {
-  constexpr Call of{"conv_weight_create"};
   return guarded([&] {
+    const Call of{"conv_weight_create", execution};
     require_room(of.name, "packed", packed);
-    c_abi::on(of.name, execution,
+    c_abi::on(of.name, of.place, execution,
               [&](auto where) { *packed = c_abi::make_conv_weight(where, of("weight", weight)); });
   });
 }
@@ -237,15 +235,15 @@ void stepvideo_conv_weight_destroy(stepvideo_conv_weight* packed) {
 stepvideo_status stepvideo_causal_conv3d(const stepvideo_execution* execution, const stepvideo_tensor* in,
                                          const stepvideo_conv_weight* weight, const stepvideo_tensor* bias,
                                          int32_t stride, int32_t past_frames, const stepvideo_tensor* out) {
-  constexpr Call of{"causal_conv3d"};
   return guarded([&] {
-    const auto& here = require_here(of.name, "weight", weight, execution);
+    const Call of{"causal_conv3d", execution};
+    const auto& here = require_here(of, "weight", weight);
     const Argument video = of("in", in);
     require(video.tensor().element == here.element, [&] {
       return std::string(of.name) + ": in is " + c_abi::element_text(video.tensor().element) +
              " and the weight " + c_abi::element_text(here.element) + "; they must be of one element";
     });
     const c_abi::CausalConvCall call{video, here, of("bias", bias), stride, past_frames, of("out", out)};
-    c_abi::on(of.name, execution, [&](auto where) { c_abi::causal_conv3d(where, call); });
+    c_abi::on(of.name, of.place, execution, [&](auto where) { c_abi::causal_conv3d(where, call); });
   });
 }

@@ -74,15 +74,16 @@ STEPVIDEO_API const char* stepvideo_last_error(void);
 
 typedef enum stepvideo_mask {
   STEPVIDEO_MASK_FULL = 0,  /* every query sees every key, or the first key_lengths of them */
-  STEPVIDEO_MASK_CAUSAL = 1 /* query i sees keys 0 to i */
+  STEPVIDEO_MASK_CAUSAL = 1 /* query i sees keys 0 to keys_before + i */
 } stepvideo_mask;
 
 /* All zeros is full attention at the usual scale. */
 typedef struct stepvideo_attention_options {
-  float scale;  /* of the scores; 0 stands for 1 / sqrt(dim) */
-  int32_t mask; /* stepvideo_mask */
+  float scale;         /* of the scores; 0 stands for 1 / sqrt(dim) */
+  int32_t mask;        /* stepvideo_mask */
+  int64_t keys_before; /* with the causal mask: keys before the first query, as in a cache; else 0 */
   const stepvideo_tensor*
-      key_lengths; /* NULL, or (batch) INT64 with the full mask: keys from there on are padding */
+      key_lengths; /* NULL, or (batch) INT64 with the full mask: keys behind are padding */
   const stepvideo_tensor*
       log_sum_exp;               /* NULL, or a result (batch, query tokens, query heads) FP32, any strides */
   int32_t spare_multiprocessors; /* of a GPU, that are left to other kernels */

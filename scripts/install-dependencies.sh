@@ -7,7 +7,7 @@ packages=(cmake ninja-build g++ pkg-config
   libboost-program-options-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libopenblas-dev libssl-dev
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libavfilter-dev libsentencepiece-dev libicu-dev)
 if [ "${1:-}" = "--tests" ]; then
-  packages+=(libboost-test-dev ffmpeg libopenmpi-dev openmpi-bin clang libomp-dev)
+  packages+=(libboost-test-dev ffmpeg libopenmpi-dev openmpi-bin clang libomp-dev python3-numpy python3-venv)
 fi
 
 missing=()

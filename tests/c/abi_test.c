@@ -93,7 +93,7 @@ static float q[BATCH * QUERIES * HEADS * DIM], k[BATCH * KEYS * SHARED * DIM], v
     result[BATCH * QUERIES * HEADS * DIM], sums[BATCH * QUERIES * HEADS];
 static double expected[BATCH * QUERIES * HEADS * DIM], expected_sums[BATCH * QUERIES * HEADS];
 
-static void expect_attention(const int64_t* lengths, int is_causal, double scale) {
+static void expect_attention(const int64_t* lengths, int is_causal, int before, double scale) {
   int b, i, h, j, c;
   for (b = 0; b < BATCH; ++b)
     for (i = 0; i < QUERIES; ++i)
@@ -101,7 +101,7 @@ static void expect_attention(const int64_t* lengths, int is_causal, double scale
         const int row = (b * QUERIES + i) * HEADS + h;
         int seen = lengths != NULL ? (int)lengths[b] : KEYS;
         double scores[KEYS], sum = 0;
-        if (is_causal && i + 1 < seen) seen = i + 1;
+        if (is_causal && i + 1 + before < seen) seen = i + 1 + before;
         for (j = 0; j < seen; ++j) {
           double score = 0;
           for (c = 0; c < DIM; ++c)
@@ -129,23 +129,30 @@ static void attention_is_softmax_of_scores(void) {
   fill(q, count, 1), fill(k, BATCH * KEYS * SHARED * DIM, 2), fill(v, BATCH * KEYS * SHARED * DIM, 3);
 
   poison(result, count);
-  expect_attention(NULL, 0, 1 / sqrt((double)DIM));
+  expect_attention(NULL, 0, 0, 1 / sqrt((double)DIM));
   CHECK(stepvideo_attention(NULL, &queries, &keys, &values, NULL, &out) == STEPVIDEO_OK);
   CHECK(all_near(result, expected, count, 1e-6));
 
   memset(&options, 0, sizeof options);
   options.scale = 0.7f, options.key_lengths = &key_lengths, options.log_sum_exp = &log_sum_exp;
   poison(result, count), poison(sums, rows);
-  expect_attention(lengths, 0, (double)0.7f);
+  expect_attention(lengths, 0, 0, (double)0.7f);
   CHECK(stepvideo_attention(NULL, &queries, &keys, &values, &options, &out) == STEPVIDEO_OK);
   CHECK(all_near(result, expected, count, 1e-6) && all_near(sums, expected_sums, rows, 1e-5));
 
   memset(&options, 0, sizeof options);
   options.mask = STEPVIDEO_MASK_CAUSAL;
   poison(result, count);
-  expect_attention(NULL, 1, 1 / sqrt((double)DIM));
+  expect_attention(NULL, 1, 0, 1 / sqrt((double)DIM));
   CHECK(stepvideo_attention(NULL, &queries, &keys, &values, &options, &out) == STEPVIDEO_OK);
   CHECK(all_near(result, expected, count, 1e-6));
+
+  options.keys_before = KEYS - QUERIES;
+  poison(result, count);
+  expect_attention(NULL, 1, KEYS - QUERIES, 1 / sqrt((double)DIM));
+  CHECK(stepvideo_attention(NULL, &queries, &keys, &values, &options, &out) == STEPVIDEO_OK);
+  CHECK(all_near(result, expected, count, 1e-6));
+  options.keys_before = 0;
 
   /* Mistakes leave the result alone. */
   poison(result, count);
@@ -196,7 +203,10 @@ static void attention_is_softmax_of_scores(void) {
   options.mask = STEPVIDEO_MASK_FULL, key_lengths.shape[0] = 1;
   CHECK(is_refused(stepvideo_attention(NULL, &queries, &keys, &values, &options, &out),
                    "1 key lengths for a batch of 2"));
-  options.key_lengths = NULL, options.scale = INFINITY;
+  options.key_lengths = NULL, options.keys_before = 1;
+  CHECK(is_refused(stepvideo_attention(NULL, &queries, &keys, &values, &options, &out),
+                   "the causal mask takes others"));
+  options.keys_before = 0, options.scale = INFINITY;
   CHECK(
       is_refused(stepvideo_attention(NULL, &queries, &keys, &values, &options, &out), "a finite one works"));
   CHECK(all_poisoned(result, count));
@@ -212,7 +222,7 @@ static void fp8_attention_is_near_attention(void) {
   memory = malloc(bytes + 64);
   workspace = memory + (64 - (uintptr_t)memory % 64);
   poison(result, count);
-  expect_attention(NULL, 0, 1 / sqrt((double)DIM));
+  expect_attention(NULL, 0, 0, 1 / sqrt((double)DIM));
   CHECK(stepvideo_fp8_attention(NULL, &queries, &keys, &values, NULL, NULL, workspace, bytes, &out) ==
         STEPVIDEO_OK);
   CHECK(all_near(result, expected, count, 0.08)); /* values of up to 1 in steps of 1/16 of a power of two */
