@@ -6,8 +6,9 @@
  * says in one sentence what was found and what would work. No call throws, and none lets an exception out.
  *
  * On a GPU a call only submits work to the stream: nothing waits for it, and its tensors must live until it
- * is done. Calls allocate nothing but where they are named ..._create. They may be made from several threads
- * at a time. */
+ * is done. Calls on the CPU are done when they return; they compute on OpenMP's threads, each with a stack of
+ * 2 MB or more. Calls allocate nothing but where they are named ..._create (fp8 attention on the CPU apart).
+ * They may be made from several threads at a time. */
 #ifndef STEPVIDEO_C_H
 #define STEPVIDEO_C_H
 
@@ -168,8 +169,8 @@ STEPVIDEO_API stepvideo_status stepvideo_layer_norm(
 typedef struct stepvideo_conv_weight stepvideo_conv_weight;
 
 /* Packs weight (out channels, in channels, kernel frames, kernel height, kernel width), dense, kernels of 1
- * or 3. On a GPU the tensor may be written to or freed in stream order. `*packed` is written only when this
- * returns STEPVIDEO_OK. */
+ * or 3. On a GPU this is work of the stream, for which calls on other streams must wait. `*packed` is written
+ * only when this returns STEPVIDEO_OK. */
 STEPVIDEO_API stepvideo_status stepvideo_conv_weight_create(const stepvideo_execution* execution,
                                                             const stepvideo_tensor* weight,
                                                             stepvideo_conv_weight** packed);
