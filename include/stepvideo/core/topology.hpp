@@ -24,7 +24,9 @@ struct Topology {
   constexpr bool operator==(const Topology&) const = default;
 };
 // A compiler that reads designated initialisers wrongly as template values would shard along the wrong axis.
-static_assert(Topology{.ulysses = 4}.ulysses == 4 && Topology{.ulysses = 4}.tensor == 1);
+// clang-format off
+static_assert(Topology{.ulysses = 4}.ulysses == 4 && Topology{.ulysses = 4}.tensor == 1, "nvcc with clang as its host compiler reads Topology{.ulysses = 4} as another topology; g++ (-ccbin g++) reads it right, and the headers of kernels need none");
+// clang-format on
 
 /// Calls `visit` with every way to write `ranks` as guidance x tensor x ulysses x ring, with even shards.
 template <class Visit>
