@@ -59,6 +59,20 @@ struct LayerNormCall {
 void layer_norm(Host, const LayerNormCall&);
 void layer_norm(Device, const LayerNormCall&);
 
+struct GroupNormCall {
+  Argument in, weight, bias;
+  std::int32_t groups;
+  float epsilon;
+  std::int32_t activation;
+  void* workspace;
+  std::size_t workspace_bytes;
+  Argument out;
+};
+std::size_t group_norm_workspace(Host, const Argument& in);
+std::size_t group_norm_workspace(Device, const Argument& in);
+void group_norm(Host, const GroupNormCall&);
+void group_norm(Device, const GroupNormCall&);
+
 struct CausalConvCall {
   Argument in;
   const stepvideo_conv_weight& weight;

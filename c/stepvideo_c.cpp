@@ -55,11 +55,10 @@ const Handle& require_here(const Call& call, const char* name, const Handle* han
   return *handle;
 }
 
-template <class Handle>
-void require_room(const char* call, const char* name, Handle** handle) {
-  require(handle != nullptr, [&] {
-    return std::string(call) + ": " + name + " is a null pointer; the new handle needs a place";
-  });
+template <class Answer>
+void require_room(const char* call, const char* name, const Answer* place) {
+  require(place != nullptr,
+          [&] { return std::string(call) + ": " + name + " is a null pointer; the answer needs a place"; });
 }
 
 template <class Handle>
@@ -128,7 +127,7 @@ stepvideo_status stepvideo_fp8_attention_workspace(const stepvideo_execution* ex
                                                    const stepvideo_tensor* keys, size_t* bytes) {
   return guarded([&] {
     const Call of{"fp8_attention_workspace", execution};
-    require(bytes != nullptr, "fp8_attention_workspace: bytes is a null pointer; the answer needs a place");
+    require_room(of.name, "bytes", bytes);
     c_abi::on(of.name, of.place, execution, [&](auto where) {
       *bytes = c_abi::fp8_attention_workspace(where, of("queries", queries), of("keys", keys));
     });
@@ -214,6 +213,29 @@ stepvideo_status stepvideo_layer_norm(const stepvideo_execution* execution, cons
                                     of("scale", scale), of("shift", shift),   epsilon,
                                     of("out", out)};
     c_abi::on(of.name, of.place, execution, [&](auto where) { c_abi::layer_norm(where, call); });
+  });
+}
+
+stepvideo_status stepvideo_group_norm_workspace(const stepvideo_execution* execution,
+                                                const stepvideo_tensor* in, size_t* bytes) {
+  return guarded([&] {
+    const Call of{"group_norm_workspace", execution};
+    require_room(of.name, "bytes", bytes);
+    c_abi::on(of.name, of.place, execution,
+              [&](auto where) { *bytes = c_abi::group_norm_workspace(where, of("in", in)); });
+  });
+}
+
+stepvideo_status stepvideo_group_norm(const stepvideo_execution* execution, const stepvideo_tensor* in,
+                                      const stepvideo_tensor* weight, const stepvideo_tensor* bias,
+                                      int32_t groups, float epsilon, int32_t activation, void* workspace,
+                                      size_t workspace_bytes, const stepvideo_tensor* out) {
+  return guarded([&] {
+    const Call of{"group_norm", execution};
+    const c_abi::GroupNormCall call{of("in", in),  of("weight", weight), of("bias", bias), groups,
+                                    epsilon,       activation,           workspace,        workspace_bytes,
+                                    of("out", out)};
+    c_abi::on(of.name, of.place, execution, [&](auto where) { c_abi::group_norm(where, call); });
   });
 }
 

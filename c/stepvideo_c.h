@@ -147,7 +147,8 @@ STEPVIDEO_API stepvideo_status stepvideo_qk_norm_rope(
     const stepvideo_rope_table* table, int64_t first_token, const stepvideo_tensor* queries,
     const stepvideo_tensor* keys, const stepvideo_tensor* values);
 
-/* Norms: one element for all but `scale` and `shift`. CPU FP32 and BF16, GPU BF16, FP16 and FP32. */
+/* Norms: one element for all but `scale` and `shift`. CPU FP32 and BF16, GPU BF16, FP16 and, of rows, FP32.
+ */
 
 /* out = in / sqrt(mean(in^2) + epsilon) weight over the last extent, rounded before it is multiplied by the
  * weight. in and out of rank 2 to 4, weight (last extent). `out` may be `in`. */
@@ -162,6 +163,23 @@ STEPVIDEO_API stepvideo_status stepvideo_layer_norm(
     const stepvideo_execution* execution, const stepvideo_tensor* in, const stepvideo_tensor* weight,
     const stepvideo_tensor* bias, const stepvideo_tensor* scale, const stepvideo_tensor* shift, float epsilon,
     const stepvideo_tensor* out);
+
+typedef enum stepvideo_activation { STEPVIDEO_NO_ACTIVATION = 0, STEPVIDEO_SILU = 1 } stepvideo_activation;
+
+/* Bytes of workspace that stepvideo_group_norm needs for `in`: none on the CPU. */
+STEPVIDEO_API stepvideo_status stepvideo_group_norm_workspace(const stepvideo_execution* execution,
+                                                              const stepvideo_tensor* in, size_t* bytes);
+
+/* out = activation((in - mean) / sqrt(variance + epsilon) weight + bias) over a frame's pixels and a group's
+ * channels: `groups` equal runs, up to 64. in and out (frames, height, width, channels), dense, up to 8192
+ * channels; weight and bias (channels). `workspace` is memory of the execution, aligned to 64 bytes; NULL
+ * where no bytes are needed. `out` may be `in`. CPU FP32 and BF16, GPU BF16 and FP16. */
+STEPVIDEO_API stepvideo_status stepvideo_group_norm(const stepvideo_execution* execution,
+                                                    const stepvideo_tensor* in,
+                                                    const stepvideo_tensor* weight,
+                                                    const stepvideo_tensor* bias, int32_t groups,
+                                                    float epsilon, int32_t activation, void* workspace,
+                                                    size_t workspace_bytes, const stepvideo_tensor* out);
 
 /* Causal convolution */
 

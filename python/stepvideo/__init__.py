@@ -5,10 +5,10 @@ input's framework where that is PyTorch or numpy. A call runs where its tensors 
 PyTorch's current stream, or to `stream`. A mistake is a ValueError with one sentence, what fails nevertheless a
 RuntimeError.
 """
-from ._kernels import (ConvWeight, RopeTable, attention, causal_conv3d, fp8_attention, layer_norm, qk_norm_rope,
-                       rms_norm)
+from ._kernels import (ConvWeight, RopeTable, attention, causal_conv3d, fp8_attention, group_norm, layer_norm,
+                       qk_norm_rope, rms_norm)
 from ._library import serves_cuda, version
 
 __version__ = version()
-__all__ = ["ConvWeight", "RopeTable", "attention", "causal_conv3d", "fp8_attention", "layer_norm", "qk_norm_rope",
-           "rms_norm", "serves_cuda", "version"]
+__all__ = ["ConvWeight", "RopeTable", "attention", "causal_conv3d", "fp8_attention", "group_norm", "layer_norm",
+           "qk_norm_rope", "rms_norm", "serves_cuda", "version"]

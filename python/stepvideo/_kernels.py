@@ -53,19 +53,24 @@ def fp8_attention(queries, keys, values, *, scale=None, key_lengths=None, log_su
     q, k, v = call.take("queries", queries), call.take("keys", keys), call.take("values", values)
     options = _attention_options(call, "full", scale, key_lengths, log_sum_exp, 0)
     out, result = _result(call, "out", out, q.shape)
+    room = _workspace(call, queries, workspace, q.pointer, k.pointer)
+    _library.call("fp8_attention", call.execution, q.pointer, k.pointer, v.pointer, options,
+                  _library.Fp8Options(not rotate, not center), *room, result.pointer)
+    return out
+
+
+def _workspace(call, like, given, *shapes):
+    """(address, bytes) of the workspace that stepvideo_CALL_workspace() asks for, in `given` or in a new tensor."""
     needed = ctypes.c_size_t()
-    _library.call("fp8_attention_workspace", call.execution, q.pointer, k.pointer, needed)
-    if workspace is None:
-        workspace = _new_workspace(call, queries, needed.value)
-    room = call.take("workspace", workspace, is_written=True)
-    address, padding = room.tensor.data or 0, -(room.tensor.data or 0) % 64
-    size = 1
+    _library.call(call.name + "_workspace", call.execution, *shapes, needed)
+    if needed.value == 0:
+        return None, 0
+    room = call.take("workspace", _new_workspace(call, like, needed.value) if given is None else given, is_written=True)
+    padding = -(room.tensor.data or 0) % 64
+    size = _library.ELEMENT_BYTES[room.tensor.element]
     for extent in room.shape:
         size *= extent
-    size *= _library.ELEMENT_BYTES[room.tensor.element]
-    _library.call("fp8_attention", call.execution, q.pointer, k.pointer, v.pointer, options,
-                  _library.Fp8Options(not rotate, not center), address + padding, max(size - padding, 0), result.pointer)
-    return out
+    return (room.tensor.data or 0) + padding, max(size - padding, 0)
 
 
 def _new_workspace(call, like, size):
@@ -102,6 +107,20 @@ def layer_norm(x, weight=None, bias=None, *, scale=None, shift=None, epsilon=1e-
                                                           ("shift", shift))]
     out, result = _result(call, "out", out, source.shape)
     _library.call("layer_norm", call.execution, source.pointer, *map(pointer, terms), epsilon, result.pointer)
+    return out
+
+
+def group_norm(x, weight, bias, groups, *, activation=None, epsilon=1e-6, workspace=None, out=None, stream=None):
+    """GroupNorm of (frames, height, width, channels), statistics of each frame alone, in `groups` runs of channels; weight
+    and bias (channels). `activation` is None or "silu". Returns `out`, which may be x."""
+    call = Call("group_norm", x, stream)
+    if activation not in (None, "silu"):
+        raise ValueError(f"group_norm: the activation is {activation!r}; None and 'silu' work")
+    source, factors, offsets = call.take("x", x), call.take("weight", weight), call.take("bias", bias)
+    out, result = _result(call, "out", out, source.shape)
+    room = _workspace(call, x, workspace, source.pointer)
+    _library.call("group_norm", call.execution, source.pointer, factors.pointer, offsets.pointer, groups, epsilon,
+                  int(activation == "silu"), *room, result.pointer)
     return out
 
 

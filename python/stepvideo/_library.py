@@ -44,6 +44,8 @@ def _open():
         "qk_norm_rope": [execution] + 3 * [tensor] + [c_float, handle, c_int64] + 3 * [tensor],
         "rms_norm": [execution, tensor, tensor, c_float, tensor],
         "layer_norm": [execution] + 5 * [tensor] + [c_float, tensor],
+        "group_norm_workspace": [execution, tensor, POINTER(c_size_t)],
+        "group_norm": [execution, tensor, tensor, tensor, c_int32, c_float, c_int32, c_void_p, c_size_t, tensor],
         "conv_weight_create": [execution, tensor, POINTER(handle)],
         "causal_conv3d": [execution, tensor, handle, tensor, c_int32, c_int32, tensor],
     }

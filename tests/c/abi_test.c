@@ -287,6 +287,49 @@ static void norms_are_their_formulas(void) {
   CHECK(all_poisoned(normed, count));
 }
 
+static void group_norm_is_its_formula(void) {
+  /* Two frames of two pixels, four channels in two groups. */
+  enum { FRAMES = 2, PIXELS = 2, CHANNELS = 4, COUNT = FRAMES * PIXELS * CHANNELS };
+  float in[COUNT], weight[CHANNELS], bias[CHANNELS], normed[COUNT];
+  double plain[COUNT], silu[COUNT];
+  int f, g, p, c;
+  size_t bytes = 7;
+  stepvideo_tensor ins = of_4(in, FRAMES, 1, PIXELS, CHANNELS), weights = of_1(weight, CHANNELS),
+                   biases = of_1(bias, CHANNELS), outs = of_4(normed, FRAMES, 1, PIXELS, CHANNELS);
+  fill(in, COUNT, 13), fill(weight, CHANNELS, 14), fill(bias, CHANNELS, 15);
+  for (f = 0; f < FRAMES; ++f)
+    for (g = 0; g < 2; ++g) {
+      double mean = 0, variance = 0;
+      for (p = 0; p < PIXELS; ++p)
+        for (c = 2 * g; c < 2 * g + 2; ++c) mean += (double)in[(f * PIXELS + p) * CHANNELS + c] / 4;
+      for (p = 0; p < PIXELS; ++p)
+        for (c = 2 * g; c < 2 * g + 2; ++c)
+          variance += pow((double)in[(f * PIXELS + p) * CHANNELS + c] - mean, 2) / 4;
+      for (p = 0; p < PIXELS; ++p)
+        for (c = 2 * g; c < 2 * g + 2; ++c) {
+          const int at = (f * PIXELS + p) * CHANNELS + c;
+          plain[at] = ((double)in[at] - mean) / sqrt(variance + 1e-6) * (double)weight[c] + (double)bias[c];
+          silu[at] = plain[at] / (1 + exp(-plain[at]));
+        }
+    }
+  CHECK(stepvideo_group_norm_workspace(NULL, &ins, &bytes) == STEPVIDEO_OK && bytes == 0);
+  poison(normed, COUNT);
+  CHECK(stepvideo_group_norm(NULL, &ins, &weights, &biases, 2, 1e-6f, STEPVIDEO_NO_ACTIVATION, NULL, 0,
+                             &outs) == STEPVIDEO_OK);
+  CHECK(all_near(normed, plain, COUNT, 1e-5));
+  poison(normed, COUNT);
+  CHECK(stepvideo_group_norm(NULL, &ins, &weights, &biases, 2, 1e-6f, STEPVIDEO_SILU, NULL, 0, &outs) ==
+        STEPVIDEO_OK);
+  CHECK(all_near(normed, silu, COUNT, 1e-5));
+  poison(normed, COUNT);
+  CHECK(is_refused(stepvideo_group_norm(NULL, &ins, &weights, &biases, 3, 1e-6f, 0, NULL, 0, &outs),
+                   "4 channels in 3 groups"));
+  CHECK(is_refused(stepvideo_group_norm(NULL, &ins, &weights, &biases, 2, 1e-6f, 5, NULL, 0, &outs),
+                   "activation 5 is none"));
+  CHECK(is_refused(stepvideo_group_norm_workspace(NULL, &ins, NULL), "bytes is a null pointer"));
+  CHECK(all_poisoned(normed, COUNT));
+}
+
 static void qk_norm_rope_norms_and_turns(void) {
   /* One head of 8 channels at the tokens (0, 0, 0) and (0, 0, 1): the second turns the last pair by one
    * radian. */
@@ -437,6 +480,7 @@ int main(void) {
   attention_is_softmax_of_scores();
   fp8_attention_is_near_attention();
   norms_are_their_formulas();
+  group_norm_is_its_formula();
   qk_norm_rope_norms_and_turns();
   causal_conv3d_sees_the_past_alone();
   devices_that_are_not_served_are_refused();

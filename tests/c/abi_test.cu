@@ -141,6 +141,23 @@ BOOST_AUTO_TEST_CASE(norms_agree) {
   layer.check_agrees(0.02);
 }
 
+BOOST_AUTO_TEST_CASE(group_norm_agrees) {
+  std::mt19937 engine(7);
+  const Twin in = Twin::random({2, 9, 11, 64}, engine), weight = Twin::random({64}, engine),
+             bias = Twin::random({64}, engine), out = Twin::poisoned({2, 9, 11, 64});
+  on_both(
+      [](auto execution, auto x, auto w, auto b, auto o) {
+        std::size_t bytes = 0;
+        BOOST_REQUIRE(stepvideo_group_norm_workspace(execution, &x, &bytes) == STEPVIDEO_OK);
+        if (execution == nullptr)
+          return stepvideo_group_norm(execution, &x, &w, &b, 32, 1e-6f, STEPVIDEO_SILU, nullptr, 0, &o);
+        const Buffer<std::byte, Device> room(device, static_cast<index_t>(bytes));
+        return stepvideo_group_norm(execution, &x, &w, &b, 32, 1e-6f, STEPVIDEO_SILU, room.data(), bytes, &o);
+      },
+      in, weight, bias, out);
+  out.check_agrees(0.02);
+}
+
 BOOST_AUTO_TEST_CASE(qk_norm_rope_agrees) {
   std::mt19937 engine(4);
   const Twin packed = Twin::random({1, 24, 3, 384}, engine), weight = Twin::random({128}, engine),

@@ -73,6 +73,14 @@ class Numbers(unittest.TestCase):
         self.assertIs(stepvideo.rms_norm(rows, weight, out=rows), rows)
         self.assert_near(rows, expected, 1e-5)
 
+    def test_group_norm(self):
+        x, weight, bias = random(3, 4, 5, 12), random(12, seed=2), random(12, seed=3)
+        groups = x.reshape(3, 20, 4, 3).transpose(0, 2, 1, 3).reshape(3, 4, 60)
+        normed = oracles.layer_norm(groups, 1e-5).reshape(3, 4, 20, 3).transpose(0, 2, 1, 3).reshape(x.shape) * weight + bias
+        self.assert_near(stepvideo.group_norm(x, weight, bias, 4, epsilon=1e-5, out=poisoned(*x.shape)), normed, 2e-5)
+        self.assert_near(stepvideo.group_norm(x, weight, bias, 4, activation="silu", epsilon=1e-5),
+                         normed / (1 + numpy.exp(-normed)), 2e-5)
+
     def test_qk_norm_rope(self):
         shape, split = (2, 3, 4), (8, 4, 4)
         packed, query_weight, key_weight = random(2, 24, 3, 48), random(16, seed=2), random(16, seed=3)
@@ -148,6 +156,8 @@ class Mistakes(unittest.TestCase):
         x, weight = random(3, 8), random(7)
         self.refused("weight has 7 elements and a row has 8", stepvideo.rms_norm, x, weight)
         self.refused("weight and bias come together", stepvideo.layer_norm, x, random(8))
+        self.refused("8 channels in 3 groups", stepvideo.group_norm, random(1, 1, 1, 8), random(8), random(8), 3)
+        self.refused("None and 'silu' work", stepvideo.group_norm, random(1, 1, 1, 8), random(8), random(8), 2, activation="tanh")
         self.refused("does not cover a head of 7", stepvideo.RopeTable, 1, 1, 1, 7, split=(3, 2, 2))
         self.refused("add up to it work", stepvideo.RopeTable, 1, 1, 1, 8, split=(2, 2, 2))
         self.refused("'cpu', 'cuda' and 'cuda:1' work", stepvideo.RopeTable, 1, 1, 1, 8, device="tpu")

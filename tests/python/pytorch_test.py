@@ -83,6 +83,13 @@ class AgainstPyTorch(unittest.TestCase):
             modulated = expected * (1 + scale[:, None].double()) + shift[:, None].double()
             self.assert_near(stepvideo.layer_norm(x, weight, bias, scale=scale, shift=shift), modulated, bound)
 
+    def test_group_norm(self):
+        for random, bound in self.on_every_place():
+            x, weight, bias = random(2, 9, 10, 64), random(64), random(64)
+            expected = torch.nn.functional.group_norm(x.double().permute(0, 3, 1, 2), 32, weight.double(), bias.double(), 1e-6)
+            out = stepvideo.group_norm(x, weight, bias, 32, activation="silu", out=torch.full_like(x, float("nan")))
+            self.assert_near(out, torch.nn.functional.silu(expected).permute(0, 2, 3, 1), bound)
+
     def test_qk_norm_rope(self):
         for random, bound in self.on_every_place():
             packed, query_weight, key_weight = random(1, 24, 3, 3 * 64), random(64), random(64)
