@@ -4,6 +4,7 @@
 #include <stepvideo/kernels/conv/causal_conv3d.hpp>
 #include <stepvideo/kernels/elementwise/convert.hpp>
 #include <stepvideo/kernels/linear/linear.hpp>
+#include <stepvideo/kernels/norm/gated_residual.hpp>
 #include <stepvideo/kernels/norm/group_norm.hpp>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
 #include <stepvideo/kernels/norm/rms_norm.hpp>
@@ -91,5 +92,11 @@ void calls(Tensors<float> a, Tensors<bf16> b, Tensors<fp16> c, Tensors<double> d
   make_rope_table<float>(Device{stream}, {2, 2, 2}, {2, 2, 4});
   // says: rope3d on a Device is in <stepvideo/kernels/rope/rope.cuh>
   rope3d(Device{stream}, a.heads, table);
+  // says: gated_residual on a Device is in <stepvideo/kernels/norm/gated_residual.cuh>
+  gated_residual(Device{stream}, a.tokens, a.matrix, a.tokens, a.tokens);
+  // says: pack_conv_weight on a Device is in <stepvideo/kernels/conv/conv_weight.cuh>
+  pack_conv_weight(Device{stream}, a.vector, weight.shape(), a.vector);
+  // says: partial_attention on a Device is in <stepvideo/kernels/attention/attention.cuh>
+  partial_attention(Device{stream}, a.heads, a.heads, a.heads, FullMask{}, a.heads, AttentionOptions{});
 #endif
 }

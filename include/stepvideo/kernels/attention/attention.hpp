@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -190,6 +191,14 @@ template <calls::First E, class Queries, class Keys, class Values, class Out>
 void attention(const E& execution, const Queries& queries, const Keys& keys, const Values& values, const Out&,
                const AttentionOptions&) {
   attention(execution, queries, keys, values);  // The mask is missing.
+}
+
+/// A call whose form for GPUs is not included, to say where that is.
+template <std::same_as<Device> D, class... Arguments>
+requires(!calls::has_form<calls::Attention, D>) void partial_attention(D, const Arguments&...) {
+  // clang-format off
+  static_assert(calls::has_form<calls::Attention, D>, "partial_attention on a Device is in <stepvideo/kernels/attention/attention.cuh>, which nvcc compiles");
+  // clang-format on
 }
 
 }  // namespace stepvideo

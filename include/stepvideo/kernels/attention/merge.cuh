@@ -8,6 +8,11 @@
 
 namespace stepvideo {
 
+namespace calls {
+template <>
+inline constexpr bool has_form<MergeAttention, Device> = true;
+}  // namespace calls
+
 /// A query's result is shared by `lanes` neighbouring lanes of a warp, `vector` elements each at a time;
 /// 16-byte accesses, where the views allow them.
 template <class T, int vector_elements>

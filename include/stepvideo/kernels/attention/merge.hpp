@@ -1,11 +1,13 @@
 // Joining attention over one part of the keys with attention over another.
 #pragma once
+#include <concepts>
 #include <string>
 #include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/core/view_text.hpp>
@@ -70,3 +72,19 @@ void merge_attention(Host, std::type_identity_t<HeadsView<const T>> other,
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct MergeAttention;
+}  // namespace calls
+
+/// A call whose form for GPUs is not included, to say where that is.
+template <std::same_as<Device> D, class... Arguments>
+requires(!calls::has_form<calls::MergeAttention, D>) void merge_attention(D, const Arguments&...) {
+  // clang-format off
+  static_assert(calls::has_form<calls::MergeAttention, D>, "merge_attention on a Device is in <stepvideo/kernels/attention/merge.cuh>, which nvcc compiles");
+  // clang-format on
+}
+
+}  // namespace stepvideo

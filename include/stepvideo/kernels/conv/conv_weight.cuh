@@ -9,6 +9,11 @@
 
 namespace stepvideo {
 
+namespace calls {
+template <>
+inline constexpr bool has_form<PackConvWeight, Device> = true;
+}  // namespace calls
+
 template <Element T, ConvForm conv_form>
 struct PackConvPolicy {
   using Element = T;

@@ -1,12 +1,14 @@
 // Convolution weights as the host's kernel reads them: repacked once, when a model is loaded.
 #pragma once
 #include <algorithm>
+#include <concepts>
 #include <string>
 #include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/kernels/conv/conv_shape.hpp>
 #include <stepvideo/kernels/tile/conv_tile.hpp>
 #include <stepvideo/kernels/tile/instruction_set.hpp>
@@ -178,3 +180,21 @@ PackedConvWeight<T, Host, form> pack_conv_weight(Host, std::type_identity_t<Vect
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct PackConvWeight;
+}  // namespace calls
+
+/// A call whose form for GPUs is not included, to say where that is.
+template <std::same_as<Device> D, class... Arguments>
+requires(!calls::has_form<calls::PackConvWeight, D>)
+    PackedConvWeight<float, Device> pack_conv_weight(D, const Arguments&...) {
+  // clang-format off
+  static_assert(calls::has_form<calls::PackConvWeight, D>, "pack_conv_weight on a Device is in <stepvideo/kernels/conv/conv_weight.cuh>, which nvcc compiles");
+  // clang-format on
+  return {};
+}
+
+}  // namespace stepvideo

@@ -1,9 +1,11 @@
 // Rows to fp8 with a scale each, and a function of each element.
 #pragma once
+#include <concepts>
 #include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/round_into.hpp>
 #include <stepvideo/core/view.hpp>
@@ -36,3 +38,19 @@ void quantize_rows(Host, TokensView<In> in, ScaledTokensView out, Function funct
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct QuantizeRows;
+}  // namespace calls
+
+/// A call whose form for GPUs is not included, to say where that is.
+template <std::same_as<Device> D, class... Arguments>
+requires(!calls::has_form<calls::QuantizeRows, D>) void quantize_rows(D, const Arguments&...) {
+  // clang-format off
+  static_assert(calls::has_form<calls::QuantizeRows, D>, "quantize_rows on a Device is in <stepvideo/kernels/elementwise/quantize_rows.cuh>, which nvcc compiles");
+  // clang-format on
+}
+
+}  // namespace stepvideo

@@ -8,6 +8,11 @@
 
 namespace stepvideo {
 
+namespace calls {
+template <>
+inline constexpr bool has_form<GatedLayerNorm, Device> = true;
+}  // namespace calls
+
 /// See the host's gated_residual_layer_norm: same shapes, same errors, same rounding. Runs on device.stream.
 template <class Delta, Element Stream, Element T>
 requires Element<std::remove_const_t<Delta>>

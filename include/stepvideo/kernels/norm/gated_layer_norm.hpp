@@ -1,9 +1,11 @@
 // The gated residual of one layer and the LayerNorm of the next, in one pass over the residual stream.
 #pragma once
+#include <concepts>
 #include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/view.hpp>
 #include <stepvideo/kernels/norm/gated_residual.hpp>
 #include <stepvideo/kernels/norm/layer_norm.hpp>
@@ -67,3 +69,19 @@ void gated_residual_layer_norm(Host, TokensView<Delta> delta, MatrixView<const f
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct GatedLayerNorm;
+}  // namespace calls
+
+/// A call whose form for GPUs is not included, to say where that is.
+template <std::same_as<Device> D, class... Arguments>
+requires(!calls::has_form<calls::GatedLayerNorm, D>) void gated_residual_layer_norm(D, const Arguments&...) {
+  // clang-format off
+  static_assert(calls::has_form<calls::GatedLayerNorm, D>, "gated_residual_layer_norm on a Device is in <stepvideo/kernels/norm/gated_layer_norm.cuh>, which nvcc compiles");
+  // clang-format on
+}
+
+}  // namespace stepvideo

@@ -11,6 +11,11 @@
 
 namespace stepvideo {
 
+namespace calls {
+template <>
+inline constexpr bool has_form<GatedResidual, Device> = true;
+}  // namespace calls
+
 /// The rows of a residual stream, to which gate * delta is added before they are normalised.
 template <class Delta, class Stream>
 struct GatedRows {

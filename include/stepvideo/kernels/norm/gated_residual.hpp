@@ -1,11 +1,13 @@
 // The gated residual: what a layer gives back to the stream that it read.
 #pragma once
+#include <concepts>
 #include <string>
 #include <type_traits>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/error.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/quantized.hpp>
 #include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
@@ -110,3 +112,19 @@ void gated_residual(Host, TokensView<Delta> delta, MatrixView<const float> gate,
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct GatedResidual;
+}  // namespace calls
+
+/// A call whose form for GPUs is not included, to say where that is.
+template <std::same_as<Device> D, class... Arguments>
+requires(!calls::has_form<calls::GatedResidual, D>) void gated_residual(D, const Arguments&...) {
+  // clang-format off
+  static_assert(calls::has_form<calls::GatedResidual, D>, "gated_residual on a Device is in <stepvideo/kernels/norm/gated_residual.cuh>, which nvcc compiles");
+  // clang-format on
+}
+
+}  // namespace stepvideo

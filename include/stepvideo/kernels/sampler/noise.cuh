@@ -6,6 +6,11 @@
 
 namespace stepvideo {
 
+namespace calls {
+template <>
+inline constexpr bool has_form<FillNormal, Device> = true;
+}  // namespace calls
+
 /// One element a thread: the time goes into philox and the logarithm, not into memory.
 template <class T>
 struct NoisePolicy {

@@ -1,9 +1,11 @@
 // Normal noise: the sampler's start, and weights for models that are measured without their files.
 #pragma once
+#include <concepts>
 #include <cstdint>
 
 #include <stepvideo/core/element.hpp>
 #include <stepvideo/core/execution.hpp>
+#include <stepvideo/core/mistaken_call.hpp>
 #include <stepvideo/core/philox.hpp>
 #include <stepvideo/core/require_data.hpp>
 #include <stepvideo/core/round_into.hpp>
@@ -30,3 +32,19 @@ void fill_unit_normal(E execution, std::uint64_t seed, std::uint64_t first, Vect
 }
 
 }  // namespace stepvideo::inline STEPVIDEO_INSTRUCTION_SET
+
+namespace stepvideo {
+
+namespace calls {
+struct FillNormal;
+}  // namespace calls
+
+/// A call whose form for GPUs is not included, to say where that is.
+template <std::same_as<Device> D, class... Arguments>
+requires(!calls::has_form<calls::FillNormal, D>) void fill_normal(D, const Arguments&...) {
+  // clang-format off
+  static_assert(calls::has_form<calls::FillNormal, D>, "fill_normal on a Device is in <stepvideo/kernels/sampler/noise.cuh>, which nvcc compiles");
+  // clang-format on
+}
+
+}  // namespace stepvideo
