@@ -67,7 +67,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         if platform.machine() == "x86_64":  # wheels go to other machines
             options += ["-DSTEPVIDEO_NATIVE=OFF", "-DCMAKE_CXX_FLAGS=-march=x86-64-v3"]
         subprocess.run(["cmake", "-S", str(_HERE.parent), "-B", build, "-DCMAKE_BUILD_TYPE=Release", *options], check=True)
-        subprocess.run(["cmake", "--build", build, "--target", "stepvideo_c", "--parallel"], check=True)
+        subprocess.run(["cmake", "--build", build, "--target", "stepvideo_c", "--parallel", str(os.cpu_count() or 1)], check=True)
         return write_wheel(Path(build) / "c" / "libstepvideo_c.so", wheel_directory)
 
 
