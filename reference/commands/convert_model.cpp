@@ -1,8 +1,6 @@
 #include "commands/convert_model.hpp"
 
 #include <algorithm>
-#include <array>
-#include <string_view>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -10,6 +8,7 @@
 #include <stepvideo/core/error.hpp>
 
 #include "io/extension.hpp"
+#include "io/weight_names.hpp"
 
 namespace stepvideo::commands {
 namespace {
@@ -19,11 +18,6 @@ namespace fs = std::filesystem;
 struct Listing {
   std::vector<fs::path> folders, tensors, torch_files, indexes, torch_indexes, others;
 };
-
-bool is_torch_name(const std::string& name) {
-  constexpr std::array<std::string_view, 4> extensions{".bin", ".pt", ".pth", ".ckpt"};
-  return std::ranges::find(extensions, io::extension_of(name)) != extensions.end();
-}
 
 Listing list(const fs::path& folder) {
   Listing listing;
@@ -37,13 +31,13 @@ Listing list(const fs::path& folder) {
       listing.folders.push_back(path);
     else if (!fs::is_regular_file(path, unused))
       continue;
-    else if (name.ends_with(".safetensors.index.json"))
+    else if (io::is_index_name(name, io::index_suffix))
       listing.indexes.push_back(path);
-    else if (name.ends_with(".bin.index.json"))
+    else if (io::is_index_name(name, io::torch_index_suffix))
       listing.torch_indexes.push_back(path);
     else if (io::extension_of(path) == ".safetensors")
       listing.tensors.push_back(path);
-    else if (is_torch_name(name))
+    else if (io::has_torch_name(name))
       listing.torch_files.push_back(path);
     else
       listing.others.push_back(path);
@@ -74,11 +68,6 @@ void walk(const fs::path& root, const fs::path& folder, Visit&& visit) {
 }
 
 }  // namespace
-
-bool is_weights_name(const std::string& name) {
-  return io::extension_of(name) == ".safetensors" || is_torch_name(name) ||
-         name.ends_with(".safetensors.index.json") || name.ends_with(".bin.index.json");
-}
 
 bool is_whole_model(const fs::path& path) {
   std::error_code unused;

@@ -23,9 +23,6 @@ struct ModelTree {
   std::vector<CopiedFile> copies;
 };
 
-/// Whether a file's name says that it holds tensors, or where they are.
-bool is_weights_name(const std::string& name);
-
 /// Whether it is a folder without weights of its own whose folders have some: a whole model, or several
 /// components together.
 bool is_whole_model(const std::filesystem::path& path);

@@ -17,6 +17,7 @@
 #include "io/manifest.hpp"
 #include "io/pending_file.hpp"
 #include "io/pending_folder.hpp"
+#include "io/weight_names.hpp"
 
 namespace stepvideo::commands {
 namespace {
@@ -63,7 +64,7 @@ void require_nothing_is_lost(const ConvertPlan& plan) {
     if (entry->is_directory(unused) && !entry->is_symlink(unused)) continue;
     const std::string bare = name.filename().string();
     const bool is_converted =
-        io::extension_of(name) == ".safetensors" || bare.ends_with(".safetensors.index.json");
+        io::extension_of(name) == ".safetensors" || io::is_index_name(bare, io::index_suffix);
     require(is_converted || names.contains(name), [&] {
       return fmt::format(
           "--output: {} holds {}, which --overwrite would lose; a new folder works, or one that holds "
@@ -102,7 +103,7 @@ std::string found_in(const fs::path& folder, bool is_model) {
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     if (!name.starts_with(".") &&
-        (is_model || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")))
+        (is_model || name.ends_with(".safetensors") || io::is_index_name(name, io::index_suffix)))
       return name;
   }
   return {};

@@ -15,6 +15,7 @@
 #include "io/checkpoint.hpp"
 #include "io/json.hpp"
 #include "io/pending_file.hpp"
+#include "io/weight_names.hpp"
 #include "model/block_slab.hpp"
 
 namespace stepvideo::commands {
@@ -149,7 +150,7 @@ void add_model(ConvertPlan& plan, const ConvertRequest& request) {
 std::optional<fs::path> folder_read(const fs::path& input) {
   std::error_code unused;
   if (fs::is_directory(input, unused)) return input;
-  if (input.filename().string().ends_with(".index.json")) return io::folder_of(input);
+  if (io::is_index_name(input.filename().string())) return io::folder_of(input);
   return {};
 }
 

@@ -208,6 +208,9 @@ std::string unknown_flag_text(const WordPlace& place, const std::string& flag, c
   std::vector<std::string> names;
   for (const FlagInfo& known : *place.flags) names.push_back(known.name);
   const auto nearest = nearest_word(name, names);
+  if (!place.elsewhere.empty() && (!nearest || edit_distance(name, *nearest) > 1))
+    return text +
+           fmt::format("{} {} it", in_words(place.elsewhere), place.elsewhere.size() == 1 ? "has" : "have");
   return text + (nearest ? "did you mean " + dashed(*nearest) + "?"
                          : fmt::format("stepvideo {} --help all lists those that there are", place.command));
 }

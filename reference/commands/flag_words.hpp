@@ -30,13 +30,14 @@ std::string short_flag_of(std::string_view name);
 struct WordPlace {
   std::string command;
   const std::vector<FlagInfo>* flags = nullptr;
-  std::vector<std::string> required = {};  ///< names of flags
-  std::vector<std::string> given = {};     ///< names of flags, the last one in front of the word
-  std::string last_value = {};             ///< of the last one
+  std::vector<std::string> required = {};   ///< names of flags
+  std::vector<std::string> given = {};      ///< names of flags, the last one in front of the word
+  std::string last_value = {};              ///< of the last one
+  std::vector<std::string> elsewhere = {};  ///< commands that have the flag that this one has not
 };
 
-/// The sentence about a flag that the command has not: what it is called here, the nearest by spelling, or
-/// where they are listed. `value` is what was given with it.
+/// The sentence about a flag that the command has not: what it is called here, the nearest by spelling, whose
+/// it is, or where they are listed. `value` is what was given with it.
 std::string unknown_flag_text(const WordPlace& place, const std::string& flag, const std::string& value);
 
 /// The sentence about words that stand where a flag should.

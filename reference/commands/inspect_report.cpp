@@ -13,6 +13,7 @@
 #include "io/printable.hpp"
 #include "io/stored_tensors.hpp"
 #include "io/video.hpp"
+#include "io/weight_names.hpp"
 #include "plan/text.hpp"
 #include "trace/units.hpp"
 
@@ -91,10 +92,8 @@ Json components_of(const fs::path& model) {
 }
 
 bool holds_tensors(const fs::path& file) {
-  constexpr std::array<std::string_view, 6> endings{".safetensors", ".bin",  ".pt",
-                                                    ".pth",         ".ckpt", ".index.json"};
-  const std::string name = file.filename().string();
-  return std::ranges::any_of(endings, [&](std::string_view ending) { return name.ends_with(ending); });
+  return io::extension_of(file) == ".safetensors" || io::has_torch_name(file) ||
+         io::is_index_name(file.filename().string());
 }
 
 std::string totals_text(const Json& totals) {

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "commands/command.hpp"
 #include "commands/flag_help.hpp"
 #include "io/extension.hpp"
 #include "io/printable.hpp"
@@ -33,6 +34,21 @@ std::string dashed(const std::string& name) {
 /// They change what is written, and a manifest does not tell of them.
 constexpr std::array flags_of_outputs{"checkpoint-every", "keep-latents", "output",       "preview-every",
                                       "preview-path",     "replicas",     "reproducible", "resume"};
+
+/// Where it is set, a command is run for its flags alone.
+thread_local std::vector<FlagInfo>* asked_for_flags = nullptr;
+
+std::vector<std::string> commands_with_flag(std::string_view name) {
+  std::vector<std::string> commands;
+  for (const auto& command : all_commands()) {
+    std::vector<FlagInfo> flags;
+    asked_for_flags = &flags;
+    command.run({});
+    asked_for_flags = nullptr;
+    if (std::ranges::find(flags, name, &FlagInfo::name) != flags.end()) commands.emplace_back(command.name);
+  }
+  return commands;
+}
 
 }  // namespace
 
@@ -111,7 +127,10 @@ std::vector<std::string> FlagParser::sort_out(const std::vector<std::string>& ar
       value = argument->substr(equals + 1);
     else if (next != arguments.end() && !is_flag(*next))
       value = *next;
-    if (flag == nullptr) throw RequestError(unknown_flag_text(place, as_given, value.value_or("")));
+    if (flag == nullptr) {
+      place.elsewhere = commands_with_flag(name);
+      throw RequestError(unknown_flag_text(place, as_given, value.value_or("")));
+    }
     place.given.push_back(name);
     place.last_value = value.value_or("");
     if (flag->value.empty()) {
@@ -166,6 +185,10 @@ void FlagParser::read(const std::vector<std::string>& flags_and_values) {
 }
 
 bool FlagParser::parse(const std::vector<std::string>& arguments) {
+  if (asked_for_flags != nullptr) {
+    *asked_for_flags = flags_;
+    return false;
+  }
   for (auto argument = arguments.begin(); argument != arguments.end(); ++argument)
     if (*argument == "--help" || *argument == "-h") {
       const auto next = std::next(argument);

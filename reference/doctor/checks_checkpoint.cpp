@@ -12,6 +12,7 @@
 #include "io/checkpoint.hpp"
 #include "io/lfs_pointer.hpp"
 #include "io/model_folder.hpp"
+#include "io/weight_names.hpp"
 #include "model/config.hpp"
 #include "model/vae_config.hpp"
 
@@ -73,7 +74,7 @@ std::vector<std::string> missing_shards(const fs::path& folder) {
   if (!fs::is_directory(folder, unused)) return missing;
   std::set<std::string> named;
   for (const auto& entry : fs::directory_iterator(folder, unused)) {
-    if (!entry.path().filename().string().ends_with(".safetensors.index.json")) continue;
+    if (!io::is_index_name(entry.path().filename().string())) continue;
     const auto map = io::field<io::Json>(io::read_json(entry.path()), entry.path(), "weight_map");
     for (const auto& [tensor, shard] : map.items())
       if (shard.is_string()) named.insert(shard.get<std::string>());

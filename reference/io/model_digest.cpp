@@ -15,6 +15,7 @@
 
 #include "io/extension.hpp"
 #include "io/mapped_file.hpp"
+#include "io/weight_names.hpp"
 
 namespace stepvideo::io {
 namespace {
@@ -116,7 +117,7 @@ std::string weights_digest(const fs::path& path, const StoredTensors& stored) {
   std::error_code unused;
   if (fs::is_directory(path, unused)) return files_digest(files_of(path));
   std::vector<fs::path> files = stored.files();
-  if (path.string().ends_with(".index.json")) files.push_back(path);
+  if (is_index_name(path.filename().string())) files.push_back(path);
   std::ranges::sort(files);
   return files_digest(files);
 }

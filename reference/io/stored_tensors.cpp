@@ -8,37 +8,19 @@
 
 #include <stepvideo/core/error.hpp>
 
-#include "io/extension.hpp"
 #include "io/json.hpp"
 #include "io/mapped_file.hpp"
 #include "io/torch_archive.hpp"
+#include "io/weight_names.hpp"
 
 namespace stepvideo::io {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view index_suffix = ".safetensors.index.json", torch_index_suffix = ".bin.index.json";
 constexpr std::array usual_names{"diffusion_pytorch_model.safetensors", "model.safetensors",
                                  "vae_v2.safetensors"};
 constexpr std::array usual_torch_names{"diffusion_pytorch_model.bin", "pytorch_model.bin"};
-
-bool has_torch_name(const fs::path& path) {
-  constexpr std::array<std::string_view, 4> extensions{".bin", ".pt", ".pth", ".ckpt"};
-  return std::ranges::find(extensions, extension_of(path)) != extensions.end();
-}
-
-/// "NAME.safetensors.index.json", or, as diffusers calls those of a variant,
-/// "NAME.safetensors.index.fp16.json".
-bool is_index_name(std::string_view name, std::string_view suffix) {
-  constexpr std::string_view json = ".json";
-  if (!name.ends_with(json)) return false;
-  const std::string_view middle = suffix.substr(0, suffix.size() - json.size());  // ".safetensors.index"
-  const auto found = name.rfind(middle);
-  if (found == name.npos) return false;
-  const std::string_view rest = name.substr(found + middle.size());
-  return rest == json || (rest.starts_with('.') && rest.find('.', 1) == rest.size() - json.size());
-}
 
 struct FolderListing {
   std::vector<fs::path> indexes, files, torch_indexes, torch_files;

@@ -106,6 +106,17 @@ BOOST_FIXTURE_TEST_CASE(the_usual_names_of_pytorch_become_those_of_safetensors, 
                std::set<std::string>{"model_index.json", "part/config.json", "part/model.safetensors"}));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_component_in_shards_of_a_variant_is_converted_whole, Conversions) {
+  check_says(convert(demo, "shards", {"--max-shard-size", "2MB"}), 0, {});
+  const fs::path transformer = folder / "shards/transformer";
+  fs::rename(transformer / "diffusion_pytorch_model.safetensors.index.json",
+             transformer / "diffusion_pytorch_model.safetensors.index.fp16.json");
+  check_says(convert(folder / "shards", "joined"), 0, {});
+  BOOST_CHECK(files_below(folder / "joined/transformer") ==
+              (std::set<std::string>{"config.json", "diffusion_pytorch_model.safetensors"}));
+  BOOST_CHECK(video_of(demo, "of_demo") == video_of(folder / "joined", "of_joined"));
+}
+
 BOOST_FIXTURE_TEST_CASE(what_a_whole_model_cannot_become_is_refused, Conversions) {
   check_says(convert(demo, "one.safetensors"), 2,
              {"--output: ", "is one file", "a whole model", "a folder works"});
