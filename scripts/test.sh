@@ -10,4 +10,4 @@ cmake -S . -B build/test -G Ninja -DCMAKE_BUILD_TYPE=Release "$@"
 cmake --build build/test
 # Threads that spin for a core another program holds would slow a busy machine down several times.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
-ctest --test-dir build/test --output-on-failure
+ctest --test-dir build/test --output-on-failure --parallel "$(nproc)"
