@@ -147,7 +147,7 @@ class QueryTile {
   template <class Mask>
   void soften(index_t first, index_t count, const MaskAt<Mask>& mask) {
     alignas(64) float maxima[TilePolicy::queries];
-    alignas(64) int visible[TilePolicy::queries], hidden[TilePolicy::queries] = {};
+    alignas(64) int visible[TilePolicy::queries] = {}, hidden[TilePolicy::queries] = {};
     std::fill_n(maxima, lanes_, SoftmaxState::no_score);
     const auto in_tile = [&](index_t key) {
       return static_cast<int>(std::clamp<index_t>(key - first, 0, count));
