@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(flags_of_other_programs_are_known_by_what_they_mean) {
   check_sentence({"--cfg_scale", "3"}, "unknown flag --cfg_scale for paint; did you mean --cfg-scale?");
   check_sentence({"--stesp", "3"}, "unknown flag --stesp for paint; did you mean --steps?");
   check_sentence({"--embed-limit", "3"}, "unknown flag --embed-limit for paint; report has it");
-  check_sentence({"--latents", "a"}, "unknown flag --latents for paint; decode has it");
+  check_sentence({"--latents", "a"}, "unknown flag --latents for paint; denoise and decode have it");
   check_sentence({"--qzxqzx"},
                  "unknown flag --qzxqzx for paint; stepvideo paint --help all lists those that there are");
   testing::check_says(testing::run_program({"run"}), 2, {"unknown command run; here it is generate"});
