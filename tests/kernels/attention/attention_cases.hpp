@@ -128,7 +128,7 @@ void sliding_windows_agree(Attend&& attend, const AttentionLimits& limits) {
   });
   std::mt19937 engine(45);
   ErrorBudget<T> budget;
-  const index_t dim = limits.dims.back();
+  const index_t dim = std::min<index_t>(limits.dims.back(), 128);
   try_window(AttentionProblem<T>{engine, {.queries = 700, .keys = 1500, .heads = 2, .groups = 1, .dim = dim}},
              {.before = 250, .keys_before = 800}, budget);
   try_window(
@@ -182,8 +182,11 @@ void packed_sequences_agree(Attend&& attend, const AttentionLimits& limits) {
   std::mt19937 engine(47);
   ErrorBudget<T> budget;
   for (const index_t keys : {1400, 1100}) {
-    const AttentionProblem<T> problem(
-        engine, {.queries = 1400, .keys = keys, .heads = 2, .groups = 1, .dim = limits.dims.back()});
+    const AttentionProblem<T> problem(engine, {.queries = 1400,
+                                               .keys = keys,
+                                               .heads = 2,
+                                               .groups = 1,
+                                               .dim = std::min<index_t>(limits.dims.back(), 128)});
     for (int i = 0; i < 3; ++i) try_sequences(problem, engine, 5, budget);
   }
 }
