@@ -72,8 +72,7 @@ void end_at_once(bool leaves) {
 void end_by_library(int code, void*) {
   const std::string sentence = LastWords::speak_all(
       "a library ended the process, its words stand before these; where it lacked memory or threads, a "
-      "higher "
-      "ulimit -v or -u works, and so do fewer threads: OMP_NUM_THREADS=1");
+      "higher ulimit -v or -u works, and so do fewer threads: OMP_NUM_THREADS=1");
   if (sentence.empty()) return;
   say_failure(sentence);
   io::drop_pending();

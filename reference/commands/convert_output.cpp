@@ -63,8 +63,7 @@ void require_nothing_is_lost(const ConvertPlan& plan) {
     std::error_code unused;
     if (entry->is_directory(unused) && !entry->is_symlink(unused)) continue;
     const std::string bare = name.filename().string();
-    const bool is_converted =
-        io::extension_of(name) == ".safetensors" || io::is_index_name(bare, io::index_suffix);
+    const bool is_converted = io::extension_of(name) == ".safetensors" || bare.ends_with(io::index_suffix);
     require(is_converted || names.contains(name), [&] {
       return fmt::format(
           "--output: {} holds {}, which --overwrite would lose; a new folder works, or one that holds "
